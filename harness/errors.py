@@ -1,0 +1,38 @@
+"""Errors a user can mend. Each prints as one line; `--debug` shows the traceback behind it."""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """Base of every error whose message alone is enough for the user; anything else is a bug."""
+
+
+class InputError(HarnessError):
+    """The input is wrong (spec, option, database, missing file). The command exits with code 2, nothing touched."""
+
+
+class SpecError(InputError):
+    """One or more mistakes in YAML; each line of the message reads `file:line:col: what is wrong; what would be right`."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+class AssetError(InputError):
+    """An input (model, corpus, task data) cannot be had; the message names it, each source tried, and the ways out."""
+
+
+class TrialError(HarnessError):
+    """A trial failed for a reason worth recording; `reason` is a short machine-readable name."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """One of: nan, out_of_memory, lost_input, disk_full, permission, killed, interrupted, corrupt_checkpoint, error."""
+
+
+EXIT_OK = 0
+EXIT_TRIALS_FAILED = 1
+EXIT_INPUT_WRONG = 2
+EXIT_INTERRUPTED = 130

@@ -1,0 +1,243 @@
+"""What a trial is and what it leaves behind: `trial.json`, `progress.jsonl`, `result.json` of `runs/<id>/`.
+
+Everything after the plan reads and writes these models and nothing else. A `Trial` is complete: with its parents'
+folders and the sources it names, it runs anywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from harness.spec.base import Frozen, Label, Text, digest
+from harness.spec.entries import Corpus, Initialisation, Method, Student, Task, Teacher
+from harness.spec.recipes import Distil, Measure, Precision, Prepare, Rate, Resources
+
+Kind = Literal["prepare", "distil", "finetune", "measure"]
+KINDS: tuple[Kind, ...] = ("prepare", "distil", "finetune", "measure")
+
+RECIPE_VERSIONS: dict[Kind, int] = {"prepare": 1, "distil": 1, "finetune": 1, "measure": 1}
+"""Raised when a change of code changes what a number of that kind means."""
+
+TrialId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
+class ModelSource(Frozen):
+    """A model by where it comes from: exactly one of a catalog entry or another trial's `model/` folder."""
+
+    teacher: Teacher | None = None
+    """A checkpoint as shipped."""
+    trial: TrialId | None = None
+    """A `prepare` or `distil` trial whose exported model this is."""
+    milestone: int | None = None
+    """Step of an intermediate student of that trial."""
+
+
+class PrepareJob(Frozen):
+    """Adapt a teacher to the corpus with masked-LM training."""
+
+    kind: Literal["prepare"] = "prepare"
+    teacher: Teacher
+    corpus: Corpus
+    recipe: Prepare
+
+
+class DistilJob(Frozen):
+    """Make one student by one method from one teacher on one language set with one seed."""
+
+    kind: Literal["distil"] = "distil"
+    teacher: ModelSource
+    method: Method
+    student: Student
+    init: Initialisation
+    corpus: Corpus
+    recipe: Distil
+    seed: int
+
+
+class FinetuneRecipe(Frozen):
+    """One point of the fine-tuning grid; fields as in `harness.spec.recipes.Finetune`."""
+
+    learning_rate: Rate
+    epochs: int
+    batch_size: int
+    length: int
+    warmup_ratio: float
+    weight_decay: float
+    betas: tuple[float, float]
+    epsilon: float
+    clip_norm: float | None
+    dropout: float
+    precision: Precision
+    train_rows: int | None
+    patience: int | None
+    select_on: Literal["dev", "dev_en", "dev_all", "train_holdout"]
+
+
+class FinetuneJob(Frozen):
+    """Fine-tune one model on one task at one setting and score it on dev and on the reported split."""
+
+    kind: Literal["finetune"] = "finetune"
+    model: ModelSource
+    task: Task
+    languages: tuple[str, ...]
+    recipe: FinetuneRecipe
+    seed: int
+
+
+class MeasureJob(Frozen):
+    """Measure an architecture on this hardware. Latency does not depend on what the weights were trained for, so one
+    measurement serves every student of the same shape and teacher family."""
+
+    kind: Literal["measure"] = "measure"
+    teacher: Teacher
+    student: Student | None = None
+    """Null measures the teacher itself."""
+    protocol: Measure
+    fingerprint: str
+    """Hardware and thread fingerprint, `harness.results.provenance.fingerprint()`."""
+
+
+Job = Annotated[PrepareJob | DistilJob | FinetuneJob | MeasureJob, Field(discriminator="kind")]
+
+
+class Trial(Frozen):
+    """One unit of work of a plan."""
+
+    id: TrialId
+    """Hash of everything that can change its number: kind, recipe version, job, data identities, parents."""
+    kind: Kind
+    recipe_version: int
+    job: Job
+    data: dict[str, str]
+    """Data identity: what was read -> SHA-256 of the content, or `repo@commit`. Keys: `teacher`, `corpus/<language>/<n>`,
+    `task/<asset>`, ..."""
+    parents: tuple[TrialId, ...] = ()
+    """Trials whose exported model this one reads (Merkle: their ids enter this id)."""
+    config_id: TrialId | None = None
+    """The configuration this belongs to: a distil id without its seed. Shared by a student and its evaluations;
+    for teachers and external models, a hash of the model's own identity."""
+    labels: dict[str, str] = {}
+    """Names for people: method, family, student, teacher, language, task, seed, learning_rate, ... Never hashed."""
+    resources: Resources = Resources()
+    spec: str = ""
+    """Name of the spec that planned it first."""
+
+    @property
+    def title(self) -> str:
+        """One line for progress and tables."""
+        order = ("method", "student", "language", "teacher", "task", "learning_rate", "epochs", "seed", "finetune_seed")
+        return " ".join([self.kind, *(self.labels[key] for key in order if self.labels.get(key))])
+
+
+def trial_id(kind: Kind, job: Frozen, data: dict[str, str], parents: tuple[str, ...]) -> str:
+    """The id of a trial: 16 hex digits of SHA-256 over what can change its number."""
+    return digest([kind, RECIPE_VERSIONS[kind], job, data, list(parents)])
+
+
+class Score(Frozen):
+    """One number on one split of one task in one language."""
+
+    suite: str
+    task: str
+    language: str
+    split: str
+    metric: str
+    value: float | None
+    """Fraction, -1..1; null where the metric is undefined on these predictions."""
+    n: int
+    """Rows it was computed on."""
+    data_id: str
+    """SHA-256 of the rows used."""
+    flags: tuple[str, ...] = ()
+    """`far_below_chance`, `dev_as_test`, ..."""
+
+
+class Measurement(Frozen):
+    """One measured or counted quantity of a model."""
+
+    metric: str
+    """parameters, parameters_without_embeddings, flops, latency_ms, throughput, peak_memory, masked_accuracy, ..."""
+    value: float
+    unit: str
+    protocol: str
+    """How it was measured, e.g. `batch 1, 128 tokens, fp32, 1 thread, median of 20`."""
+    spread: float | None = None
+    """Interquartile range over the median, where it is a timing."""
+    valid: bool = True
+
+
+class Failure(Frozen):
+    """Why a trial failed."""
+
+    reason: str
+    """A name of `harness.errors.TrialError.reason`."""
+    message: str
+    step: int | None = None
+    term: str | None = None
+
+
+class Provenance(Frozen):
+    """What else stood behind a number."""
+
+    harness: str
+    versions: dict[str, str]
+    """Package -> version: torch, transformers, tokenizers, numpy, python, ..."""
+    device: str
+    """Processor or GPU name."""
+    fingerprint: str
+    precision: str
+    threads: int
+    kernels: dict[str, str] = {}
+    """Resolved by rule: attention implementation, optimiser, ..."""
+    commit: str | None = None
+    """Commit of the harness's own checkout, where it runs from one."""
+    parents_sha256: dict[str, str] = {}
+    """Parent trial -> SHA-256 of the weights actually used."""
+
+
+class Result(Frozen):
+    """What a trial leaves: `result.json`, written last, to a temporary name and renamed."""
+
+    schema_: Annotated[Literal[1], Label()] = Field(default=1, alias="schema")
+    trial_id: TrialId
+    kind: Kind
+    status: Literal["ok", "failed", "pruned"]
+    error: Failure | None = None
+    started_at: float
+    """Seconds since the epoch, UTC."""
+    finished_at: float
+    seconds: float
+    """Seconds of work, over all resumptions."""
+    resumed: int = 0
+    """How often it was taken up again from a checkpoint."""
+    tokens: int | None = None
+    """Real tokens the student (or prepared teacher, or fine-tuned model) was trained on."""
+    tokens_per_second: float | None = None
+    weights_sha256: str | None = None
+    """Of `model/model.safetensors`, where a model was kept."""
+    scores: tuple[Score, ...] = ()
+    dev_value: float | None = None
+    """finetune: the score by which the best epoch was chosen."""
+    measurements: tuple[Measurement, ...] = ()
+    flags: tuple[str, ...] = ()
+    """What a reader must know: fallbacks taken, thin languages, untrained blocks."""
+    facts: dict[str, Any] = {}
+    """Further figures of the trial: best epoch, loss before and after, rows used, ..."""
+    provenance: Provenance
+
+
+class Progress(Frozen):
+    """One line of `progress.jsonl`."""
+
+    step: int
+    steps: int
+    loss: float
+    terms: dict[str, float] = {}
+    """Loss by term, unweighted."""
+    learning_rate: float
+    tokens_per_second: float
+    at: float
+    """Seconds since the epoch, UTC."""
+    gradient_norm: float | None = None

@@ -1,0 +1,62 @@
+"""One registry type for everything that has a name: terms, mappings, metrics, readers.
+
+    TERMS: Registry[TermEntry] = Registry("term")
+    TERMS.register("logits", TermEntry(...))
+    TERMS["logits"]            # KeyError-free: an unknown name raises InputError with the nearest one
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from harness.errors import InputError
+
+T = TypeVar("T")
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """`; did you mean 'x'?` when a near name exists, else the known names."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+
+
+class Registry(Generic[T]):
+    """Names to entries, in order of registration."""
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str, entry: T) -> T:
+        """Add `entry`; a name is taken once (ValueError otherwise)."""
+        if name in self._entries:
+            raise ValueError(f"the {self.noun} {name!r} is registered already")
+        self._entries[name] = entry
+        return entry
+
+    def load_entry_points(self, group: str) -> None:
+        """Add what installed third-party packages offer under `group`; each entry point names one entry object."""
+        for point in entry_points(group=group):
+            self.register(point.name, point.load())
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._entries:
+            raise InputError(f"unknown {self.noun} {name!r}; {did_you_mean(name, list(self._entries))}")
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def values(self) -> list[T]:
+        """Entries in order of registration."""
+        return list(self._entries.values())
+
+    def items(self) -> list[tuple[str, T]]:
+        """(name, entry) in order of registration."""
+        return list(self._entries.items())

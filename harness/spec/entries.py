@@ -1,0 +1,295 @@
+"""What the catalog holds: one YAML file declares one method, student, teacher, corpus or task, found by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+
+from pydantic import Discriminator, Field, field_validator, model_validator
+
+from harness.mappings.params import MAPPINGS
+from harness.metrics import METRICS
+from harness.registry import did_you_mean
+from harness.spec.assets import Asset
+from harness.spec.base import Frozen, Label, Problem, Shape, Text
+from harness.spec.terms import TERMS, TermParams
+
+if TYPE_CHECKING:
+    TermUse = TermParams
+else:
+    TERMS.load_entry_points("harness.terms")
+    TermUse = Annotated[Union[tuple(TERMS.values())], Discriminator("term")]  # noqa: UP007 (made at run time)
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$"), Label()]
+Family = Literal["OD", "HS", "MHA", "composite", "control"]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z]+)?$")]
+
+
+class Entry(Frozen):
+    """Base of every catalog file."""
+
+    schema_: Annotated[Literal[1], Label()] = Field(default=1, alias="schema")
+    """Version of the file format."""
+    name: Name
+    """What specs call it; the file is `NAME.yaml`."""
+    summary: Text = ""
+    """One line for tables."""
+
+
+class Initialisation(Frozen):
+    """Where a student's weights start."""
+
+    source: Literal["random", "teacher", "checkpoint"] = Field(default="random", alias="from")
+    """`teacher` copies embeddings and the chosen layers and needs the teacher's width, heads and FFN."""
+    layers: Literal["first", "last", "alternate"] = "alternate"
+    """Which teacher layers are copied. `alternate`: student layer i takes teacher layer ⌊(i−1)·L_T/L_S⌋+1."""
+    checkpoint: Asset | None = None
+
+    @model_validator(mode="after")
+    def _checkpoint_is_given(self) -> Initialisation:
+        if (self.source == "checkpoint") != (self.checkpoint is not None):
+            raise ValueError("`checkpoint:` names the files when, and only when, `from: checkpoint`")
+        return self
+
+    def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
+        """Why these weights do not fit this student."""
+        if self.source != "teacher":
+            return
+        for what in ("width", "heads", "ffn"):
+            have, want = getattr(student, what), getattr(teacher, what)
+            if have != want:
+                yield Problem(
+                    ("init",),
+                    f"initialising from the teacher needs the student's {what} ({have}) to equal the teacher's ({want})",
+                )
+        if student.layers > teacher.layers:
+            yield Problem(("init",), f"the teacher has {teacher.layers} layers to copy, the student wants {student.layers}")
+
+
+class Method(Entry):
+    """A transfer method: a weighted sum of terms."""
+
+    family: Annotated[Family, Label()]
+    """What kind of knowledge is transferred: output distribution (OD), hidden states (HS), attention (MHA)."""
+    source: Text = ""
+    """Paper and equation."""
+    objective: tuple[TermUse, ...] = ()
+    """The terms; empty for controls that are not distilled."""
+    init: Initialisation | None = None
+    """Initialisation that belongs to the published method; overrides the spec's."""
+
+    @property
+    def trains_mlm_head(self) -> bool:
+        """Whether a student of this method has a masked-LM head worth exporting."""
+        return any(term.trains_mlm_head for term in self.objective)
+
+    @property
+    def needs_mlm_head(self) -> bool:
+        """Whether the teacher's masked-LM head is read."""
+        return any(term.needs_mlm_head for term in self.objective)
+
+    def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
+        """Why this method cannot serve these shapes."""
+        for index, term in enumerate(self.objective):
+            for problem in term.problems(teacher, student):
+                yield Problem(("objective", index, *problem.field), problem.message)
+        if self.needs_mlm_head and not teacher.mlm_head:
+            yield Problem(
+                ("objective",),
+                "the teacher has no trained masked-LM head to transfer from; add `prepare:` to the spec "
+                "or choose a teacher with one",
+            )
+
+
+class Student(Entry):
+    """A student's shape. Family, tokenizer, vocabulary and positions come from its teacher."""
+
+    layers: int = Field(ge=1, le=200)
+    width: int = Field(ge=8, le=65_536)
+    heads: int = Field(ge=1, le=1024)
+    ffn: int | None = Field(default=None, ge=8, le=262_144)
+    """Inner width of the feed-forward block; null for 4 × width."""
+    init: Initialisation | None = None
+    """Pins where the weights start; null for the spec's."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Student:
+        if self.width % self.heads:
+            near = [n for n in range(1, self.width + 1) if self.width % n == 0]
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width}): one of {near}")
+        return self
+
+    def shape(self, teacher: Shape) -> Shape:
+        """This student as the given teacher's family would build it."""
+        return Shape(
+            layers=self.layers,
+            width=self.width,
+            heads=self.heads,
+            ffn=self.ffn or 4 * self.width,
+            vocabulary=teacher.vocabulary,
+            model_type=teacher.model_type,
+            mlm_head=False,
+        )
+
+
+class DeclaredShape(Frozen):
+    """A teacher's size as its file states it, so that specs validate before anything is fetched; checked on loading."""
+
+    model_type: Literal["bert", "roberta", "xlm-roberta", "distilbert"]
+    layers: int = Field(ge=1)
+    width: int = Field(ge=8)
+    heads: int = Field(ge=1)
+    ffn: int = Field(ge=8)
+    vocabulary: int = Field(ge=2)
+    mlm_head: bool = False
+
+
+class Teacher(Entry):
+    """A trained encoder: it teaches, and it is evaluated as a row of its own. `models:` of a spec are declared likewise."""
+
+    asset: Asset
+    """Checkpoint in transformers' layout (config.json, *.safetensors, tokenizer files)."""
+    format: Literal["transformers", "e5-q4"] = "transformers"
+    """`e5-q4`: multilingual-e5-small as 4-bit blocks, de-quantised on loading."""
+    tokenizer: Asset | None = None
+    """Tokenizer files, where they are not beside the weights."""
+    shape: Annotated[DeclaredShape | None, Label()] = None
+    languages: Annotated[tuple[Language, ...], Label()] = ()
+    """Languages it was trained on, where known."""
+    trim_vocabulary: str | Corpus | None = None
+    """Keep only the pieces that this corpus (or the spec's, for `corpus`) uses: a new teacher, named so."""
+    licence: Text | None = None
+
+
+class CorpusText(Frozen):
+    """Text of one language from one asset."""
+
+    language: Language
+    asset: Asset
+    reader: str = "lines"
+    """How text is read: lines, paragraphs, brown, jsonl, parquet, gettext, udhr."""
+    field: str = "text"
+    """Column of jsonl and parquet."""
+    domain: Text = ""
+    """What kind of text it is; named where a task shares it."""
+
+
+class Corpus(Entry):
+    """Text that students are distilled on. It never holds a sentence of an evaluation split."""
+
+    texts: tuple[CorpusText, ...] = Field(min_length=1)
+    alpha: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Exponent of language sampling, p ∝ n^α over tokens (XLM-R: 0.3)."""
+    held_out: Annotated[float, Field(ge=0, lt=0.5)] = 0.01
+    """Share of documents, by hash of their text, kept for measuring masked-LM accuracy."""
+    tokens_per_language: int | None = Field(default=None, ge=1)
+    """Budget; null for all."""
+    floor_characters: Annotated[int, Label(), Field(ge=0)] = 100_000
+    """Languages with less text than this are marked thin."""
+    exclude: tuple[str | Task, ...] = ()
+    """Tasks whose dev and test sentences are removed from the text (part of what the corpus *is*; a spec whose tasks
+    still overlap with its corpus is refused)."""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """ISO codes in alphabetical order."""
+        return tuple(sorted({text.language for text in self.texts}))
+
+
+class Between(Frozen):
+    """A label as an interval of a number, both ends included; rows outside every interval are dropped."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> Between:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("give at_least, at_most or both")
+        return self
+
+
+class Columns(Frozen):
+    """Which columns of the data mean what."""
+
+    text: str
+    text_pair: str | None = None
+    label: str | None = None
+    id: str | None = None
+    """Aligns rows across languages (retrieval)."""
+
+
+class Split(Frozen):
+    """Rows of one split."""
+
+    files: str
+    """Glob below the asset; `{language}` stands for the language's code."""
+    asset: str = "data"
+    """Which of the task's assets."""
+    hash_range: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] | None = None
+    """Keep rows whose text hashes into [low, high): how a split is cut from data that has none."""
+
+    @field_validator("hash_range")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and value[0] >= value[1]:
+            raise ValueError(f"hash_range {list(value)} is empty: low must be below high")
+        return value
+
+
+class Task(Entry):
+    """An evaluation task. Labels are mapped by name; scores are the mean of `metrics`."""
+
+    suite: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    """GLUE, XNLI, or another group that is averaged together."""
+    type: Literal["classification", "regression", "retrieval"] = "classification"
+    assets: dict[str, Asset]
+    splits: dict[Literal["train", "dev", "test"], Split]
+    columns: Columns
+    format: Literal["parquet", "jsonl", "csv", "tsv"] = "parquet"
+    header: tuple[str, ...] | None = None
+    """Column names of csv/tsv files that have none."""
+    encoding: str = "utf-8"
+    labels: dict[str, Annotated[str | int | Between, Field(union_mode="left_to_right")]] = {}
+    """Label name -> its value in the data. Order is the classifier's output order."""
+    drop_labels: tuple[str | int, ...] = ()
+    """Values in the data that mark rows without a label."""
+    metrics: tuple[str, ...] = Field(min_length=1)
+    languages: tuple[Language, ...] = ("en",)
+    """Languages that can be evaluated."""
+    train_languages: tuple[Language, ...] = ("en",)
+    report: Annotated[Literal["test", "dev"], Label()] = "test"
+    """The split whose score counts. `dev` where test labels are hidden; disclosed wherever it is shown."""
+    note: Text = ""
+    """What a reader of its score must know (a stand-in, a partial copy)."""
+    licence: Text | None = None
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in METRICS:
+                raise ValueError(f"unknown metric {name!r}; {did_you_mean(name, list(METRICS))}")
+        return names
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Task:
+        if self.type == "classification" and len(self.labels) < 2:
+            raise ValueError("a classification task names at least two labels")
+        if self.type != "retrieval" and ("train" not in self.splits or self.columns.label is None):
+            raise ValueError(f"a {self.type} task needs a train split and a label column")
+        if self.report not in self.splits:
+            raise ValueError(f"the split {self.report!r} that is reported is not among {sorted(self.splits)}")
+        for name, split in self.splits.items():
+            if split.asset not in self.assets:
+                raise ValueError(f"split {name!r} reads asset {split.asset!r}; this task has {sorted(self.assets)}")
+        return self
+
+
+def entry_kinds() -> dict[str, type[Entry]]:
+    """Folder of the catalog -> what its files hold."""
+    return {"methods": Method, "students": Student, "teachers": Teacher, "corpora": Corpus, "tasks": Task}
+
+
+Teacher.model_rebuild()
+Corpus.model_rebuild()

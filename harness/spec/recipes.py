@@ -1,0 +1,165 @@
+"""How long, how fast and in what precision: the settings of each kind of trial. All are part of a trial's identity."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from harness.spec.base import Frozen, Label
+
+Precision = Literal["auto", "fp32", "bf16"]
+"""`auto` is resolved by rule at the trial's first start: bf16 where the processor multiplies it natively, else fp32."""
+
+Rate = Annotated[float, Field(gt=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class TokenBatches(Frozen):
+    """The input stream: blocks, order and corruption are a function of (corpus, tokenizer, this, seed) only."""
+
+    batch_size: Count = 32
+    """Token blocks a step (the global batch)."""
+    length: int = Field(default=128, ge=8, le=8192)
+    """Tokens a block, special tokens included."""
+    mlm_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Share of positions corrupted 80/10/10 (BERT)."""
+
+
+class Optimisation(Frozen):
+    """AdamW with linear warm-up and linear decay to zero."""
+
+    steps: int = Field(default=400_000, ge=0, le=10**9)
+    """Optimiser steps; 0 leaves the model as initialised."""
+    learning_rate: Rate = 6e-4
+    warmup_steps: int = Field(default=4_000, ge=0)
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    epsilon: Rate = 1e-6
+    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest gradient norm; null for none."""
+
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> Optimisation:
+        if self.steps and self.warmup_steps > self.steps:
+            raise ValueError(f"warmup_steps ({self.warmup_steps}) is larger than steps ({self.steps})")
+        return self
+
+
+class Distil(TokenBatches, Optimisation):
+    """How students are distilled."""
+
+    input: Literal["masked", "clean"] = "masked"
+    """What models read: blocks with 15 % of positions corrupted, or the text itself."""
+    precision: Precision = "auto"
+    dropout: Fraction = 0.0
+    """Student dropout while distilling."""
+    milestones: tuple[Count, ...] = ()
+    """Steps at which an intermediate student is exported too."""
+    cohort: Annotated[Literal["auto", "off"] | Count, Label()] = "auto"
+    """How many students share one teacher pass: by memory, never, or at most this many. Never changes a number."""
+
+    @field_validator("milestones")
+    @classmethod
+    def _ascending(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        if list(steps) != sorted(set(steps)):
+            raise ValueError("milestones must be ascending and distinct")
+        return steps
+
+    @model_validator(mode="after")
+    def _within(self) -> Distil:
+        late = [step for step in self.milestones if step >= self.steps]
+        if late:
+            raise ValueError(f"milestones {late} are not before the last step ({self.steps})")
+        return self
+
+
+class Prepare(TokenBatches, Optimisation):
+    """Continued masked-LM training of the whole teacher on the corpus before it teaches."""
+
+    train: Literal["all", "head"] = "all"
+    """`head` freezes the encoder."""
+    precision: Precision = "auto"
+    dropout: Fraction = 0.1
+    seed: Seed = 0
+
+
+class Finetune(Frozen):
+    """How every model is fine-tuned on every task: a grid of learning rates × epochs × seeds, the best chosen on dev."""
+
+    learning_rate: tuple[Rate, ...] = Field(default=(1e-5, 1.5e-5, 2e-5, 3e-5, 4e-5), min_length=1)
+    epochs: tuple[Count, ...] = Field(default=(3, 5, 10), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+    batch_size: Count = 32
+    length: int = Field(default=128, ge=8, le=8192)
+    """Longest input in tokens; longer pairs are cut, the longer text first."""
+    warmup_ratio: Fraction = 0.1
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    epsilon: Rate = 1e-6
+    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    dropout: Fraction = 0.1
+    precision: Precision = "auto"
+    train_rows: Count | None = None
+    """Use this many training rows, chosen by hash of their text; null for all."""
+    patience: Count | None = None
+    """Stop after this many epochs without a better dev score; null trains all epochs. Best epoch is kept either way."""
+    select_on: Literal["dev", "dev_en", "dev_all", "train_holdout"] | None = None
+    """Rows on which the best epoch and setting are chosen. Null: dev_en for cross-lingual tasks, dev where test labels
+    exist, else train_holdout (a fixed tenth of train), so that no score is chosen on the rows it is reported on."""
+
+    @field_validator("learning_rate", "epochs", "seeds", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: object) -> object:
+        return [value] if isinstance(value, (int, float)) else value
+
+
+class FinetuneOverrides(Frozen):
+    """Settings of one task that differ from the spec's `finetune`; same meaning, null for the spec's own."""
+
+    learning_rate: tuple[Rate, ...] | None = None
+    epochs: tuple[Count, ...] | None = None
+    seeds: tuple[Seed, ...] | None = None
+    batch_size: Count | None = None
+    length: int | None = Field(default=None, ge=8, le=8192)
+    train_rows: Count | None = None
+    patience: Count | None = None
+    select_on: Literal["dev", "dev_en", "dev_all", "train_holdout"] | None = None
+
+    @field_validator("learning_rate", "epochs", "seeds", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: object) -> object:
+        return [value] if isinstance(value, (int, float)) else value
+
+
+class Measure(Frozen):
+    """Latency protocol: random token ids of a fixed shape, eval mode, after warm-up; median over repeats."""
+
+    enabled: Annotated[bool, Label()] = True
+    batch_sizes: tuple[Count, ...] = (1, 32)
+    length: int = Field(default=128, ge=8, le=8192)
+    repeats: int = Field(default=20, ge=5, le=10_000)
+    warmup: int = Field(default=5, ge=1, le=1_000)
+    threads: Count = 1
+    precision: Precision = "fp32"
+
+
+class Resources(Frozen):
+    """What one trial of a kind occupies while it runs. CPU cores are also its thread count, a fixed setting."""
+
+    cpus: int = Field(default=1, ge=1, le=4096)
+    gpus: float = Field(default=0.0, ge=0, le=64)
+    """Fractions share a card. `auto` specs put 0 here and take a GPU when `harness run --gpus` says so."""
+    concurrency: Annotated[Count | None, Label()] = None
+    """At most this many at once; null for as many as fit."""
+
+
+class KindResources(Frozen):
+    """Resources by kind of trial."""
+
+    prepare: Resources = Resources(cpus=2)
+    distil: Resources = Resources(cpus=1)
+    finetune: Resources = Resources(cpus=1)
+    measure: Resources = Resources(cpus=1)

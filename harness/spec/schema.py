@@ -1,0 +1,112 @@
+"""A spec: a grid of method × student × language × teacher × seed and what to do with every cell."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from harness.registry import did_you_mean
+from harness.spec.base import Frozen, Label, Text
+from harness.spec.entries import Corpus, Initialisation, Language, Method, Name, Student, Task, Teacher
+from harness.spec.languages import LANGUAGE_SETS
+from harness.spec.recipes import Distil, Finetune, FinetuneOverrides, KindResources, Measure, Prepare, Seed
+
+MethodRef = str | Method
+StudentRef = str | Student
+CorpusRef = str | Corpus
+LanguageRef = str | tuple[Language, ...]
+
+
+class Assistant(Frozen):
+    """A teacher that is itself a student of this spec's teacher (assistant distillation)."""
+
+    name: Name
+    method: MethodRef
+    student: StudentRef
+    seed: Seed = 0
+
+
+TeacherRef = str | Assistant | Teacher
+
+
+class Grid(Frozen):
+    """The axes. Any dotted path into the distillation settings is an axis too, e.g. `distil.learning_rate: [3e-4, 6e-4]`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    method: tuple[MethodRef, ...] = Field(min_length=1)
+    student: tuple[StudentRef, ...] = Field(min_length=1)
+    language: tuple[LanguageRef, ...] = ("en",)
+    teacher: tuple[TeacherRef, ...] | None = None
+    """Null for the spec's `teacher`."""
+    init: tuple[Initialisation, ...] = (Initialisation(),)
+    seed: tuple[Seed, ...] = (1,)
+
+    @field_validator("language")
+    @classmethod
+    def _known_sets(cls, sets: tuple[LanguageRef, ...]) -> tuple[LanguageRef, ...]:
+        for one in sets:
+            if isinstance(one, str) and one not in LANGUAGE_SETS:
+                raise ValueError(
+                    f"unknown language set {one!r}; {did_you_mean(one, list(LANGUAGE_SETS))}, "
+                    "or list the languages: [de, en]"
+                )
+        return sets
+
+    @model_validator(mode="after")
+    def _dotted_axes(self) -> Grid:
+        for key, values in (self.model_extra or {}).items():
+            section, _, name = key.partition(".")
+            if section != "distil" or name not in Distil.model_fields:
+                known = [*type(self).model_fields, *(f"distil.{field}" for field in Distil.model_fields)]
+                raise ValueError(f"unknown axis {key!r}; {did_you_mean(key, known)}")
+            if not isinstance(values, (list, tuple)) or not values:
+                raise ValueError(f"axis {key!r} needs a list of values")
+        return self
+
+    @property
+    def distil_axes(self) -> dict[str, tuple[Any, ...]]:
+        """Axes over distillation settings: field of `Distil` -> values."""
+        return {key.partition(".")[2]: tuple(values) for key, values in (self.model_extra or {}).items()}
+
+
+class TaskUse(Frozen):
+    """A task with settings of its own."""
+
+    task: str | Task
+    languages: Literal["all", "same"] | tuple[Language, ...] = "all"
+    """Which of the task's languages are evaluated; `same`: those of the student's language set."""
+    finetune: FinetuneOverrides = FinetuneOverrides()
+
+
+class Spec(Frozen):
+    """A benchmark: `harness run` makes every result that its grid asks for."""
+
+    schema_: Annotated[Literal[1], Label()] = Field(alias="schema")
+    name: Name
+    description: Text = ""
+    teacher: TeacherRef | dict[str, TeacherRef] | None = None
+    """One teacher, or one per language set (`{en: roberta-base, xnli15: xlm-roberta-base}`)."""
+    corpus: CorpusRef | dict[str, CorpusRef]
+    """One corpus, or one per language set."""
+    grid: Grid
+    exclude: tuple[dict[str, Any], ...] = ()
+    """Combinations to leave out, each a mapping from axis to value or list of values."""
+    prepare: Prepare | None = None
+    """Continue masked-LM training of every teacher on its corpus first; every method then learns from that one."""
+    distil: Distil = Distil()
+    tasks: tuple[str | TaskUse, ...] = Field(min_length=1)
+    finetune: Finetune = Finetune()
+    models: tuple[str | Teacher, ...] = ()
+    """Other checkpoints evaluated and measured by the same protocol, as rows of their own (family `external`)."""
+    measure: Measure = Measure()
+    resources: KindResources = KindResources()
+    max_trials: Annotated[int, Label(), Field(ge=1, le=1_000_000)] = 100_000
+    """A plan with more trials than this is refused with its count."""
+
+    @model_validator(mode="after")
+    def _has_teacher(self) -> Spec:
+        if self.teacher is None and self.grid.teacher is None:
+            raise ValueError("name a `teacher:`")
+        return self
