@@ -1,0 +1,44 @@
+# Two commands for a newcomer: `make quickstart` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+RUNS ?= runs
+PYTEST_ARGS ?=
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+
+.PHONY: help setup quickstart test check format leaderboard constraints
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: .venv/installed ## create .venv and install everything (fast when nothing changed)
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	touch $@
+
+quickstart: setup ## run the quickstart spec from a YAML file to a ranking
+	$(BIN)/harness run specs/quickstart.yaml --runs-dir $(RUNS)
+	$(BIN)/harness report --runs-dir $(RUNS)
+	@echo "Open the leaderboard with: make leaderboard"
+
+test: setup ## run the test suite
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: setup ## lint, format, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## fix what the linter can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+leaderboard: setup ## serve the leaderboard on this machine
+	$(BIN)/streamlit run leaderboard/app.py -- --db $(RUNS)/results.duckdb
+
+constraints: setup ## re-resolve constraints.txt (torch and its CUDA packages stay free)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-package torch \
+	  --no-header --no-annotate pyproject.toml | grep -vE '^(nvidia|cuda|triton)' > constraints.txt
