@@ -3,11 +3,12 @@
     compute("matthews", predictions=[1, 0, 1], labels=[1, 0, 0])
     METRICS["f1"].kind            # an unknown name raises InputError with the nearest one
 
-All values are fractions in [lowest, highest], never percent; higher is always better. Importing this module loads neither
-NumPy nor scikit-learn nor SciPy, so that a spec's metric names can be checked cheaply.
+All values are fractions in [lowest, highest], never percent; higher is always better. Importing this module
+loads neither NumPy nor scikit-learn nor SciPy, so that a spec's metric names can be checked cheaply.
 
-Degenerate input, as scikit-learn and SciPy have it: F1 is 0 where precision and recall are both undefined; Matthews is 0 where its
-denominator is 0; a correlation is NaN where a side is constant (all entries equal, whatever the rounding of their variance) or holds a NaN or an infinity.
+Degenerate input, as scikit-learn and SciPy have it: F1 is 0 where precision and recall are both undefined;
+Matthews is 0 where its denominator is 0; a correlation is NaN where a side is constant (all entries equal,
+whatever the rounding of their variance) or holds a NaN or an infinity.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class Metric:
     """One metric; `score(predictions, labels)` takes two checked 1-D arrays of one length."""
 
     kind: Kind
-    """What the arrays hold: class indices, real numbers, or for each query the index of the retrieved / the right candidate."""
+    """What the arrays hold: class indices, real numbers, or for each query the index of the retrieved / the
+    right candidate.
+    """
     score: Callable[[NDArray[np.generic], NDArray[np.generic]], float]
     lowest: float
     """Smallest possible value."""
@@ -48,11 +51,13 @@ METRICS: Registry[Metric] = Registry("metric")
 
 
 def compute(metric_name: str, predictions: ArrayLike, labels: ArrayLike) -> float:
-    """The metric `metric_name` of `predictions` against `labels`, both of shape (examples,); a Python float, possibly NaN.
+    """The metric `metric_name` of `predictions` against `labels`, both of shape (examples,); a Python float,
+    possibly NaN.
 
-    Class and candidate indices may come as any integer type, or as floats with integral values; real numbers are computed in float64.
-    Raises InputError for an unknown metric, and ValueError for shapes that differ or are not 1-D, for too few examples,
-    for class indices that are not whole numbers (a NaN is none), and for a class outside {0, 1} where the metric is binary.
+    Class and candidate indices may come as any integer type, or as floats with integral values; real numbers
+    are computed in float64. Raises InputError for an unknown metric, and ValueError for shapes that differ or
+    are not 1-D, for too few examples, for class indices that are not whole numbers (a NaN is none), and for a
+    class outside {0, 1} where the metric is binary.
     """
     metric = METRICS[metric_name]
     read = _real_numbers if metric.kind == "regression" else _indices
@@ -71,9 +76,11 @@ def compute(metric_name: str, predictions: ArrayLike, labels: ArrayLike) -> floa
 
 
 def mean_of_metrics(metric_names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> float:
-    """Unweighted mean of several metrics: the one score of a task that GLUE reports by two (MRPC, QQP, STS-B).
+    """Unweighted mean of several metrics: the one score of a task that GLUE reports by two (MRPC, QQP,
+    STS-B).
 
-    Source: Wang et al. 2019 (GLUE), section 2: tasks with several metrics enter the benchmark's average by their mean. NaN if any is NaN.
+    Source: Wang et al. 2019 (GLUE), section 2: tasks with several metrics enter the benchmark's average by
+    their mean. NaN if any is NaN.
     """
     if not metric_names:
         raise ValueError("a mean of metrics needs at least one metric")

@@ -1,7 +1,7 @@
 """Options and fixtures that every test may use.
 
-`--golden-dir DIR` (or the variable HARNESS_GOLDEN) names a folder of golden cases, `HARNESS_DATA` one of real data in hub layout.
-Tests that need what is not there are skipped with the reason.
+`--golden-dir DIR` (or the variable HARNESS_GOLDEN) names a folder of golden cases, `HARNESS_DATA` one of real
+data in hub layout. Tests that need what is not there are skipped with the reason.
 """
 
 from __future__ import annotations

@@ -51,9 +51,8 @@ def test_spearman_is_pearson_of_average_ranks_and_nan_on_a_constant_side(
 ) -> None:
     predictions, labels = (np.array(side) for side in zip(*pairs, strict=True))
     if len(set(predictions)) == 1 or len(set(labels)) == 1:
-        assert math.isnan(compute("spearman", predictions, labels)) and math.isnan(
-            compute("pearson", predictions, labels)
-        )
+        assert math.isnan(compute("spearman", predictions, labels))
+        assert math.isnan(compute("pearson", predictions, labels))
     else:
         ranked = compute("pearson", stats.rankdata(predictions), stats.rankdata(labels))
         assert compute("spearman", predictions, labels) == pytest.approx(ranked, abs=1e-12)
@@ -74,23 +73,23 @@ def test_a_task_with_two_metrics_scores_their_mean_and_nan_stays_nan() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "predictions", "labels"),
+    ("name", "predictions", "labels", "reason"),
     [
-        ("accuracy", [], []),
-        ("accuracy", [1, 0], [1]),
-        ("accuracy", [[1, 0]], [[1, 0]]),
-        ("accuracy", [0.5, 1.0], [0, 1]),
-        ("accuracy", [math.inf, 1.0], [0, 1]),
-        ("accuracy", ["yes", "no"], [0, 1]),
-        ("f1", [0, 2], [0, 2]),
-        ("f1", [2, 2], [2, 2]),
-        ("f1", [-1, 1], [1, 1]),
-        ("pearson", [1.0], [2.0]),
-        ("spearman", ["a", "b"], [1.0, 2.0]),
+        ("accuracy", [], [], "at least 1"),
+        ("accuracy", [1, 0], [1], "2 predictions for 1 labels"),
+        ("accuracy", [[1, 0]], [[1, 0]], "1-D"),
+        ("accuracy", [0.5, 1.0], [0, 1], "whole numbers"),
+        ("accuracy", [math.inf, 1.0], [0, 1], "whole numbers"),
+        ("accuracy", ["yes", "no"], [0, 1], "whole numbers"),
+        ("f1", [0, 2], [0, 2], "2 classes"),
+        ("f1", [2, 2], [2, 2], "2 classes"),
+        ("f1", [-1, 1], [1, 1], "2 classes"),
+        ("pearson", [1.0], [2.0], "at least 2"),
+        ("spearman", ["a", "b"], [1.0, 2.0], "must be numbers"),
     ],
 )
-def test_input_that_has_no_metric_is_refused(name: str, predictions: list, labels: list) -> None:
-    with pytest.raises(ValueError):
+def test_input_that_has_no_metric_is_refused(name: str, predictions: list, labels: list, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         compute(name, predictions, labels)
 
 
@@ -100,6 +99,7 @@ def test_an_unknown_metric_is_named_with_the_nearest_one() -> None:
 
 
 def test_metric_names_are_known_without_loading_a_numeric_library() -> None:
-    code = "import sys, harness.metrics; print({'numpy', 'scipy', 'sklearn', 'pandas', 'torch'} & set(sys.modules))"
+    heavy = {"numpy", "scipy", "sklearn", "pandas", "torch"}
+    code = f"import sys, harness.metrics; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

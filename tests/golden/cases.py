@@ -71,7 +71,9 @@ class GoldenCase:
     def assert_tensor(
         self, got: ArrayLike | torch.Tensor, want: ArrayLike | torch.Tensor, what: str, dtype: str = "float64"
     ) -> None:
-        """`max|got - want| <= rtol max|want|` with the case's `tensor_rtol_<dtype>`; shapes and NaN positions must be equal."""
+        """`max|got - want| <= rtol max|want|` with the case's `tensor_rtol_<dtype>`; shapes and NaN positions
+        must be equal.
+        """
         value, expected = _float64(got), _float64(want)
         assert value.shape == expected.shape, (
             f"{self.name}: {what} has shape {value.shape}, expected {expected.shape}"
@@ -93,7 +95,9 @@ def number(value: float | str) -> float:
 
 
 def find_cases(folder: Path) -> list[GoldenCase]:
-    """Every case in `folder`, sorted by name. A JSON file with neither `family` nor `expected` is no case; one of the two alone is an error."""
+    """Every case in `folder`, sorted by name. A JSON file with neither `family` nor `expected` is no case;
+    one of the two alone is an error.
+    """
     cases = []
     for path in sorted(folder.glob("*.json")):
         document = json.loads(path.read_text(encoding="utf-8"))

@@ -1,9 +1,11 @@
-"""Runs a test once for every case of its families that the folder holds, whatever their names, shapes and seeds.
+"""Runs a test once for every case of its families that the folder holds, whatever their names, shapes and
+seeds.
 
     @pytest.mark.golden("hidden-mse")                # one or more families
     def test_the_loss_is_that_of_the_peer(golden_case): ...
 
-`golden_case` is a `cases.GoldenCase`. Without a folder, or without a case of the families in it, the test is skipped with the reason.
+`golden_case` is a `cases.GoldenCase`. Without a folder, or without a case of the families in it, the test is
+skipped with the reason.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which test module checks which family of golden cases; a family missing here makes `test_families.py` fail."""
+"""Which test module checks which family of golden cases; one missing here makes `test_families.py` fail."""
 
 KNOWN_FAMILIES: dict[str, str] = {
     "glue-metrics": "test_metrics",

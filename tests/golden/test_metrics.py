@@ -17,13 +17,13 @@ MEANS = {
     "mean_of_accuracy_and_f1": ["accuracy", "f1"],
     "mean_of_pearson_and_spearman": ["pearson", "spearman"],
 }
-REFUSED: dict[str, tuple[str, list[float], list[float]]] = {
-    "pearson of one example": ("pearson", [1.0], [2.0]),
-    "accuracy of nothing": ("accuracy", [], []),
-    "accuracy with a NaN prediction": ("accuracy", [1.0, math.nan], [1, 0]),
-    "f1 binary on 3 classes": ("f1", [0, 1, 2], [0, 1, 1]),
+REFUSED: dict[str, tuple[str, list[float], list[float], str]] = {
+    "pearson of one example": ("pearson", [1.0], [2.0], "at least 2"),
+    "accuracy of nothing": ("accuracy", [], [], "at least 1"),
+    "accuracy with a NaN prediction": ("accuracy", [1.0, math.nan], [1, 0], "whole numbers"),
+    "f1 binary on 3 classes": ("f1", [0, 1, 2], [0, 1, 1], "2 classes"),
 }
-"""What a case says that libraries refuse, without giving the input: (metric, predictions, labels)."""
+"""What a case says that libraries refuse, without its input: (metric, predictions, labels, our words)."""
 
 
 @pytest.mark.golden("glue-metrics")
@@ -50,8 +50,8 @@ def test_what_the_libraries_refuse_is_refused(golden_case: GoldenCase) -> None:
     if not refused:
         pytest.skip("this case records no refusal")
     for what in refused:
-        metric_name, predictions, labels = REFUSED[what]
-        with pytest.raises(ValueError):
+        metric_name, predictions, labels, reason = REFUSED[what]
+        with pytest.raises(ValueError, match=reason):
             compute(metric_name, predictions, labels)
 
 
