@@ -1,1 +1,35 @@
-"""Which teacher layers each student layer learns from: parameters and static maps (no torch), dynamic weights (torch)."""
+"""Which teacher layers each student layer learns from.
+
+Parameters and static maps live here without torch (`params`, `static`, `moving`, `draw`); `dynamic` holds what needs
+tensors and is imported only where something trains. Losses do not belong here: see `harness.methods`.
+"""
+
+from harness.mappings.moving import Attention, Emd, Greedy, Random
+from harness.mappings.params import (
+    MAPPINGS,
+    AnyMapping,
+    DynamicMapping,
+    LayerMap,
+    MappingParams,
+    StaticMapping,
+)
+from harness.mappings.static import Last, LastK, Reverse, Uniform, UniformConsecutive, UniformLast
+
+__all__ = [
+    "MAPPINGS",
+    "AnyMapping",
+    "Attention",
+    "DynamicMapping",
+    "Emd",
+    "Greedy",
+    "Last",
+    "LastK",
+    "LayerMap",
+    "MappingParams",
+    "Random",
+    "Reverse",
+    "StaticMapping",
+    "Uniform",
+    "UniformConsecutive",
+    "UniformLast",
+]

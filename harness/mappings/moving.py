@@ -27,7 +27,9 @@ class Greedy(DynamicMapping):
     """The non-decreasing one-to-one assignment of least total cost on layer-normalised states."""
 
     name: Literal["greedy"] = "greedy"
-    every: int = Field(default=100, ge=1, description="Steps between re-assignments from the batch's layer costs.")
+    every: int = Field(
+        default=100, ge=1, description="Steps between re-assignments from the batch's layer costs."
+    )
     implementation: ClassVar[str | None] = "harness.mappings.dynamic:GreedyWeights"
 
     def formula(self) -> str:

@@ -82,9 +82,11 @@ class _AnyRegistered:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         union = Union[tuple(MAPPINGS.values())]  # noqa: UP007 (made at run time)
-        return handler.generate_schema(Annotated[union, Discriminator("name")])
+        return handler.generate_schema(Annotated[union, Discriminator("name")])  # type: ignore[valid-type]
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         return {"anyOf": [{"type": "string", "enum": list(MAPPINGS)}, handler(schema)]}
 
 

@@ -34,7 +34,9 @@ class LastK(StaticMapping):
     """The teacher's last L_S layers in order, one to one; with `exclude_last`, PKD-Last (Sun et al., 2019)."""
 
     name: Literal["last_k"] = "last_k"
-    exclude_last: bool = Field(default=False, description="Leave the last student layer to other terms (PKD-Last).")
+    exclude_last: bool = Field(
+        default=False, description="Leave the last student layer to other terms (PKD-Last)."
+    )
 
     def layers(self, teacher_layers: int, student_layers: int) -> LayerMap:
         """φ(i) = {L_T − L_S + i}."""
@@ -95,7 +97,8 @@ class UniformConsecutive(StaticMapping):
         ),
     )
     allow_empty: bool = Field(
-        default=False, description="Accept student layers that learn from no teacher layer (`half_open` only)."
+        default=False,
+        description="Accept student layers that learn from no teacher layer (`half_open` only).",
     )
 
     def block(self, i: int, teacher_layers: int, student_layers: int) -> range:
@@ -110,7 +113,9 @@ class UniformConsecutive(StaticMapping):
 
     def layers(self, teacher_layers: int, student_layers: int) -> LayerMap:
         """φ(i) = the i-th block; student layers with an empty block are absent."""
-        blocks = {i: tuple(self.block(i, teacher_layers, student_layers)) for i in range(1, student_layers + 1)}
+        blocks = {
+            i: tuple(self.block(i, teacher_layers, student_layers)) for i in range(1, student_layers + 1)
+        }
         return {i: block for i, block in blocks.items() if block}
 
     def problems(self, teacher_layers: int, student_layers: int) -> Iterator[Problem]:

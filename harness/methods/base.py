@@ -145,6 +145,11 @@ class Term(nn.Module):
         """Whether the mapping must be refreshed before step `step` (0-based)."""
         return False
 
+    @property
+    def observes(self) -> bool:
+        """Whether `refresh` needs what `observe` gathers."""
+        return False
+
     def observe(self, teacher: Activations, student: Activations, batch: Batch) -> Tensor:
         """Statistics for the refresh, additive over splits of a batch; no gradient."""
         return torch.zeros(())

@@ -1,26 +1,27 @@
-"""The terms a distillation objective may sum, as declared in YAML: one parameter model each. Imports no torch.
-
-Each model says what its term is, checks itself against a teacher's and a student's shape (`problems`), and names the
-class that computes it (`implementation`), imported only where it trains. Definitions: docs/methods.md.
-"""
+"""What every term's parameters share, and the registry of terms."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from harness.registry import Registry
 from harness.spec.base import Frozen, Problem, Shape
+from harness.spec.terms.reach import Reach
 
 
 class TermParams(Frozen):
     """Base of every term's parameters. `term` selects the term."""
 
+    # Built at first use, when the mappings of installed packages have been registered too.
+    model_config = ConfigDict(defer_build=True)
+
     term: str
-    weight: float = Field(default=1.0, gt=0)
-    """Factor of this term in the objective."""
+    weight: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="Factor of this term in the objective."
+    )
 
     implementation: ClassVar[str]
     """`module:Class`, a `harness.methods.base.Term`."""
@@ -29,9 +30,18 @@ class TermParams(Frozen):
     trains_mlm_head: ClassVar[bool] = False
     """True where the student's masked-LM head receives gradient."""
 
+    @property
+    def needs_masked_input(self) -> bool:
+        """True where corrupted positions are read, so that the recipe must say `input: masked`."""
+        return False
+
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
         """Why this term cannot serve these shapes (with the values that would work); nothing when it can."""
         yield from ()
+
+    def reach(self, teacher: Shape, student: Shape) -> Reach:
+        """Where in the student gradient arrives; by default everywhere but in the masked-LM head."""
+        return Reach(hidden=student.layers, mlm_head=self.trains_mlm_head)
 
     def formula(self) -> str:
         """The term as one line of Unicode mathematics, without its weight."""

@@ -1,0 +1,94 @@
+"""Losses on logits that are never held whole: value and gradients of features · Wᵀ + b, a few rows at a time.
+
+A vocabulary of 250,000 entries makes one row of float32 logits a megabyte. Rows are taken in chunks; each chunk's
+logits are made, compared, turned into gradients of features, W and b, and dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from harness.methods.precision import compute_dtype, differentiable_where_enabled, wide, without_autocast
+
+RowLoss = Callable[[Tensor, slice], tuple[Tensor, Tensor]]
+"""(logits of a chunk (rows, vocabulary), which rows) -> (0-d sum, its gradient in the logits). May overwrite the logits."""
+
+CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
+"""Logits held at a time (float32: 16 MiB on a CPU, 256 MiB on a GPU)."""
+
+
+def distribution_kl(
+    features: Tensor, weight: Tensor, bias: Tensor, temperature: float, scale: float
+) -> RowLoss:
+    """scale · KL(softmax(z_T/t) ‖ softmax(z_S/t)); the teacher's z_T = features · weightᵀ + bias, without gradient."""
+    dtype = compute_dtype(features)
+    features, weight, bias = features.detach().to(dtype), weight.detach().to(dtype), bias.detach().to(dtype)
+
+    def row_loss(logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+        teacher = wide(functional.linear(features[rows], weight, bias)).div_(temperature).log_softmax(dim=-1)
+        student = logits.div_(temperature).log_softmax(dim=-1)
+        p = teacher.exp()
+        loss = teacher.sub_(student).mul_(p).sum() * scale
+        return loss, student.exp_().sub_(p).mul_(scale / temperature)
+
+    return row_loss
+
+
+def cross_entropy(labels: Tensor) -> RowLoss:
+    """−log softmax(z)[label], labels (rows,) int64."""
+
+    def row_loss(logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+        target = labels[rows, None]
+        log_q = logits.log_softmax(dim=-1)
+        loss = -log_q.gather(-1, target).sum()
+        return loss, log_q.exp_().scatter_add_(-1, target, log_q.new_full((), -1.0).expand(target.shape))
+
+    return row_loss
+
+
+def linear_loss(features: Tensor, weight: Tensor, bias: Tensor, row_loss: RowLoss) -> Tensor:
+    """Sum of `row_loss` over rows of features · weightᵀ + bias; differentiable in all three, float32 at least.
+
+    features (rows, width), weight (vocabulary, width), bias (vocabulary,). No rows give 0.
+    """
+    inputs = differentiable_where_enabled(features, weight, bias)
+    loss: Tensor = _LinearLoss.apply(*inputs, row_loss)
+    return loss
+
+
+class _LinearLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, row_loss: RowLoss) -> Tensor:
+        dtype = compute_dtype(features)
+        with without_autocast(features):
+            x, w, b = features.to(dtype), weight.to(dtype), bias.to(dtype)
+            wants = ctx.needs_input_grad
+            grad_x = torch.empty_like(x) if wants[0] else None
+            grad_w = torch.zeros_like(weight) if wants[1] else None
+            grad_b = torch.zeros_like(bias) if wants[2] else None
+            total = wide(x).new_zeros(())
+            size = max(1, CHUNK_ELEMENTS.get(x.device.type, 2**24) // w.shape[0])
+            for rows in (slice(start, start + size) for start in range(0, x.shape[0], size)):
+                loss, gradient = row_loss(wide(functional.linear(x[rows], w, b)), rows)
+                total += loss
+                if grad_b is not None:
+                    grad_b += gradient.sum(dim=0)
+                gradient = gradient.to(dtype)
+                if grad_x is not None:
+                    grad_x[rows] = gradient @ w
+                if grad_w is not None and grad_w.dtype == dtype:
+                    grad_w.addmm_(gradient.mT, x[rows])
+                elif grad_w is not None:
+                    grad_w += gradient.mT @ x[rows]
+        ctx.save_for_backward(None if grad_x is None else grad_x.to(features.dtype), grad_w, grad_b)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        gradients = (None if g is None else (g * upstream[0]).to(g.dtype) for g in ctx.saved_tensors)
+        return (*gradients, None)

@@ -1,0 +1,135 @@
+"""Losses on scores X·Yᵀ between positions, a few heads at a time.
+
+Relations and attention compare tokens × tokens scores of many heads. Holding them all would take heads × tokens² values
+a model, several times over; here a group of heads is scored, compared and differentiated before the next one starts, so
+that memory is that of one group and of the gradients of X and Y.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.methods.precision import differentiable_where_enabled, wide, without_autocast
+
+Compare = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(teacher scores, student scores), both (batch, heads, tokens, tokens) -> (0-d sum, its gradient in the student scores).
+It may overwrite its arguments."""
+
+GROUP_ELEMENTS = {"cpu": 2**19, "cuda": 2**26}
+"""Scores of one group: what stays in a core's cache, or keeps a GPU busy."""
+
+
+def kl_rows(attention_mask: Tensor | None, heads: int) -> Compare:
+    """KL(softmax teacher ‖ softmax student), mean over real rows and all `heads`, summed over examples.
+
+    Padding columns get no probability (they are masked before the softmax) and padding rows are dropped after it.
+    `attention_mask` (batch, tokens) bool is None where every position is real.
+    """
+
+    def compare(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
+        if attention_mask is None:
+            share: Tensor | float = 1 / (heads * teacher.shape[-1])
+        else:
+            columns = ~attention_mask[:, None, None, :]
+            # The lowest finite number leaves softmax exactly 0 there, as −inf would, and differences free of NaN.
+            teacher.masked_fill_(columns, torch.finfo(teacher.dtype).min)
+            student.masked_fill_(columns, torch.finfo(student.dtype).min)
+            real = attention_mask.to(student.dtype)
+            share = (real / (heads * real.sum(dim=1, keepdim=True).clamp_min(1)))[:, None, :, None]
+        p, q = teacher.softmax(dim=-1), student.softmax(dim=-1)
+        normaliser = _log_normaliser(student, q) - _log_normaliser(teacher, p)
+        rows = teacher.sub_(student).mul_(p).sum(dim=-1, keepdim=True).add_(normaliser)
+        return (rows * share).sum(), q.sub_(p).mul_(share)
+
+    return compare
+
+
+def _log_normaliser(scores: Tensor, probabilities: Tensor) -> Tensor:
+    """log Σ exp(scores) over the last dimension, from the softmax that is there already."""
+    return scores.amax(dim=-1, keepdim=True) - probabilities.amax(dim=-1, keepdim=True).log()
+
+
+def squared_pairs(attention_mask: Tensor | None, heads: int) -> Compare:
+    """(student − teacher)², mean over `heads`, summed over pairs of real positions."""
+
+    def compare(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
+        difference = student.sub_(teacher)
+        if attention_mask is not None:
+            real = attention_mask[:, None, :, None] & attention_mask[:, None, None, :]
+            difference.masked_fill_(~real, 0)
+        return difference.square().sum() / heads, difference.mul_(2 / heads)
+
+    return compare
+
+
+def score_loss(
+    student: tuple[Tensor, Tensor],
+    teacher: tuple[Tensor, Tensor],
+    heads: int,
+    attention_mask: Tensor | None,
+    compare: Callable[[Tensor | None, int], Compare],
+) -> Tensor:
+    """Sum over examples of a loss on scores X·Yᵀ/√d_h, X and Y split into `heads` over their full width.
+
+    `student` and `teacher` are (X, Y), each (batch, tokens, width); `compare` is `kl_rows` or `squared_pairs`.
+    Differentiable in the student's X and Y, float32 at least.
+    """
+    inputs = differentiable_where_enabled(*student)
+    loss: Tensor = _ScoreLoss.apply(*inputs, *teacher, heads, attention_mask, compare(attention_mask, heads))
+    return loss
+
+
+class _ScoreLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        student_x: Tensor,
+        student_y: Tensor,
+        teacher_x: Tensor,
+        teacher_y: Tensor,
+        heads: int,
+        mask: Tensor | None,
+        compare: Compare,
+    ) -> Tensor:
+        with without_autocast(student_x):
+            sx, sy = _by_head(student_x, heads, mask), _by_head(student_y, heads, mask)
+            tx, ty = _by_head(teacher_x, heads, mask), _by_head(teacher_y, heads, mask)
+            sx, tx = sx / math.sqrt(sx.shape[-1]), tx / math.sqrt(tx.shape[-1])
+            total = sx.new_zeros(())
+            wanted = any(ctx.needs_input_grad[:2])
+            grad_x, grad_y = (torch.empty_like(sx), torch.empty_like(sy)) if wanted else (None, None)
+            batch, _, tokens, width = sx.shape
+            size = max(1, GROUP_ELEMENTS.get(sx.device.type, 2**22) // (batch * tokens * tokens))
+            for group in (slice(start, start + size) for start in range(0, heads, size)):
+                scores = sx[:, group] @ sy[:, group].mT
+                loss, gradient = compare(tx[:, group] @ ty[:, group].mT, scores)
+                total += loss
+                if grad_x is not None and grad_y is not None:
+                    grad_x[:, group] = (gradient @ sy[:, group]).mul_(1 / math.sqrt(width))
+                    grad_y[:, group] = gradient.mT @ sx[:, group]
+        if grad_x is not None and grad_y is not None:
+            ctx.save_for_backward(_merged(grad_x, student_x), _merged(grad_y, student_y))
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        grad_x, grad_y = ctx.saved_tensors
+        return grad_x * upstream[0], grad_y * upstream[0], None, None, None, None, None
+
+
+def _by_head(x: Tensor, heads: int, mask: Tensor | None) -> Tensor:
+    """(batch, tokens, width) -> contiguous (batch, heads, tokens, width / heads), padding set to 0."""
+    x = wide(x.detach())
+    if mask is not None:
+        x = x.masked_fill(~mask[:, :, None], 0)
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2).contiguous()
+
+
+def _merged(gradient: Tensor, like: Tensor) -> Tensor:
+    """The inverse of the head split, in `like`'s type."""
+    return gradient.transpose(1, 2).flatten(2).to(like.dtype)
