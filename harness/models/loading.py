@@ -1,0 +1,177 @@
+"""Load encoders from folders: always as `...ForMaskedLM`, in float32, from safetensors, running no code of the checkpoint.
+
+Nothing here asks the network: `harness.data.assets` brings the files, transformers reads them from disk only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
+from transformers import logging as transformers_logging
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from harness.data.sources import Sources
+from harness.errors import InputError
+from harness.models.families import family_of, with_dropout
+from harness.models.shapes import check_declared, read_shape, tensor_names, weight_files
+from harness.spec.base import Shape
+from harness.spec.entries import Teacher
+
+HEAD_SEED = 0
+"""Seed of a masked-LM head that a checkpoint does not bring."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with its tokenizer."""
+
+    model: PreTrainedModel
+    """`...ForMaskedLM`, float32, on CPU. Its head is trained only where `shape.mlm_head`."""
+    tokenizer: PreTrainedTokenizerBase
+    shape: Shape
+    sha256: str
+    """Of the weights: of model.safetensors, or over the shards in order, or of the packed file."""
+    missing_keys: tuple[str, ...] = ()
+    """Parameters that the checkpoint does not hold; they start from `HEAD_SEED`."""
+    pooler: dict[str, Tensor] = field(default_factory=dict)
+    """`dense.weight` and `dense.bias` of a shipped BERT pooler, which `...ForMaskedLM` has no place for."""
+
+
+def load_teacher(teacher: Teacher, sources: Sources, base: Path | None = None) -> Loaded:
+    """Fetch and load a catalog entry. `base` is the folder of the YAML file that relative paths count from.
+
+    `trim_vocabulary` is not applied: it needs the corpus (`harness.models.vocabulary.trim_vocabulary`).
+    Raises AssetError where the files cannot be had, InputError where they are not what the entry declares."""
+    from harness.data.assets import fetch
+
+    folder = fetch(teacher.asset, sources, base).path
+    tokenizer = fetch(teacher.tokenizer, sources, base).path if teacher.tokenizer else None
+    if teacher.format == "e5-q4":
+        from harness.models.e5_q4 import load_e5_q4
+
+        loaded = load_e5_q4(folder, tokenizer or folder)
+    else:
+        loaded = load_folder(folder, tokenizer)
+    if teacher.shape is not None:
+        check_declared(teacher.shape, loaded.shape, teacher.name)
+    return loaded
+
+
+def load_folder(folder: Path, tokenizer: Path | None = None, dropout: float | None = None) -> Loaded:
+    """Load the checkpoint in `folder`; `tokenizer` names its folder where that is another, `dropout` replaces the
+    config's own.
+
+    Raises InputError where the folder holds no supported encoder in safetensors, or lacks encoder weights."""
+    shape = read_shape(folder)
+    files = weight_files(folder)
+    if not files:
+        raise InputError(f"{folder}: no model.safetensors; pickled weights (*.bin, *.pt) are not read")
+    with quiet_transformers(), seeded(HEAD_SEED):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model, report = AutoModelForMaskedLM.from_pretrained(
+            folder,
+            config=config if dropout is None else with_dropout(config, dropout),
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+        )
+    _refuse_gaps(model, report, folder)
+    return Loaded(
+        model=model.eval(),
+        tokenizer=load_tokenizer(tokenizer or folder, shape.vocabulary),
+        shape=shape,
+        sha256=sha256_of(files),
+        missing_keys=tuple(sorted(report["missing_keys"])),
+        pooler=_read_pooler(folder, model),
+    )
+
+
+def load_tokenizer(folder: Path, vocabulary: int) -> PreTrainedTokenizerBase:
+    """The tokenizer in `folder`. Raises InputError where it has more pieces than the model's `vocabulary` rows."""
+    try:
+        with quiet_transformers():
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+    except (
+        Exception
+    ) as error:  # transformers raises OSError, ValueError, KeyError ... for a folder without tokenizer
+        raise InputError(
+            f"{folder}: no tokenizer that transformers can read ({_first_line(error)})"
+        ) from error
+    if len(tokenizer) > vocabulary:
+        raise InputError(
+            f"{folder}: the tokenizer has {len(tokenizer)} pieces, the model's word embedding {vocabulary} rows"
+        )
+    return tokenizer
+
+
+def sha256_of(files: list[Path]) -> str:
+    """SHA-256 over the bytes of the files in order, hex."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """While open, torch's CPU generator stands at `seed`; afterwards it is where it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """While open, transformers prints neither progress bars nor load reports: what they say is checked here instead."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _refuse_gaps(model: PreTrainedModel, report: dict[str, object], folder: Path) -> None:
+    """Only the head may be missing, and nothing may have another shape than the config says."""
+    head = tuple(family_of(model).head_modules(model))
+    gaps = sorted(str(key) for key in report["missing_keys"] if not str(key).startswith(head))  # type: ignore[attr-defined]
+    if gaps:
+        raise InputError(f"{folder}: the checkpoint lacks {len(gaps)} encoder weights, {gaps[0]} among them")
+    misfits = report.get("mismatched_keys")
+    if misfits:
+        raise InputError(f"{folder}: weights of another shape than config.json says: {sorted(misfits)[0]}")  # type: ignore[call-overload]
+
+
+def _read_pooler(folder: Path, model: PreTrainedModel) -> dict[str, Tensor]:
+    if model.config.model_type == "distilbert":
+        return {}
+    prefixes = ("pooler.", f"{model.base_model_prefix}.pooler.")
+    names = [name for name in tensor_names(folder) if name.startswith(prefixes)]
+    pooler: dict[str, Tensor] = {}
+    for path in weight_files(folder) if names else []:
+        with safe_open(path, framework="pt") as file:
+            for name in set(file.keys()) & set(names):
+                pooler[name.partition("pooler.")[2]] = file.get_tensor(name).float()
+    return pooler if set(pooler) == {"dense.weight", "dense.bias"} else {}
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,110 @@
+"""Build a student: its teacher's family, vocabulary and positions, its own depth, width, heads and feed-forward size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
+
+from harness.data.sources import Sources
+from harness.errors import InputError
+from harness.models.families import family_of, resized, with_dropout
+from harness.models.loading import Loaded, load_folder, seeded
+from harness.spec.base import Shape
+from harness.spec.entries import Initialisation, Student
+
+
+def build_student(
+    teacher: Loaded,
+    student: Student,
+    init: Initialisation,
+    *,
+    seed: int,
+    dropout: float = 0.0,
+    sources: Sources | None = None,
+    base: Path | None = None,
+) -> PreTrainedModel:
+    """A student as `...ForMaskedLM`, float32, on CPU, in train mode.
+
+    The weights are a function of (teacher's config, student, init, seed): torch's own generator is left as it was.
+    `sources` and `base` find a checkpoint's files. Raises InputError where the initialisation cannot fit the student.
+    """
+    shape = student.shape(teacher.shape)
+    problem = next(init.problems(teacher.shape, shape), None)
+    if problem is not None:
+        raise InputError(f"student {student.name}: {problem.message}")
+    if init.source == "checkpoint":
+        return _from_checkpoint(init, shape, teacher, dropout, sources, base).train()
+    model = build_encoder(student_config(teacher.model.config, shape, dropout), seed)
+    if init.source == "teacher":
+        _copy_from_teacher(teacher.model, model, copied_layers(init, teacher.shape.layers, shape.layers))
+    return model.train()
+
+
+def student_config(teacher: PreTrainedConfig, shape: Shape, dropout: float) -> PreTrainedConfig:
+    """The teacher's config with the student's size and dropout."""
+    config = resized(teacher, layers=shape.layers, width=shape.width, heads=shape.heads, ffn=shape.ffn)
+    return with_dropout(config, dropout)
+
+
+def build_encoder(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
+    """`...ForMaskedLM` of `config` with transformers' own random initialisation drawn from `seed`."""
+    with seeded(seed):
+        model: PreTrainedModel = AutoModelForMaskedLM.from_config(
+            config, attn_implementation="sdpa", dtype=torch.float32
+        )
+    return model
+
+
+def copied_layers(init: Initialisation, teacher: int, student: int) -> list[int]:
+    """Teacher layer (1-based) that each student layer is copied from, given both depths.
+
+    `alternate` takes ⌊(i−1)·L_T/L_S⌋+1 for student layer i (DistilBERT, Sanh et al. 2019: one layer out of two)."""
+    numbers = range(1, student + 1)
+    match init.layers:
+        case "first":
+            return list(numbers)
+        case "last":
+            return [teacher - student + i for i in numbers]
+        case "alternate":
+            return [(i - 1) * teacher // student + 1 for i in numbers]
+
+
+def _copy_from_teacher(teacher: PreTrainedModel, student: PreTrainedModel, layers: list[int]) -> None:
+    family = family_of(teacher)
+    source, target = family.layers(teacher), family.layers(student)
+    for layer, number in zip(target, layers, strict=True):
+        layer.load_state_dict(source[number - 1].state_dict())
+    family.embeddings(student).load_state_dict(family.embeddings(teacher).state_dict())
+    heads = family.head_modules(teacher)
+    for name, module in family.head_modules(student).items():
+        module.load_state_dict(heads[name].state_dict())
+
+
+def _from_checkpoint(
+    init: Initialisation,
+    shape: Shape,
+    teacher: Loaded,
+    dropout: float,
+    sources: Sources | None,
+    base: Path | None,
+) -> PreTrainedModel:
+    from harness.data.assets import fetch
+
+    if init.checkpoint is None or sources is None:
+        raise ValueError("a checkpoint initialisation needs its asset and the sources to find it in")
+    folder = fetch(init.checkpoint, sources, base).path
+    loaded = load_folder(folder, dropout=dropout)
+    for name in ("model_type", "layers", "width", "heads", "ffn", "vocabulary"):
+        have, want = getattr(loaded.shape, name), getattr(shape, name)
+        if have != want:
+            raise InputError(
+                f"{folder}: the checkpoint to start from has {name} {have}, the student needs {want}"
+            )
+    if loaded.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
+        raise InputError(f"{folder}: the checkpoint to start from has another tokenizer than the teacher")
+    have, want = (m.config.max_position_embeddings for m in (loaded.model, teacher.model))
+    if have < want:
+        raise InputError(f"{folder}: the checkpoint to start from has {have} positions, the teacher {want}")
+    return loaded.model

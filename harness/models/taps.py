@@ -1,0 +1,103 @@
+"""Run an encoder and hand out what an objective reads of it, without touching the model's code.
+
+A model's own modules are called in order (embeddings, then layer after layer, as transformers' encoder does), so hidden
+states need no hook at all; query, key and value are caught by forward hooks that live for one call. The run ends
+at the deepest thing that is needed: for the projections of layer l, nothing of layer l but those three products is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.masking_utils import create_bidirectional_mask
+
+from harness.methods.base import QKV, Activations, Batch, Needs
+from harness.models.families import Projections, family_of
+from harness.models.shapes import FAMILIES
+
+
+class Tapped:
+    """One model and what is read of it. Calling it with a batch returns `Activations`.
+
+    The model's mode (train or eval), device, precision and attention implementation are its own: see
+    `harness.models.placement`. Padding positions carry whatever the model computes there; terms mask them.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, needs: Needs, *, frozen: bool = False, stop_early: bool = True
+    ) -> None:
+        """`frozen` puts the model in eval mode and runs it without autograd (a teacher). `stop_early=False` runs every layer, needed or not.
+
+        Raises ValueError where `needs` names a layer that the model does not have."""
+        self.model = model
+        self.frozen = frozen
+        self._family = family_of(model)
+        self._layers = list(self._family.layers(model))
+        self.layers = len(self._layers)
+        self.heads = int(getattr(model.config, FAMILIES[model.config.model_type].heads))
+        self.needs = needs | Needs(hidden=frozenset({self.layers})) if needs.mlm else needs
+        outside = [layer for layer in self.needs.hidden if not 0 <= layer <= self.layers]
+        outside += [layer for layer in self.needs.qkv if not 1 <= layer <= self.layers]
+        if outside:
+            raise ValueError(f"the model has layers 1 to {self.layers}; asked for {sorted(set(outside))}")
+        if frozen:
+            model.eval()
+        self.full_layers, self.projects_only = _depth(self.needs) if stop_early else (self.layers, None)
+
+    def __call__(self, batch: Batch) -> Activations:
+        """Run on `batch`, whose tensors are on the model's device."""
+        with torch.no_grad() if self.frozen else nullcontext():
+            return self._run(batch)
+
+    def _run(self, batch: Batch) -> Activations:
+        hidden: dict[int, Tensor] = {}
+        qkv: dict[int, QKV] = {}
+        state = self._family.embeddings(self.model)(input_ids=batch.input_ids)
+        if 0 in self.needs.hidden:
+            hidden[0] = state
+        mask = None
+        if batch.padded and self.full_layers:
+            mask = create_bidirectional_mask(self.model.config, state, batch.attention_mask)
+        for number, layer in enumerate(self._layers[: self.full_layers], start=1):
+            if number in self.needs.qkv:
+                with _caught(self._family.projections(layer)) as outputs:
+                    state = layer(state, attention_mask=mask)
+                qkv[number] = QKV(**outputs)
+            else:
+                state = layer(state, attention_mask=mask)
+            if number in self.needs.hidden:
+                hidden[number] = state
+        if self.projects_only is not None:
+            maps = self._family.projections(self._layers[self.projects_only - 1])
+            qkv[self.projects_only] = QKV(maps.query(state), maps.key(state), maps.value(state))
+        head = self._family.head(self.model) if self.needs.mlm else None
+        return Activations(hidden=hidden, qkv=qkv, mlm=head, heads=self.heads, layers=self.layers)
+
+
+def _depth(needs: Needs) -> tuple[int, int | None]:
+    """How many layers must run whole, and the layer after them of which only the projections are computed, if any."""
+    whole = max(needs.hidden, default=0)
+    deepest = max(needs.qkv, default=0)
+    return (deepest - 1, deepest) if deepest > whole else (whole, None)
+
+
+@contextmanager
+def _caught(maps: Projections) -> Iterator[dict[str, Tensor]]:
+    """While open, outputs of the three maps land in the dictionary; the hooks are gone afterwards, whatever happened."""
+    outputs: dict[str, Tensor] = {}
+
+    def catch(name: str, linear: nn.Linear) -> None:
+        def hook(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            outputs[name] = output
+
+        stack.callback(linear.register_forward_hook(hook).remove)
+
+    with ExitStack() as stack:
+        catch("query", maps.query)
+        catch("key", maps.key)
+        catch("value", maps.value)
+        yield outputs

@@ -1,0 +1,1 @@
+"""Encoders: loading, building, tapping, exporting."""
