@@ -24,8 +24,8 @@ class Classifier(nn.Module):
     ) -> Tensor:
         """(n, tokens) ids and mask -> (n, labels) logits, or (n, 1) predicted values of a regression.
 
-        `attention_mask=None` says that no position is padding. `token_type_ids` are ignored where the encoder has
-        none to tell apart (all families but BERT)."""
+        `attention_mask=None` says that no position is padding. `token_type_ids` are ignored where the encoder
+        has none to tell apart (all families but BERT)."""
         segments = (
             {"token_type_ids": token_type_ids} if self.uses_segments and token_type_ids is not None else {}
         )
@@ -47,10 +47,12 @@ def build_classifier(
     labels: Sequence[str] = (),
     attention: str = "eager",
 ) -> Classifier:
-    """A classifier (`num_labels` ≥ 2) or regressor (1) whose encoder is a copy of `loaded`'s, float32, on CPU.
+    """A classifier (`num_labels` ≥ 2) or regressor (1) whose encoder is a copy of `loaded`'s, float32, on
+    CPU.
 
-    The head is drawn from `seed` alone. A BERT pooler that came with the checkpoint is kept, else drawn too. `labels`
-    names the outputs in order. `attention` is transformers' implementation (`harness.models.placement`)."""
+    The head is drawn from `seed` alone. A BERT pooler that came with the checkpoint is kept, else drawn too.
+    `labels` names the outputs in order. `attention` is transformers' implementation
+    (`harness.models.placement`)."""
     if labels and len(labels) != num_labels:
         raise ValueError(f"{num_labels} outputs need as many names, not {len(labels)}")
     names = list(labels) or [f"LABEL_{i}" for i in range(num_labels)]
@@ -73,7 +75,8 @@ def build_classifier(
 
 
 def encode(model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """(n, tokens) ids and mask -> (n, width) float32 means of the last hidden states over real tokens, no gradient.
+    """(n, tokens) ids and mask -> (n, width) float32 means of the last hidden states over real tokens, no
+    gradient.
 
     `model` is a `...ForMaskedLM` or an encoder; it runs in the mode and precision it is in."""
     with torch.no_grad():

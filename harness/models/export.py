@@ -1,4 +1,5 @@
-"""Write a model as a folder that loads with plain `from_pretrained`: safetensors, config, tokenizer, model card."""
+"""Write a model as a folder that loads with plain `from_pretrained`: safetensors, config, tokenizer, model
+card."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -19,9 +21,11 @@ ONE_FILE = "1000GB"
 
 CITATION = """\
 @inproceedings{udagawa-etal-2023-comparative,
-    title = "A Comparative Analysis of Task-Agnostic Distillation Methods for Compressing Transformer Language Models",
+    title = "A Comparative Analysis of Task-Agnostic Distillation Methods
+             for Compressing Transformer Language Models",
     author = "Udagawa, Takuma and Trivedi, Aashka and Merler, Michele and Bhattacharjee, Bishwaranjan",
-    booktitle = "Proceedings of the 2023 Conference on Empirical Methods in Natural Language Processing: Industry Track",
+    booktitle = "Proceedings of the 2023 Conference on Empirical Methods in Natural Language Processing:
+                 Industry Track",
     year = "2023",
     publisher = "Association for Computational Linguistics",
     note = "arXiv:2310.08797",
@@ -38,11 +42,13 @@ def export_model(
     card: str,
     pooler: Mapping[str, Tensor] | None = None,
 ) -> str:
-    """Write a `...ForMaskedLM` to `folder`, replacing what is there, and return the SHA-256 of model.safetensors.
+    """Write a `...ForMaskedLM` to `folder`, replacing what is there, and return the SHA-256 of
+    model.safetensors.
 
-    With `mlm_head=False` only the encoder is written, as `...Model`, so that an untrained head is never taken for a
-    trained one. `pooler` is a shipped pooler (`Loaded.pooler`) that travels with its encoder. Everything is written
-    to a folder beside it first and renamed: a reader sees the old model, the new one or none, never half of one."""
+    With `mlm_head=False` only the encoder is written, as `...Model`, so that an untrained head is never taken
+    for a trained one. `pooler` is a shipped pooler (`Loaded.pooler`) that travels with its encoder.
+    Everything is written to a folder beside it first and renamed: a reader sees the old model, the new one or
+    none, never half of one."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     written = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
@@ -75,8 +81,8 @@ def model_card(
 ) -> str:
     """README.md of an exported model, Markdown with the hub's YAML header.
 
-    `recipe` is how it was made, `provenance` what it was made from (both shown as tables, in order); `untrained` names
-    parts that no loss reached and that stand as initialised."""
+    `recipe` is how it was made, `provenance` what it was made from (both shown as tables, in order);
+    `untrained` names parts that no loss reached and that stand as initialised."""
     usage = "AutoModelForMaskedLM" if mlm_head else "AutoModel"
     return "\n".join(
         [
@@ -119,7 +125,7 @@ def model_card(
 
 
 def _save(model: PreTrainedModel, folder: Path, mlm_head: bool, pooler: Mapping[str, Tensor]) -> None:
-    target = model if mlm_head else model.base_model
+    target: Any = model if mlm_head else model.base_model
     prefix = f"{model.base_model_prefix}." if mlm_head else ""
     state = {**target.state_dict(), **{f"{prefix}pooler.{name}": value for name, value in pooler.items()}}
     target.save_pretrained(folder, state_dict=state, max_shard_size=ONE_FILE)
@@ -131,7 +137,8 @@ def _flush(path: Path) -> None:
 
 
 def _replace(written: Path, folder: Path) -> None:
-    """Put `written` where `folder` is. Folders cannot be exchanged in one step: the old one is moved aside first."""
+    """Put `written` where `folder` is. Folders cannot be exchanged in one step: the old one is moved aside
+    first."""
     if not folder.exists():
         written.rename(folder)
         return

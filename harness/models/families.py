@@ -1,4 +1,5 @@
-"""What tells the four families apart inside transformers: where their layers, projections and masked-LM head stand."""
+"""What tells the four families apart inside transformers: where their layers, projections and masked-LM head
+stand."""
 
 from __future__ import annotations
 
@@ -52,13 +53,14 @@ class Family(ABC):
 
     def embeddings(self, model: PreTrainedModel) -> nn.Module:
         """Word, position and token type embeddings with their LayerNorm."""
-        module: nn.Module = model.base_model.embeddings
+        module: nn.Module = _parts(model).base_model.embeddings
         return module
 
 
 @dataclass
 class SplitHead:
-    """A masked-LM head split at its decoder (`harness.methods.base.MlmHead`); the model owns the parameters."""
+    """A masked-LM head split at its decoder (`harness.methods.base.MlmHead`); the model owns the
+    parameters."""
 
     dense: nn.Module
     activation: Callable[[Tensor], Tensor]
@@ -80,15 +82,15 @@ class BertFamily(Family):
     dropout_fields = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
     def layers(self, model: PreTrainedModel) -> nn.ModuleList:
-        modules: nn.ModuleList = model.base_model.encoder.layer
+        modules: nn.ModuleList = _parts(model).base_model.encoder.layer
         return modules
 
     def projections(self, layer: nn.Module) -> Projections:
-        attention: Any = layer.attention.self  # type: ignore[union-attr]
+        attention = _parts(layer).attention.self
         return Projections(attention.query, attention.key, attention.value)
 
     def head(self, model: PreTrainedModel) -> SplitHead:
-        predictions: Any = model.cls.predictions
+        predictions = _parts(model).cls.predictions
         transform = predictions.transform
         decoder = predictions.decoder
         return SplitHead(
@@ -96,7 +98,7 @@ class BertFamily(Family):
         )
 
     def head_modules(self, model: PreTrainedModel) -> dict[str, nn.Module]:
-        return {"cls": model.cls}
+        return {"cls": _parts(model).cls}
 
 
 class RobertaFamily(BertFamily):
@@ -106,12 +108,12 @@ class RobertaFamily(BertFamily):
     token_types = 1
 
     def head(self, model: PreTrainedModel) -> SplitHead:
-        head: Any = model.lm_head
+        head = _parts(model).lm_head
         decoder = head.decoder
         return SplitHead(head.dense, nn.functional.gelu, head.layer_norm, decoder.weight, decoder.bias)
 
     def head_modules(self, model: PreTrainedModel) -> dict[str, nn.Module]:
-        return {"lm_head": model.lm_head}
+        return {"lm_head": _parts(model).lm_head}
 
 
 class DistilBertFamily(Family):
@@ -122,20 +124,20 @@ class DistilBertFamily(Family):
     classifier_dropout_field = "seq_classif_dropout"
 
     def layers(self, model: PreTrainedModel) -> nn.ModuleList:
-        modules: nn.ModuleList = model.base_model.transformer.layer
+        modules: nn.ModuleList = _parts(model).base_model.transformer.layer
         return modules
 
     def projections(self, layer: nn.Module) -> Projections:
-        attention: Any = layer.attention
+        attention = _parts(layer).attention
         return Projections(attention.q_lin, attention.k_lin, attention.v_lin)
 
     def head(self, model: PreTrainedModel) -> SplitHead:
-        m: Any = model
+        m = _parts(model)
         decoder = m.vocab_projector
         return SplitHead(m.vocab_transform, m.activation, m.vocab_layer_norm, decoder.weight, decoder.bias)
 
     def head_modules(self, model: PreTrainedModel) -> dict[str, nn.Module]:
-        m: Any = model
+        m = _parts(model)
         names = ("vocab_transform", "vocab_layer_norm", "vocab_projector")
         return {name: getattr(m, name) for name in names}
 
@@ -150,8 +152,13 @@ _FAMILIES: dict[str, Family] = {
 
 def family_of(model_or_config: PreTrainedModel | PreTrainedConfig) -> Family:
     """The family of a model or config whose shape has been read (`shapes.read_shape` refuses all others)."""
-    config = getattr(model_or_config, "config", model_or_config)
+    config: Any = getattr(model_or_config, "config", model_or_config)
     return _FAMILIES[config.model_type]
+
+
+def _parts(module: nn.Module) -> Any:
+    """The module without static types: transformers sets its submodules at run time."""
+    return module
 
 
 def resized(config: PreTrainedConfig, *, layers: int, width: int, heads: int, ffn: int) -> PreTrainedConfig:
@@ -163,7 +170,8 @@ def resized(config: PreTrainedConfig, *, layers: int, width: int, heads: int, ff
 
 
 def with_dropout(config: PreTrainedConfig, dropout: float) -> PreTrainedConfig:
-    """A copy of `config` with this dropout everywhere inside the encoder and before a classifier. Range 0..1."""
+    """A copy of `config` with this dropout everywhere inside the encoder and before a classifier. Range
+    0..1."""
     family = family_of(config)
     fields = (*family.dropout_fields, family.classifier_dropout_field)
     return type(config).from_dict({**config.to_dict(), **dict.fromkeys(fields, dropout)})

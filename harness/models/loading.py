@@ -1,4 +1,5 @@
-"""Load encoders from folders: always as `...ForMaskedLM`, in float32, from safetensors, running no code of the checkpoint.
+"""Load encoders from folders: always as `...ForMaskedLM`, in float32, from safetensors, running no code of
+the checkpoint.
 
 Nothing here asks the network: `harness.data.assets` brings the files, transformers reads them from disk only.
 """
@@ -66,8 +67,8 @@ def load_teacher(teacher: Teacher, sources: Sources, base: Path | None = None) -
 
 
 def load_folder(folder: Path, tokenizer: Path | None = None, dropout: float | None = None) -> Loaded:
-    """Load the checkpoint in `folder`; `tokenizer` names its folder where that is another, `dropout` replaces the
-    config's own.
+    """Load the checkpoint in `folder`; `tokenizer` names its folder where that is another, `dropout` replaces
+    the config's own.
 
     Raises InputError where the folder holds no supported encoder in safetensors, or lacks encoder weights."""
     shape = read_shape(folder)
@@ -98,7 +99,8 @@ def load_folder(folder: Path, tokenizer: Path | None = None, dropout: float | No
 
 
 def load_tokenizer(folder: Path, vocabulary: int) -> PreTrainedTokenizerBase:
-    """The tokenizer in `folder`. Raises InputError where it has more pieces than the model's `vocabulary` rows."""
+    """The tokenizer in `folder`. Raises InputError where it has more pieces than the model's `vocabulary`
+    rows."""
     try:
         with quiet_transformers():
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
@@ -137,7 +139,8 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """While open, transformers prints neither progress bars nor load reports: what they say is checked here instead."""
+    """While open, transformers prints neither progress bars nor load reports: what they say is checked here
+    instead."""
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

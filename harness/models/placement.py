@@ -1,10 +1,12 @@
-"""Which attention kernel, precision and device a model runs with: by rule, never by timing, so that runs repeat."""
+"""Which attention kernel, precision and device a model runs with: by rule, never by timing, so that runs
+repeat."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from harness.spec.recipes import Precision
@@ -20,8 +22,8 @@ def attention_rule(device: torch.device, trains: bool) -> str:
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Resolved:
-    """`auto` as bf16 where `device` multiplies bfloat16 natively (AMX or AVX512-BF16 on x86, its like on Arm, Ampere
-    or later on NVIDIA), else fp32; anything else as it stands."""
+    """`auto` as bf16 where `device` multiplies bfloat16 natively (AMX or AVX512-BF16 on x86, its like on Arm,
+    Ampere or later on NVIDIA), else fp32; anything else as it stands."""
     if precision != "auto":
         return precision
     return "bf16" if _multiplies_bf16(device) else "fp32"
@@ -37,14 +39,19 @@ def _multiplies_bf16(device: torch.device) -> bool:
 
 
 def place_teacher(model: PreTrainedModel, device: torch.device, precision: Resolved) -> PreTrainedModel:
-    """`model` itself, moved to `device`, cast to `precision`, frozen, in eval mode. It can no longer train."""
+    """`model` itself, moved to `device`, cast to `precision`, frozen, in eval mode. It can no longer
+    train."""
     model.set_attn_implementation(attention_rule(device, trains=False))
     model.requires_grad_(False)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    return model.to(device=device, dtype=dtype).eval()
+    module: nn.Module = model
+    module.to(device=device, dtype=dtype)
+    return model.eval()
 
 
 def place_student(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
     """`model` itself, moved to `device`, in float32 (the loop autocasts), in train mode."""
     model.set_attn_implementation(attention_rule(device, trains=True))
-    return model.to(device=device).train()
+    module: nn.Module = model
+    module.to(device=device)
+    return model.train()

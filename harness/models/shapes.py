@@ -1,4 +1,5 @@
-"""The size of a checkpoint, read from config.json and the header of its safetensors files. Imports no torch."""
+"""The size of a checkpoint, read from config.json and the header of its safetensors files. Imports no
+torch."""
 
 from __future__ import annotations
 
@@ -81,8 +82,8 @@ FAMILIES: dict[str, FamilyKeys] = {
 def read_shape(folder: Path) -> Shape:
     """The size of the checkpoint in `folder` (config.json and, where they are there, *.safetensors).
 
-    `mlm_head` tells whether every tensor of a trained masked-LM head stands in the file. Raises InputError where the
-    config is missing, unreadable or of a kind that cannot be tapped."""
+    `mlm_head` tells whether every tensor of a trained masked-LM head stands in the file. Raises InputError
+    where the config is missing, unreadable or of a kind that cannot be tapped."""
     config = read_config(folder)
     return shape_of_config(config, folder, mlm_head=_has_mlm_head(config, tensor_names(folder)))
 
@@ -112,7 +113,8 @@ def shape_of_config(config: Mapping[str, Any], where: Path | str, mlm_head: bool
         raise InputError(f"{where}: the model is a decoder (is_decoder: true); an encoder is needed")
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise InputError(
-            f"{where}: position_embedding_type {config['position_embedding_type']!r} is not supported; absolute is"
+            f"{where}: position_embedding_type {config['position_embedding_type']!r} is not supported; "
+            "absolute is"
         )
     keys = FAMILIES[model_type]
 

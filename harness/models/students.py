@@ -1,4 +1,5 @@
-"""Build a student: its teacher's family, vocabulary and positions, its own depth, width, heads and feed-forward size."""
+"""Build a student: its teacher's family, vocabulary and positions, its own depth, width, heads and
+feed-forward size."""
 
 from __future__ import annotations
 
@@ -27,9 +28,9 @@ def build_student(
 ) -> PreTrainedModel:
     """A student as `...ForMaskedLM`, float32, on CPU, in train mode.
 
-    The weights are a function of (teacher's config, student, init, seed): torch's own generator is left as it was.
-    `sources` and `base` find a checkpoint's files. Raises InputError where the initialisation cannot fit the student.
-    """
+    The weights are a function of (teacher's config, student, init, seed): torch's own generator is left as it
+    was. `sources` and `base` find a checkpoint's files. Raises InputError where the initialisation cannot fit
+    the student."""
     shape = student.shape(teacher.shape)
     problem = next(init.problems(teacher.shape, shape), None)
     if problem is not None:
@@ -60,7 +61,8 @@ def build_encoder(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
 def copied_layers(init: Initialisation, teacher: int, student: int) -> list[int]:
     """Teacher layer (1-based) that each student layer is copied from, given both depths.
 
-    `alternate` takes ⌊(i−1)·L_T/L_S⌋+1 for student layer i (DistilBERT, Sanh et al. 2019: one layer out of two)."""
+    `alternate` takes ⌊(i−1)·L_T/L_S⌋+1 for student layer i (DistilBERT, Sanh et al. 2019: one layer out of
+    two)."""
     numbers = range(1, student + 1)
     match init.layers:
         case "first":

@@ -1,9 +1,9 @@
 """Run an encoder and hand out what an objective reads of it, without touching the model's code.
 
-A model's own modules are called in order (embeddings, then layer after layer, as transformers' encoder does), so hidden
-states need no hook at all; query, key and value are caught by forward hooks that live for one call. The run ends
-at the deepest thing that is needed: for the projections of layer l, nothing of layer l but those three products is computed.
-"""
+A model's own modules are called in order (embeddings, then layer after layer, as transformers' encoder does),
+so hidden states need no hook at all; query, key and value are caught by forward hooks that live for one call.
+The run ends at the deepest thing that is needed: for the projections of layer l, nothing of layer l but those
+three products is computed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class Tapped:
     def __init__(
         self, model: PreTrainedModel, needs: Needs, *, frozen: bool = False, stop_early: bool = True
     ) -> None:
-        """`frozen` puts the model in eval mode and runs it without autograd (a teacher). `stop_early=False` runs every layer, needed or not.
+        """`frozen` puts the model in eval mode and runs it without autograd (a teacher). `stop_early=False`
+        runs every layer, needed or not.
 
         Raises ValueError where `needs` names a layer that the model does not have."""
         self.model = model
@@ -79,7 +80,8 @@ class Tapped:
 
 
 def _depth(needs: Needs) -> tuple[int, int | None]:
-    """How many layers must run whole, and the layer after them of which only the projections are computed, if any."""
+    """How many layers must run whole, and the layer after them of which only the projections are computed, if
+    any."""
     whole = max(needs.hidden, default=0)
     deepest = max(needs.qkv, default=0)
     return (deepest - 1, deepest) if deepest > whole else (whole, None)
@@ -87,7 +89,8 @@ def _depth(needs: Needs) -> tuple[int, int | None]:
 
 @contextmanager
 def _caught(maps: Projections) -> Iterator[dict[str, Tensor]]:
-    """While open, outputs of the three maps land in the dictionary; the hooks are gone afterwards, whatever happened."""
+    """While open, outputs of the three maps land in the dictionary; the hooks are gone afterwards, whatever
+    happened."""
     outputs: dict[str, Tensor] = {}
 
     def catch(name: str, linear: nn.Linear) -> None:

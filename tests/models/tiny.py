@@ -1,4 +1,5 @@
-"""Tiny models of every family, made on the spot from transformers' own configs, with a tokenizer of letters."""
+"""Tiny models of every family, made on the spot from transformers' own configs, with a tokenizer of
+letters."""
 
 from __future__ import annotations
 
