@@ -1,0 +1,64 @@
+"""From a golden case's tensors to what a term is given: activations and batches in float64."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from harness.methods.base import QKV, Activations, Batch, Term
+from harness.spec.base import Shape
+
+
+class IdentityHead:
+    """A masked-LM head that leaves its input as it is, so that hidden states are logits."""
+
+    def __init__(self, vocabulary: int) -> None:
+        self.weight = torch.eye(vocabulary, dtype=torch.float64)
+        self.bias = torch.zeros(vocabulary, dtype=torch.float64)
+
+    def transform(self, hidden: Tensor) -> Tensor:
+        """The input."""
+        return hidden
+
+
+def leaf(tensor: Tensor) -> Tensor:
+    """A float64 copy that collects a gradient."""
+    return tensor.double().requires_grad_()
+
+
+def shape(width: int = 1, layers: int = 1, heads: int = 1, vocabulary: int = 1) -> Shape:
+    """A model's size where only these matter."""
+    return Shape(layers, width, heads, 1, vocabulary, "bert", mlm_head=True)
+
+
+def batch_of(mask: Tensor | None, like: Tensor, labels: Tensor | None = None) -> Batch:
+    """A batch of `like`'s (batch, tokens); without a mask every position is real."""
+    size = like.shape[:2]
+    real = torch.ones(size, dtype=torch.bool) if mask is None else mask.bool()
+    nothing = torch.full(size, -100)
+    return Batch(torch.zeros(size, dtype=torch.int64), real, nothing if labels is None else labels, mask is not None)
+
+
+def one_layer(tensors: dict[str, Tensor], prefix: str) -> Activations:
+    """Activations whose layer 1 has the case's `<prefix>_q`, `_k`, `_v`."""
+    return Activations(qkv={1: QKV(*(tensors[f"{prefix}_{name}"] for name in "qkv"))}, layers=1)
+
+
+def predictions(logits: Tensor) -> Activations:
+    """Activations of a one-layer model that predicts these logits, (batch, tokens, vocabulary)."""
+    return Activations(hidden={1: logits}, mlm=IdentityHead(logits.shape[-1]), layers=1)
+
+
+def scores_as_qkv(scores: Tensor) -> QKV:
+    """Projections whose Q·Kᵀ/√d_h are the given scores (batch, heads, tokens, tokens): d_h = tokens, K = √d_h · I."""
+    batch, heads, tokens, _ = scores.shape
+    key = torch.eye(tokens, dtype=scores.dtype).repeat(1, heads) * tokens**0.5
+    key = key.expand(batch, -1, -1)
+    return QKV(scores.transpose(1, 2).flatten(2), key, key)
+
+
+def mean(term: Term, teacher: Activations, student: Activations, batch: Batch) -> Tensor:
+    """The term's loss: its sum over its count."""
+    return term(teacher, student, batch) / term.count(batch)
+
+
