@@ -113,7 +113,7 @@ class Finetune(Frozen):
     @field_validator("learning_rate", "epochs", "seeds", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: object) -> object:
-        return [value] if isinstance(value, (int, float)) else value
+        return (value,) if isinstance(value, (int, float)) else value
 
 
 class FinetuneOverrides(Frozen):
@@ -131,7 +131,7 @@ class FinetuneOverrides(Frozen):
     @field_validator("learning_rate", "epochs", "seeds", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: object) -> object:
-        return [value] if isinstance(value, (int, float)) else value
+        return (value,) if isinstance(value, (int, float)) else value
 
 
 class Measure(Frozen):

@@ -1,0 +1,9 @@
+"""From a resolved spec to trials in dependency order. Pure: reads no files, knows no clock, imports no torch.
+
+What belongs here: which trials a spec asks for, their ids, which of them may share a teacher pass, what they roughly cost.
+What does not: reading YAML (`harness.spec`) and running anything (`harness.schedule`)."""
+
+from harness.plan.build import Plan, Unresolved, build_plan
+from harness.plan.cohorts import cohorts
+
+__all__ = ["Plan", "Unresolved", "build_plan", "cohorts"]

@@ -1,0 +1,376 @@
+"""Expand a spec: prepare → distil → finetune, and measure, each with the id of the question it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from harness.errors import SpecError
+from harness.plan.finetuning import Evaluation, evaluations
+from harness.plan.identity import Hasher, Identify
+from harness.records import DistilJob, FinetuneJob, Kind, MeasureJob, ModelSource, PrepareJob, Trial
+from harness.spec.assets import Asset
+from harness.spec.entries import Corpus, Initialisation, Method, Student, Teacher
+from harness.spec.grid import Cell, expand, init_label
+from harness.spec.recipes import Distil
+from harness.spec.resolve import LanguageSet, ResolvedSpec, TeacherChoice
+
+UNRESOLVED = "unresolved"
+"""Stands in a trial's `data` for content that cannot be identified yet; such an id is provisional."""
+
+UNTRAINED = Distil(steps=0, warmup_steps=0)
+"""The recipe of a method without objective: whatever the spec says about training, it changes nothing."""
+
+
+@dataclass(frozen=True)
+class Unresolved:
+    """An input whose content cannot be told yet: it blocks `run`, not `plan`."""
+
+    name: str
+    """What it is for, e.g. `teacher roberta-base`."""
+    asset: Asset
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a spec asks for."""
+
+    spec: str
+    """The spec's name."""
+    trials: tuple[Trial, ...]
+    """In dependency order: parents come first."""
+    assets: Mapping[str, Asset]
+    """Every input of every trial, by what it is for."""
+    unresolved: tuple[Unresolved, ...] = ()
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Trial]:
+        """Trial id -> trial."""
+        return {trial.id: trial for trial in self.trials}
+
+    def of_kind(self, kind: Kind) -> tuple[Trial, ...]:
+        """Trials of one kind, in order."""
+        return tuple(trial for trial in self.trials if trial.kind == kind)
+
+
+def build_plan(
+    resolved: ResolvedSpec, identify: Identify, fingerprint: str, cells: list[Cell] | None = None
+) -> Plan:
+    """All trials of `resolved`.
+
+    `identify(asset)` tells what an asset's content is (None: not known yet); `fingerprint` names this hardware for the
+    `measure` trials; `cells` are those of `harness.spec.grid.expand`, made anew when not given. SpecError where the
+    plan would hold more trials than the spec allows."""
+    cells = expand(resolved) if cells is None else cells
+    planner = _Planner(resolved, identify, fingerprint)
+    planner.refuse_too_many(cells)
+    planner.models()
+    for cell in cells:
+        planner.cell(cell)
+    return planner.plan()
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A model that trials make or that is shipped, with what its evaluations need to know."""
+
+    source: ModelSource
+    parents: tuple[str, ...]
+    config_id: str
+    labels: dict[str, str]
+    data: dict[str, str]
+    """Of a checkpoint as shipped; empty where a parent made the model."""
+
+
+class _Planner:
+    """Collects trials by kind; a question asked twice is planned once."""
+
+    def __init__(self, resolved: ResolvedSpec, identify: Identify, fingerprint: str) -> None:
+        self.resolved = resolved
+        self._identify = identify
+        self._content: dict[int, tuple[Asset, str | None]] = {}
+        self.fingerprint = fingerprint
+        self.hasher = Hasher()
+        self.evaluations = evaluations(resolved)
+        self.trials: dict[Kind, dict[str, Trial]] = {
+            "prepare": {},
+            "distil": {},
+            "finetune": {},
+            "measure": {},
+        }
+        self.assets: dict[str, Asset] = {}
+        self.data_of: dict[object, dict[str, str]] = {}
+        self.made: dict[object, _Made] = {}
+        self.kept: list[object] = []
+
+    # Counting
+
+    def refuse_too_many(self, cells: list[Cell]) -> None:
+        """Bound the plan by its count before any trial is made."""
+        each = sum(len(one.recipes) for one in self.evaluations[self.resolved.languages[0].name])
+        students = sum(1 + len(cell.recipe.milestones) for cell in cells)
+        count = len(cells) + students * each
+        limit = self.resolved.spec.max_trials
+        if count > limit:
+            raise SpecError(
+                [
+                    f"{self.resolved.mark(('grid',))}: the spec asks for {count:,} trials; at most {limit:,} are accepted (max_trials)"
+                ]
+            )
+
+    # Content of inputs
+
+    def _of(self, asset: Asset) -> str | None:
+        """What an asset's content is, asked once."""
+        if id(asset) not in self._content:
+            self._content[id(asset)] = (asset, self._identify(asset))
+        return self._content[id(asset)][1]
+
+    def _identity(self, name: str, asset: Asset) -> str:
+        self.assets.setdefault(name, asset)
+        return self._of(asset) or UNRESOLVED
+
+    def _data(self, *parts: object) -> dict[str, str]:
+        """Content of teachers, corpora and initialisations, one dict for each combination (shared, never changed)."""
+        key = tuple(id(part) for part in parts)
+        if key not in self.data_of:
+            self.kept.append(parts)
+            found: dict[str, str] = {}
+            for part in parts:
+                if isinstance(part, Teacher):
+                    found |= self._teacher_data(part)
+                elif isinstance(part, Corpus):
+                    found |= self._corpus_data(part, "corpus")
+                elif isinstance(part, Initialisation) and part.checkpoint is not None:
+                    found["init"] = self._identity("initial checkpoint", part.checkpoint)
+            self.data_of[key] = found
+        return self.data_of[key]
+
+    def _teacher_data(self, teacher: Teacher) -> dict[str, str]:
+        found = {"teacher": self._identity(f"teacher {teacher.name}", teacher.asset)}
+        if teacher.tokenizer is not None:
+            found["tokenizer"] = self._identity(f"tokenizer of {teacher.name}", teacher.tokenizer)
+        if isinstance(teacher.trim_vocabulary, Corpus):
+            found |= self._corpus_data(teacher.trim_vocabulary, "vocabulary")
+        return found
+
+    def _corpus_data(self, corpus: Corpus, role: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for number, text in enumerate(corpus.texts):
+            name = f"corpus {corpus.name}, {text.language}, text {number}"
+            found[f"{role}/{text.language}/{number}"] = self._identity(name, text.asset)
+        for task in corpus.exclude:
+            assert not isinstance(task, str)  # resolved
+            for name, asset in task.assets.items():
+                found[f"{role}/exclude/{task.name}/{name}"] = self._identity(
+                    f"task {task.name}, {name}", asset
+                )
+        return found
+
+    # Trials
+
+    def _add(
+        self,
+        kind: Kind,
+        job: PrepareJob | DistilJob | FinetuneJob | MeasureJob,
+        data: dict[str, str],
+        parents: tuple[str, ...],
+        config_id: str | None,
+        labels: dict[str, str],
+    ) -> str:
+        """Plan one trial unless it is planned already; returns its id."""
+        identity = self.hasher.trial(kind, job, data, parents)
+        if identity not in self.trials[kind]:
+            self.trials[kind][identity] = Trial(
+                id=identity,
+                kind=kind,
+                recipe_version=self.hasher.version(kind),
+                job=job,
+                data=data,
+                parents=parents,
+                config_id=config_id,
+                labels=labels,
+                resources=getattr(self.resolved.spec.resources, kind),
+                spec=self.resolved.name,
+            )
+        return identity
+
+    def models(self) -> None:
+        """External models: evaluated and measured, never distilled."""
+        for use in self.resolved.models:
+            for language in self.resolved.languages:
+                made = self._shipped(use.entry, {"family": "external", "method": "as shipped"})
+                self._evaluate(made, language)
+            self._measure(use.entry, None)
+
+    def cell(self, cell: Cell) -> None:
+        """One student with its evaluations, and before it whatever it learns from."""
+        teacher = self._teacher(cell.teacher, cell.language, cell.corpus)
+        student, parents = self._distil(
+            teacher, cell.teacher, cell.language, cell.corpus, cell.method.entry, cell.student.entry,
+            cell.init.init, cell.recipe, cell.seed,
+        )  # fmt: skip
+        self._evaluate(student, cell.language)
+        recipe = self._recipe(cell.method.entry, cell.recipe)
+        for step in recipe.milestones:
+            labels = {**student.labels, "milestone": str(step)}
+            source = ModelSource(trial=student.source.trial, milestone=step)
+            self._evaluate(_Made(source, parents, student.config_id, labels, {}), cell.language)
+        self._measure(cell.teacher.root.entry, cell.student.entry)
+
+    def _shipped(self, teacher: Teacher, labels: dict[str, str]) -> _Made:
+        key = ("shipped", id(teacher))
+        if key not in self.made:
+            self.kept.append(teacher)
+            data = self._data(teacher)
+            config = self.hasher.model(teacher, data)
+            name = {"teacher": teacher.name}
+            self.made[key] = _Made(ModelSource(teacher=teacher), (), config, {**labels, **name}, data)
+        return self.made[key]
+
+    def _teacher(self, choice: TeacherChoice, language: LanguageSet, corpus: Corpus) -> _Made:
+        """The model that teaches: as shipped, prepared on the corpus, or an assistant; planned with its evaluations."""
+        key = ("teacher", id(choice), language.name)
+        if key in self.made:
+            return self.made[key]
+        root = choice.root.entry
+        shipped = self._shipped(root, {"family": "teacher", "method": "as shipped"})
+        self._evaluate(shipped, language)
+        self._measure(root, None)
+        teacher = shipped
+        if self.resolved.spec.prepare is not None:
+            teacher = self._prepared(root, language, corpus)
+        if choice.assistant is not None:
+            assistant = choice.assistant
+            init = (
+                assistant.method.entry.init or assistant.student.entry.init or self.resolved.spec.grid.init[0]
+            )
+            teacher, _ = self._distil(
+                teacher, choice, language, corpus, assistant.method.entry, assistant.student.entry,
+                init, self.resolved.spec.distil, assistant.seed, teacher_name=root.name,
+            )  # fmt: skip
+            self._evaluate(teacher, language)
+            self._measure(root, assistant.student.entry)
+        self.made[key] = teacher
+        return teacher
+
+    def _prepared(self, teacher: Teacher, language: LanguageSet, corpus: Corpus) -> _Made:
+        key = ("prepared", id(teacher), id(corpus))
+        if key not in self.made:
+            recipe = self.resolved.spec.prepare
+            assert recipe is not None
+            job = PrepareJob(teacher=teacher, corpus=corpus, recipe=recipe)
+            data = self._data(teacher, corpus)
+            labels = {
+                "family": "teacher",
+                "method": "prepared",
+                "teacher": teacher.name,
+                "language": language.name,
+            }
+            config = self.hasher.model(self.hasher.trial("prepare", job, data, ()))
+            identity = self._add("prepare", job, data, (), config, {**labels, "seed": str(recipe.seed)})
+            self.made[key] = made = _Made(ModelSource(trial=identity), (identity,), config, labels, {})
+            self._evaluate(made, language)
+        return self.made[key]
+
+    def _distil(
+        self,
+        teacher: _Made,
+        choice: TeacherChoice,
+        language: LanguageSet,
+        corpus: Corpus,
+        method: Method,
+        student: Student,
+        init: Initialisation,
+        recipe: Distil,
+        seed: int,
+        teacher_name: str | None = None,
+    ) -> tuple[_Made, tuple[str, ...]]:
+        """Plan the making of one student; returns it and its evaluations' parents."""
+        job = DistilJob(
+            teacher=teacher.source,
+            method=method,
+            student=student,
+            init=init,
+            corpus=corpus,
+            recipe=self._recipe(method, recipe),
+            seed=seed,
+        )
+        data = self._data(*(part for part in (teacher.source.teacher, corpus, init) if part is not None))
+        config = self.hasher.config(job, data, teacher.parents)
+        labels = {
+            "method": method.name,
+            "family": method.family,
+            "student": student.name,
+            "teacher": teacher_name or choice.name,
+            "language": language.name,
+            "seed": str(seed),
+        }
+        if len(self.resolved.spec.grid.init) > 1:
+            labels["init"] = init_label(init)
+        for axis in self.resolved.spec.grid.distil_axes:
+            labels[axis if axis != "learning_rate" else "distil_learning_rate"] = (
+                f"{getattr(job.recipe, axis)}"
+            )
+        identity = self._add("distil", job, data, teacher.parents, config, labels)
+        parents = (identity,)
+        return _Made(ModelSource(trial=identity), parents, config, labels, {}), parents
+
+    @staticmethod
+    def _recipe(method: Method, recipe: Distil) -> Distil:
+        return recipe if method.objective else UNTRAINED
+
+    def _evaluate(self, made: _Made, language: LanguageSet) -> None:
+        """Every task at every setting."""
+        for one in self.evaluations[language.name]:
+            data = self._evaluation_data(made, one)
+            for recipe, seed in one.recipes:
+                job = FinetuneJob(
+                    model=made.source, task=one.task, languages=one.languages, recipe=recipe, seed=seed
+                )
+                labels = {
+                    **made.labels,
+                    "suite": one.task.suite,
+                    "task": one.task.name,
+                    "learning_rate": f"{recipe.learning_rate:g}",
+                    "epochs": str(recipe.epochs),
+                    "finetune_seed": str(seed),
+                }
+                self._add("finetune", job, data, made.parents, made.config_id, labels)
+
+    def _evaluation_data(self, made: _Made, one: Evaluation) -> dict[str, str]:
+        key = ("evaluation", id(made.data) if made.data else None, id(one.task))
+        if key not in self.data_of:
+            self.kept.append(made.data)
+            task = {
+                f"task/{name}": self._identity(f"task {one.task.name}, {name}", asset)
+                for name, asset in one.task.assets.items()
+            }
+            self.data_of[key] = {**made.data, **task}
+        return self.data_of[key]
+
+    def _measure(self, teacher: Teacher, student: Student | None) -> None:
+        protocol = self.resolved.spec.measure
+        key = ("measured", id(teacher), id(student))
+        if not protocol.enabled or key in self.data_of:
+            return
+        self.data_of[key] = {}
+        self.kept.append((teacher, student))
+        shape = student.model_copy(update={"init": None}) if student else None
+        job = MeasureJob(teacher=teacher, student=shape, protocol=protocol, fingerprint=self.fingerprint)
+        labels = {"teacher": teacher.name} | ({"student": student.name} if student else {})
+        self._add("measure", job, self._data(teacher), (), None, labels)
+
+    # The result
+
+    def plan(self) -> Plan:
+        """What was collected."""
+        unresolved = tuple(self._unresolved())
+        trials = tuple(trial for by_id in self.trials.values() for trial in by_id.values())
+        return Plan(self.resolved.name, trials, self.assets, unresolved)
+
+    def _unresolved(self) -> Iterator[Unresolved]:
+        for name, asset in self.assets.items():
+            if self._of(asset) is None:
+                yield Unresolved(name, asset)

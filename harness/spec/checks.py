@@ -1,0 +1,174 @@
+"""Can every cell of the grid work? Checked on shapes alone, before anything is fetched or trained. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from harness.errors import InputError
+from harness.spec.assets import Asset, LocalSource
+from harness.spec.base import Problem, Shape
+from harness.spec.entries import Initialisation, Teacher
+from harness.spec.grid import Cell, expand
+from harness.spec.resolve import ResolvedSpec, ResolvedTask, TeacherChoice
+from harness.spec.source import Complaint, Mark, refuse
+
+Locate = Callable[[Asset], Path | None]
+"""An asset to the folder that holds its files on this machine already, or None."""
+
+
+def local_folder(asset: Asset) -> Path | None:
+    """The first of the asset's local sources that exists."""
+    paths = [Path(source.path) for source in asset.sources if isinstance(source, LocalSource)]
+    return next((path for path in paths if path.is_dir()), None)
+
+
+def check_cells(
+    resolved: ResolvedSpec, cells: list[Cell] | None = None, locate: Locate = local_folder
+) -> None:
+    """SpecError with one line for each combination that cannot work and the numbers that would.
+
+    A teacher's size is read from its files where `locate` finds them, else from its declared `shape:`; a teacher of
+    which neither is known is checked before the first trial instead."""
+    cells = expand(resolved) if cells is None else cells
+    complaints = [*_cell_complaints(resolved, cells, locate), *_task_complaints(resolved)]
+    if complaints:
+        raise refuse(complaints)
+
+
+def teacher_shape(teacher: Teacher, locate: Locate = local_folder) -> Shape | None:
+    """The size of a checkpoint, or None where it is not known before loading. InputError where file and `shape:` differ."""
+    from harness.models.shapes import check_declared, declared_shape, read_shape
+
+    folder = locate(teacher.asset) if teacher.format == "transformers" else None
+    if folder is not None and (folder / "config.json").is_file():
+        shape = read_shape(folder)
+        if teacher.shape is not None:
+            check_declared(teacher.shape, shape, teacher.name)
+        return shape
+    return declared_shape(teacher.shape) if teacher.shape is not None else None
+
+
+class _Shapes:
+    """The size of each teacher as it teaches, read once."""
+
+    def __init__(self, resolved: ResolvedSpec, locate: Locate) -> None:
+        self.resolved = resolved
+        self.locate = locate
+        self.complaints: list[Complaint] = []
+        self._known: dict[int, Shape | None] = {}
+
+    def of(self, choice: TeacherChoice) -> Shape | None:
+        """As it teaches: prepared where the spec prepares, or the assistant made from it."""
+        root = self._root(choice)
+        if root is None or choice.assistant is None:
+            return root
+        student = choice.assistant.student.entry.shape(root)
+        return replace(student, mlm_head=choice.assistant.method.entry.trains_mlm_head)
+
+    def _root(self, choice: TeacherChoice) -> Shape | None:
+        key = id(choice.root)
+        if key not in self._known:
+            try:
+                shape = teacher_shape(choice.root.entry, self.locate)
+            except InputError as error:
+                self.complaints.append(Complaint(self.resolved.mark(choice.root.path), str(error)))
+                shape = None
+            if shape is not None and self.resolved.spec.prepare is not None:
+                shape = replace(shape, mlm_head=True)
+            self._known[key] = shape
+        return self._known[key]
+
+
+def _cell_complaints(resolved: ResolvedSpec, cells: list[Cell], locate: Locate) -> Iterator[Complaint]:
+    shapes = _Shapes(resolved, locate)
+    seen: set[tuple[object, ...]] = set()
+    for choice in {id(cell.teacher): cell.teacher for cell in cells}.values():
+        root = shapes._root(choice)
+        if root is not None and choice.assistant is not None:
+            student = choice.assistant.student.entry.shape(root)
+            for problem in choice.assistant.method.entry.problems(root, student):
+                what = f"assistant {choice.name!r}: {_dotted(problem)}{problem.message}"
+                yield Complaint(resolved.mark(choice.path), what)
+    for cell in cells:
+        key = (id(cell.teacher), id(cell.method), id(cell.student), id(cell.init.init), cell.recipe.input)
+        if key in seen:
+            continue
+        seen.add(key)
+        teacher = shapes.of(cell.teacher)
+        if teacher is not None:
+            yield from _one_cell(resolved, cell, teacher, locate)
+        if cell.recipe.input == "clean" and any(
+            term.needs_masked_input for term in cell.method.entry.objective
+        ):
+            yield Complaint(
+                _method_mark(resolved, cell, Problem(("objective",), "")),
+                f"method {cell.method.entry.name!r} reads corrupted positions, which `distil.input: clean` has not; "
+                "use `input: masked`, or `positions: all` where the term has it",
+            )
+    yield from shapes.complaints
+
+
+def _one_cell(resolved: ResolvedSpec, cell: Cell, teacher: Shape, locate: Locate) -> Iterator[Complaint]:
+    method, entry = cell.method.entry, cell.student.entry
+    student = entry.shape(teacher)
+    who = f"method {method.name!r}, student {entry.name!r}, teacher {cell.teacher.name!r}: "
+    for problem in method.problems(teacher, student):
+        yield Complaint(_method_mark(resolved, cell, problem), who + _dotted(problem) + problem.message)
+    for problem in cell.init.init.problems(teacher, student):
+        yield Complaint(resolved.mark(cell.init.path), who + problem.message)
+    for message in _checkpoint_problems(cell.init.init, student, locate):
+        yield Complaint(resolved.mark(cell.init.path), who + message)
+
+
+def _checkpoint_problems(init: Initialisation, student: Shape, locate: Locate) -> Iterator[str]:
+    """Why the checkpoint a student starts from is of another size or vocabulary."""
+    from harness.models.shapes import read_shape
+
+    folder = locate(init.checkpoint) if init.checkpoint is not None else None
+    if folder is None:
+        return
+    try:
+        shape = read_shape(folder)
+    except InputError as error:
+        yield str(error)
+        return
+    for field in ("model_type", "layers", "width", "heads", "ffn", "vocabulary"):
+        have, want = getattr(shape, field), getattr(student, field)
+        if have != want:
+            yield f"the checkpoint it starts from has {field} {have}; {want} is needed"
+
+
+def _dotted(problem: Problem) -> str:
+    return f"{'.'.join(str(step) for step in problem.field)}: " if problem.field else ""
+
+
+def _method_mark(resolved: ResolvedSpec, cell: Cell, problem: Problem) -> Mark:
+    """The field's own line where the method stands inline, else the line that names the method."""
+    inline = cell.method.inline
+    return resolved.mark((*inline, *problem.field) if inline else cell.method.path)
+
+
+def _task_complaints(resolved: ResolvedSpec) -> Iterator[Complaint]:
+    for one in resolved.tasks:
+        for languages in resolved.languages:
+            if not one.evaluated(languages.codes):
+                yield Complaint(
+                    resolved.mark((*one.path, "languages")),
+                    f"the task {one.task.name!r} has none of the languages of {languages.name!r}; "
+                    f"it has {', '.join(one.task.languages)}",
+                )
+        yield from (Complaint(resolved.mark(one.path), message) for message in _selection_problems(one))
+
+
+def _selection_problems(one: ResolvedTask) -> Iterator[str]:
+    wanted = one.finetune.select_on
+    if (
+        wanted in ("dev", "dev_en", "dev_all")
+        and one.task.type != "retrieval"
+        and "dev" not in one.task.splits
+    ):
+        yield f"`select_on: {wanted}` needs a dev split, which the task {one.task.name!r} has not; use train_holdout"
+    if wanted == "dev_en" and "en" not in one.task.languages:
+        yield f"`select_on: dev_en` needs English rows; the task {one.task.name!r} has {', '.join(one.task.languages)}"

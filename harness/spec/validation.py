@@ -1,0 +1,254 @@
+"""Plain data against a schema model: the model's instance, or every mistake with its place and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from harness.registry import did_you_mean
+from harness.spec.source import Complaint, Document, NodePath, refuse
+
+M = TypeVar("M", bound=BaseModel)
+
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "dict_type": "a mapping",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "none_required": "null",
+}
+"""pydantic error type -> what belongs there, for values of the wrong kind."""
+
+
+def validate(document: Document, model: type[M]) -> M:
+    """`document` as an instance of `model`; SpecError with one line a mistake."""
+    instance, complaints = check(document, model)
+    if instance is None:
+        raise refuse(complaints)
+    return instance
+
+
+def check(document: Document, model: type[M], at: NodePath = ()) -> tuple[M | None, list[Complaint]]:
+    """The node at `at` as an instance of `model`, or None and what is wrong with it."""
+    data = _node(document.data, at)
+    try:
+        # Strict JSON: lists become tuples, yet "5" is no number and 1 is no truth value.
+        return model.model_validate_json(json.dumps(data), strict=True), []
+    except ValidationError as error:
+        mistakes = [_Mistake.of(item, data) for item in error.errors(include_url=False, include_input=True)]
+        known = _KnownKeys(model)
+        return None, list(_complaints(_likely(mistakes, data), document, data, at, known))
+
+
+def _node(data: Any, path: NodePath) -> Any:
+    for step in path:
+        data = data[step]
+    return data
+
+
+@dataclass(frozen=True)
+class _Mistake:
+    """One pydantic error, placed in the document."""
+
+    path: NodePath
+    """Of the offending node; for a missing or unknown key, of that key."""
+    branches: tuple[tuple[NodePath, str], ...]
+    """(node, member) of every union passed on the way, outermost first."""
+    error: dict[str, Any]
+
+    @classmethod
+    def of(cls, error: Any, data: Any) -> _Mistake:
+        loc = tuple(error["loc"])
+        absent: NodePath = ()
+        if error["type"] == "missing":
+            loc, absent = loc[:-1], loc[-1:]
+        path, skipped = _walk(data, loc)
+        return cls(path + absent, tuple(skipped), dict(error))
+
+
+def _walk(data: Any, loc: tuple[str | int, ...]) -> tuple[NodePath, list[tuple[NodePath, str]]]:
+    """The longest way from `data` along `loc`, leaving out the union members pydantic puts between."""
+    best: tuple[NodePath, list[tuple[NodePath, str]]] = ((), [])
+
+    def go(
+        node: Any, rest: tuple[str | int, ...], path: NodePath, skipped: list[tuple[NodePath, str]]
+    ) -> None:
+        nonlocal best
+        if not rest:
+            if len(path) > len(best[0]) or not (best[0] or best[1]):
+                best = (path, skipped)
+            return
+        step = rest[0]
+        inside = (isinstance(node, dict) and step in node) or (
+            isinstance(node, list) and isinstance(step, int) and 0 <= step < len(node)
+        )
+        if inside:
+            go(node[step], rest[1:], (*path, step), skipped)
+        go(node, rest[1:], path, [*skipped, (path, str(step))])
+
+    go(data, loc[:40], (), [])
+    return best
+
+
+def _likely(mistakes: list[_Mistake], data: Any) -> list[_Mistake]:
+    """At every union only the errors of the member that was probably meant: the one with the fewest."""
+    points = {point for mistake in mistakes for point, _ in mistake.branches}
+    for point in sorted(points, key=len, reverse=True):
+        if not isinstance(_node(data, point), (dict, list)):
+            continue  # a plain value: every member says what it would take
+        groups: dict[str, list[_Mistake]] = defaultdict(list)
+        for mistake in mistakes:
+            for branch, member in mistake.branches:
+                if branch == point:
+                    groups[member].append(mistake)
+                    break
+        if len(groups) > 1:
+            best = min(groups.values(), key=lambda group: _distance(group, point))
+            dropped = {id(mistake) for group in groups.values() if group is not best for mistake in group}
+            mistakes = [mistake for mistake in mistakes if id(mistake) not in dropped]
+    return mistakes
+
+
+def _distance(group: list[_Mistake], point: NodePath) -> tuple[bool, int]:
+    wrong_kind = any(mistake.path == point and mistake.error["type"] in _EXPECTED for mistake in group)
+    return wrong_kind, len(group)
+
+
+def _complaints(
+    mistakes: list[_Mistake], document: Document, data: Any, at: NodePath, known: _KnownKeys
+) -> Iterator[Complaint]:
+    by_node: dict[NodePath, list[_Mistake]] = defaultdict(list)
+    for mistake in mistakes:
+        by_node[mistake.path].append(mistake)
+    for path, group in by_node.items():
+        kinds = {mistake.error["type"] for mistake in group}
+        where = ".".join(str(step) for step in path)
+        if kinds & {"missing", "extra_forbidden"}:
+            mark = document.key_mark(at + path)
+            if "missing" in kinds:
+                above = ".".join(str(step) for step in path[:-1])
+                mark, where = document.key_mark(at + path[:-1]), above
+                message = f"the key {path[-1]!r} is missing"
+            else:
+                where = ".".join(str(step) for step in path[:-1])
+                message = (
+                    f"unknown key {path[-1]!r}; {did_you_mean(str(path[-1]), known.at(data, path[:-1]))}"
+                )
+        else:
+            mark = document.value_mark(at + path)
+            message = _message([mistake.error for mistake in group])
+        yield Complaint(mark, f"{where}: {message}" if where else message)
+
+
+def _message(errors: list[dict[str, Any]]) -> str:
+    """One sentence for the errors of one node."""
+    first = errors[0]
+    context = first.get("ctx", {})
+    value = first.get("input")
+    match first["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "union_tag_invalid":
+            tags = [tag.strip().strip("'") for tag in context["expected_tags"].split(", ")]
+            key = context["discriminator"].strip("'")
+            return f"unknown {key} {context['tag']!r}; {did_you_mean(str(context['tag']), tags)}"
+        case "union_tag_not_found":
+            return f"the key {context['discriminator'].strip(chr(39))!r} is missing"
+    expected = list(dict.fromkeys(_expected(error) for error in errors))
+    return f"should be {' or '.join(expected)}, got {_shown(value)}{_nearest(errors, value)}"
+
+
+def _expected(error: dict[str, Any]) -> str:
+    kind = error["type"]
+    if kind in _EXPECTED:
+        return _EXPECTED[kind]
+    if kind == "string_pattern_mismatch":
+        return f"text of the form {error['ctx']['pattern']}"
+    if kind == "too_short":
+        return f"a list of at least {error['ctx']['min_length']}"
+    message = str(error["msg"])
+    for start in ("Input should be ", "Value should be ", "Input should ", "Value should "):
+        message = message.removeprefix(start)
+    return message
+
+
+def _nearest(errors: list[dict[str, Any]], value: Any) -> str:
+    choices = [
+        choice.strip().strip("'")
+        for error in errors
+        if error["type"] in ("literal_error", "enum")
+        for choice in error["ctx"]["expected"].replace(" or ", ", ").split(", ")
+    ]
+    near = difflib.get_close_matches(value, choices, n=1) if isinstance(value, str) else []
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case dict():
+            return "a mapping"
+        case list() | tuple():
+            return f"a list of {len(value)}"
+        case True | False | None:
+            return {True: "true", False: "false", None: "nothing"}[value]
+        case _:
+            text = repr(value)
+            return text if len(text) <= 60 else text[:57] + "..."
+
+
+class _KnownKeys:
+    """The keys a model accepts at a place of the document, read from its JSON Schema (made when first asked)."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self._model = model
+        self._schema: dict[str, Any] | None = None
+
+    def at(self, data: Any, path: NodePath) -> list[str]:
+        """Keys known in the mapping at `path`."""
+        if self._schema is None:
+            self._schema = self._model.model_json_schema()
+        schemas = list(self._flat(self._schema, data))
+        for step in path:
+            data = data[step]
+            schemas = [
+                found
+                for schema in schemas
+                for inner in _below(schema, step)
+                for found in self._flat(inner, data)
+            ]
+        return sorted({key for schema in schemas for key in schema.get("properties", ())})
+
+    def _flat(self, schema: Any, data: Any) -> Iterator[dict[str, Any]]:
+        """`schema` without references and unions; a discriminated union by what the data says it is."""
+        if not isinstance(schema, dict) or self._schema is None:
+            return
+        if "$ref" in schema:
+            yield from self._flat(self._schema["$defs"][schema["$ref"].rpartition("/")[2]], data)
+        members = [*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())]
+        if selector := schema.get("discriminator"):
+            said = data.get(selector["propertyName"]) if isinstance(data, dict) else None
+            if isinstance(said, str) and said in selector.get("mapping", {}):
+                members = [{"$ref": selector["mapping"][said]}]
+        for member in members:
+            yield from self._flat(member, data)
+        if not members and "$ref" not in schema:
+            yield schema
+
+
+def _below(schema: dict[str, Any], step: str | int) -> Iterator[Any]:
+    if isinstance(step, int):
+        yield schema.get("items")
+    else:
+        yield schema.get("properties", {}).get(step, schema.get("additionalProperties"))
