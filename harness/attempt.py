@@ -1,0 +1,199 @@
+"""One attempt at a trial: its folder, its checkpoints, what it reports while it runs, and its result."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness import provenance
+from harness.checkpoints import Checkpoint, Checkpoints
+from harness.data.sources import Sources
+from harness.faults import failure_of
+from harness.folders import TrialFolder
+from harness.records import Measurement, Progress, Result, Score, Trial
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where trials run."""
+
+    runs_dir: Path
+    """Folder of all trial folders."""
+    sources: Sources
+    """Where assets are looked for."""
+    device: str = "cpu"
+    """`cpu` or `cuda`."""
+    stop: Callable[[], bool] = lambda: False
+    """Asked after every step; True makes the trial save itself and raise
+    `TrialInterruptedError`."""
+    checkpoint_seconds: float = 15.0
+    """Shortest time between two checkpoints, seconds."""
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device for tensors."""
+        return torch.device(self.device)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial that ended well has to say; fields as in `harness.records.Result`."""
+
+    precision: str
+    kernels: Mapping[str, str] = field(default_factory=dict)
+    tokens: int | None = None
+    weights_sha256: str | None = None
+    scores: tuple[Score, ...] = ()
+    dev_value: float | None = None
+    measurements: tuple[Measurement, ...] = ()
+    flags: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    parents_sha256: Mapping[str, str] = field(default_factory=dict)
+
+
+class Attempt:
+    """One trial under way in its folder. Members of a cohort share out the seconds spent on all."""
+
+    def __init__(self, trial: Trial, workplace: Workplace) -> None:
+        self.trial = trial
+        self.workplace = workplace
+        self.folder = TrialFolder.of(workplace.runs_dir, trial.id)
+        self.checkpoints = Checkpoints(self.folder.checkpoint)
+        self.started_at = time.time()
+        self._seconds = 0.0
+        self._working_since: float | None = None
+        self.training_seconds = 0.0
+        """Those of them spent on training steps."""
+        self.resumed = 0
+        self.damaged: tuple[int, ...] = ()
+        """Steps of checkpoints that could not be read."""
+        self._next_line = 0.0
+        self.folder.write_trial(trial)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of work, over all resumptions."""
+        running = 0.0 if self._working_since is None else time.monotonic() - self._working_since
+        return self._seconds + running
+
+    @contextmanager
+    def working(self, share: float = 0.0) -> Iterator[None]:
+        """The time spent inside, and `share` seconds of work done for several trials, count as this one's."""
+        self._seconds += share
+        self._working_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds, self._working_since = self.seconds, None
+
+    @contextmanager
+    def training(self, share: float = 0.0) -> Iterator[None]:
+        """Inside `working`: the time counts as training time, and so do `share` seconds, as both."""
+        started = time.monotonic()
+        self._seconds += share
+        try:
+            yield
+        finally:
+            self.training_seconds += share + time.monotonic() - started
+
+    def resume(self) -> Checkpoint | None:
+        """The newest good checkpoint, the accounts of earlier attempts taken over; None to start afresh."""
+        found_any = bool(self.checkpoints.steps)
+        checkpoint = self.checkpoints.load()
+        if checkpoint is None:
+            self.damaged = (0,) if found_any else ()
+            return None
+        accounts = checkpoint.facts["accounts"]
+        self.started_at = accounts["started_at"]
+        self._seconds += accounts["seconds"]
+        self.training_seconds = accounts["training_seconds"]
+        self.resumed = accounts["resumed"] + 1
+        self.damaged = checkpoint.damaged
+        return checkpoint
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Write a checkpoint of `step` steps done."""
+        accounts = {
+            "started_at": self.started_at,
+            "seconds": self.seconds,
+            "training_seconds": self.training_seconds,
+            "resumed": self.resumed,
+        }
+        self.checkpoints.save(step, tensors, {**facts, "accounts": accounts})
+
+    @property
+    def line_due(self) -> bool:
+        """Whether a line of progress is due: each second at first, more seldom the longer the trial runs."""
+        return time.monotonic() >= self._next_line
+
+    def report(self, progress: Progress) -> None:
+        """Add a line to progress.jsonl."""
+        self._next_line = time.monotonic() + max(1.0, self.seconds / 300)
+        self.folder.append_progress(progress)
+
+    def succeed(self, outcome: Outcome) -> Result:
+        """Write result.json and drop the checkpoints."""
+        rate = outcome.tokens / self.training_seconds if outcome.tokens and self.training_seconds else None
+        damaged = tuple(f"corrupt_checkpoint:{step}" for step in self.damaged)
+        result = self._result(
+            status="ok",
+            precision=outcome.precision,
+            kernels=outcome.kernels,
+            parents_sha256=outcome.parents_sha256,
+            tokens=outcome.tokens,
+            tokens_per_second=rate,
+            weights_sha256=outcome.weights_sha256,
+            scores=outcome.scores,
+            dev_value=outcome.dev_value,
+            measurements=outcome.measurements,
+            flags=(*outcome.flags, *damaged),
+            facts=dict(outcome.facts),
+        )
+        self.folder.write_result(result)
+        self.checkpoints.clear()
+        (self.folder.path / "traceback.txt").unlink(missing_ok=True)
+        return result
+
+    def fail(self, error: BaseException, precision: str = "unresolved") -> Result:
+        """Write result.json with the reason and traceback.txt beside it, as far as the disk lets."""
+        result = self._result(status="failed", error=failure_of(error), precision=precision)
+        try:
+            lines = traceback.format_exception(error)
+            (self.folder.path / "traceback.txt").write_text("".join(lines), encoding="utf-8")
+            self.folder.write_result(result)
+        except OSError:
+            pass  # the caller has the result; there is nowhere to write it
+        return result
+
+    def _result(
+        self,
+        *,
+        precision: str,
+        kernels: Mapping[str, str] | None = None,
+        parents_sha256: Mapping[str, str] | None = None,
+        **fields: Any,
+    ) -> Result:
+        return Result(
+            trial_id=self.trial.id,
+            kind=self.trial.kind,
+            started_at=self.started_at,
+            finished_at=time.time(),
+            seconds=self.seconds,
+            resumed=self.resumed,
+            provenance=provenance.collect(
+                device=self.workplace.device,
+                precision=precision,
+                threads=self.trial.resources.cpus,
+                kernels=kernels,
+                parents_sha256=parents_sha256,
+            ),
+            **fields,
+        )

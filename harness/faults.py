@@ -1,0 +1,66 @@
+"""Faults have names: from an exception to the reason that is recorded, shown and retried."""
+
+from __future__ import annotations
+
+import errno
+
+import torch
+
+from harness.errors import AssetError, HarnessError, TrialError
+from harness.records import Failure
+
+_REASONS_BY_NUMBER = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EACCES: "permission",
+    errno.EPERM: "permission",
+    errno.EROFS: "permission",
+    errno.ENOENT: "lost_input",
+}
+
+
+class TrialInterruptedError(TrialError):
+    """The trial was asked to stop. It left a checkpoint and no result; a further run goes on from there."""
+
+    def __init__(self, title: str, step: int) -> None:
+        super().__init__(
+            "interrupted", f"{title}: stopped after step {step}; the next run goes on from there"
+        )
+        self.step = step
+
+
+class NotFiniteError(TrialError):
+    """A loss or gradient became NaN or infinite."""
+
+    def __init__(self, step: int, term: str, value: float) -> None:
+        super().__init__("nan", f"step {step}: {term} became {value}; try a lower learning rate or fp32")
+        self.step, self.term = step, term
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed: a class of its own on GPUs, on the CPU only the allocator's message."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """The recorded reason of an error, its message on one line."""
+    message = " ".join(str(error).split())
+    if isinstance(error, NotFiniteError):
+        return Failure(reason="nan", message=message, step=error.step, term=error.term)
+    if not isinstance(error, (HarnessError, OSError)):  # the message of others says little without its class
+        message = f"{type(error).__name__}: {message}".removesuffix(": ")
+    return Failure(reason=_reason(error), message=message)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TrialError):
+        return error.reason
+    if is_out_of_memory(error):
+        return "out_of_memory"
+    if isinstance(error, AssetError):
+        return "lost_input"
+    if isinstance(error, OSError) and error.errno is not None:
+        return _REASONS_BY_NUMBER.get(error.errno, "error")
+    return "error"

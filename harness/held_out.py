@@ -1,0 +1,99 @@
+"""What a model makes of text that it was not trained on: loss by term, masked-LM accuracy and perplexity."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.methods.base import Activations, Batch
+from harness.methods.objective import Objective
+from harness.records import Measurement
+
+_CHUNK = 128
+"""Positions whose logits over the whole vocabulary are held at once."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Averages over all held-out blocks."""
+
+    loss: float | None
+    """Weighted sum of the terms; None without an objective."""
+    terms: dict[str, float]
+    """Loss by term, unweighted."""
+    masked_accuracy: float | None = None
+    """Share of corrupted positions where the head ranks the true token first, 0..1; None without a head."""
+    perplexity: float | None = None
+    """exp of the mean cross-entropy at those positions, 1 or more."""
+    positions: int = 0
+    """How many these are."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For result.json and checkpoints."""
+        return asdict(self)
+
+    def measurements(self, suffix: str = "") -> tuple[Measurement, ...]:
+        """Masked accuracy and perplexity as records, named `masked_accuracy<suffix>` and so on."""
+        if self.masked_accuracy is None or self.perplexity is None:
+            return ()
+        protocol = f"{self.positions} corrupted positions of held-out text, single run"
+        return (
+            Measurement(
+                metric=f"masked_accuracy{suffix}",
+                value=self.masked_accuracy,
+                unit="fraction",
+                protocol=protocol,
+            ),
+            Measurement(metric=f"perplexity{suffix}", value=self.perplexity, unit="1", protocol=protocol),
+        )
+
+
+class Tally:
+    """Adds up what one model does on held-out batches, one after the other."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._right = 0
+        self._cross_entropy = 0.0
+        self._positions = 0
+
+    @torch.no_grad()
+    def add(self, teacher: Activations, student: Activations, batch: Batch) -> None:
+        """Take one batch into account."""
+        for name, value in self.objective(teacher, student, batch).items():
+            self._sums[name] = self._sums.get(name, 0) + value
+        for name, count in self.objective.counts(batch).items():
+            self._counts[name] = self._counts.get(name, 0) + count
+        if student.mlm is not None:
+            self._add_masked(student, batch)
+
+    @torch.no_grad()
+    def result(self) -> HeldOut:
+        """The averages so far."""
+        loss: float | None = None
+        terms: dict[str, float] = {}
+        if self._sums:
+            total, by_name = self.objective.loss(self._sums, self._counts)
+            loss, terms = float(total), {name: float(value) for name, value in by_name.items()}
+        if not self._positions:
+            return HeldOut(loss, terms)
+        mean = self._cross_entropy / self._positions
+        perplexity = math.exp(mean) if mean < 700 else math.inf
+        return HeldOut(loss, terms, self._right / self._positions, perplexity, self._positions)
+
+    def _add_masked(self, student: Activations, batch: Batch) -> None:
+        head = student.mlm
+        assert head is not None
+        chosen = batch.masked_positions
+        states = student.hidden[student.layers][chosen].split(_CHUNK)
+        for hidden, wanted in zip(states, batch.labels[chosen].split(_CHUNK), strict=True):
+            logits = torch.nn.functional.linear(head.transform(hidden), head.weight, head.bias).float()
+            self._right += int((logits.argmax(dim=-1) == wanted).sum())
+            self._cross_entropy += float(torch.nn.functional.cross_entropy(logits, wanted, reduction="sum"))
+            self._positions += len(wanted)

@@ -1,0 +1,262 @@
+"""One model under training: a student of a cohort, or a teacher being prepared.
+
+A member owns everything that its training changes (model, objective, optimiser, generators), so that it
+computes the same alone and in company, and can be saved and taken up again bit for bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from harness.attempt import Attempt
+from harness.checkpoints import Checkpoint
+from harness.faults import NotFiniteError, is_out_of_memory
+from harness.held_out import HeldOut, Tally
+from harness.methods.base import QKV, Activations, Batch
+from harness.methods.objective import Objective
+from harness.models.placement import Resolved
+from harness.models.taps import Tapped
+from harness.optimise import Optimiser
+from harness.randomness import Randomness
+from harness.records import Progress
+
+_UNSEEN_STEPS = {"cpu": 1, "cuda": 50}
+"""Steps whose losses may wait on the device before they are looked at: reading them stalls a GPU."""
+
+
+class Member:
+    """One model, its objective and its optimiser."""
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        model: PreTrainedModel,
+        objective: Objective,
+        optimiser: Optimiser,
+        *,
+        steps: int,
+        precision: Resolved,
+        seed: int,
+        milestones: Sequence[int] = (),
+        export: Callable[[Member, Path], object] | None = None,
+    ) -> None:
+        self.attempt = attempt
+        self.model = model
+        self.objective = objective
+        self.optimiser = optimiser
+        self.steps = steps
+        self.precision = precision
+        self.device = model.device
+        self.step = 0
+        """Optimiser steps done; also the position in the input stream."""
+        self.tokens = 0
+        """Real tokens learnt from."""
+        self.micro_rows: int | None = None
+        """Rows of a micro-batch, once a whole batch did not fit into memory."""
+        self.before: HeldOut | None = None
+        """Held-out loss before the first step."""
+        self._tapped = Tapped(model, objective.student_needs)
+        self._milestones = frozenset(milestones)
+        self._export = export
+        self._mapping_draws = torch.Generator().manual_seed(seed)
+        self._randomness = Randomness.seeded(seed, self.device)  # dropout
+        self._unseen: list[tuple[int, Tensor]] = []
+        self._term_names: list[str] = []
+        self._line = (time.monotonic(), 0)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every step has been taken."""
+        return self.step >= self.steps
+
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """Parameters of the model that no step has touched, by name."""
+        touched = {name.rpartition("/")[0] for name in self.optimiser.state()}
+        return tuple(name for name, _ in self.model.named_parameters() if f"model.{name}" not in touched)
+
+    def advance(self, teacher: Activations, batch: Batch, counts: Mapping[str, int], tokens: int) -> None:
+        """Take one optimiser step on `batch`, in micro-batches where memory runs out.
+
+        `counts` are the objective's and `tokens` the real tokens of the batch, both taken before it was moved
+        to the device. Raises NotFiniteError where a loss or the gradient is NaN or infinite.
+        """
+        values = None
+        while values is None:
+            values = self._attempt_step(teacher, batch, counts)
+        self._unseen.append((self.step, values))
+        self.step += 1
+        self.tokens += tokens
+        if self.is_done or self.attempt.line_due or len(self._unseen) >= _UNSEEN_STEPS[self.device.type]:
+            self.look()
+
+    def look(self) -> None:
+        """Read the losses of steps not yet seen: stop at the first that is not finite, report the last."""
+        unseen, self._unseen = self._unseen, []
+        if not unseen:
+            return
+        names = [*self._term_names, "loss", "gradient"]
+        rows = torch.stack([values for _, values in unseen]).tolist()
+        for (step, _), row in zip(unseen, rows, strict=True):
+            for name, value in zip(names, row, strict=True):
+                if not abs(value) < float("inf"):
+                    raise NotFiniteError(step, name, value)
+        if self.attempt.line_due or self.is_done:
+            self._report(unseen[-1][0], *rows[-1])
+
+    def pass_milestone(self) -> None:
+        """Export the model where this step is one at which an intermediate one is wanted."""
+        if self.step in self._milestones and self._export is not None:
+            self.look()
+            self._export(self, self.attempt.folder.milestone(self.step))
+
+    def tally(self) -> Tally:
+        """A fresh account of held-out batches."""
+        return Tally(self.objective)
+
+    @torch.no_grad()
+    def tell(self, tally: Tally, teacher: Activations, batch: Batch) -> None:
+        """Add one held-out batch to `tally`."""
+        self.model.eval()
+        with self._autocast():
+            tally.add(teacher, self._tapped(batch), batch)
+
+    def save(self) -> None:
+        """Write a checkpoint, never of a step whose loss has not been looked at."""
+        self.look()
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"objective/{name}": tensor for name, tensor in self.objective.state_dict().items()}
+        tensors |= {f"optimiser/{name}": tensor for name, tensor in self.optimiser.state().items()}
+        tensors |= {f"randomness/{name}": tensor for name, tensor in self._randomness.states.items()}
+        tensors["mapping_draws"] = self._mapping_draws.get_state()
+        facts: dict[str, Any] = {
+            "tokens": self.tokens,
+            "micro_rows": self.micro_rows,
+            "precision": self.precision,
+            "before": None if self.before is None else self.before.as_json(),
+        }
+        self.attempt.save(self.step, tensors, facts)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        self.model.load_state_dict(checkpoint.below("model"))
+        self.objective.load_state_dict(checkpoint.below("objective"))
+        self.optimiser.restore(checkpoint.below("optimiser"))
+        self._randomness = Randomness(checkpoint.below("randomness"))
+        self._mapping_draws.set_state(checkpoint.tensors["mapping_draws"])
+        self.step = checkpoint.step
+        self.tokens = checkpoint.facts["tokens"]
+        self.micro_rows = checkpoint.facts["micro_rows"]
+        before = checkpoint.facts["before"]
+        self.before = None if before is None else HeldOut(**before)
+        self._line = (time.monotonic(), self.tokens)
+
+    def _attempt_step(self, teacher: Activations, batch: Batch, counts: Mapping[str, int]) -> Tensor | None:
+        """One step; None, with everything as before and smaller micro-batches set, where memory ran out."""
+        draws, randomness = self._mapping_draws.get_state(), self._randomness
+        try:
+            return self._learn(_micro_batches(teacher, batch, self.micro_rows), counts)
+        except (RuntimeError, MemoryError) as error:
+            rows = self.micro_rows or batch.examples
+            if not is_out_of_memory(error) or rows == 1:
+                raise
+            self.micro_rows = (rows + 1) // 2
+        # Outside the handler, where the exception no longer holds the failed step's tensors.
+        self.optimiser.forget()
+        self._mapping_draws.set_state(draws)
+        self._randomness = randomness
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return None
+
+    def _learn(self, parts: Sequence[tuple[Activations, Batch]], counts: Mapping[str, int]) -> Tensor:
+        """Forward, backward, update; (terms + 2,) losses by term, weighted loss, gradient norm."""
+        self.model.train()
+        summed: Tensor | None = None
+        with self._randomness.in_force() as reached:
+            due = self.objective.due(self.step)
+            if due and len(parts) > 1:
+                self._refresh_from(parts, due, counts)
+            for seen, part in parts:
+                with self._autocast():
+                    student = self._tapped(part)
+                # Contexts of their own: autocast keeps the casts of weights until it is left, and one made
+                # without gradient while observing would cut the projections off from the loss.
+                if due and len(parts) == 1:
+                    with self._autocast():
+                        observed = self.objective.observe(due, seen, student, part)
+                    self.objective.refresh(due, observed, counts, self._mapping_draws)
+                with self._autocast():
+                    loss, terms = self.objective.loss(self.objective(seen, student, part), counts)
+                loss.backward()
+                values = torch.stack([*terms.values(), loss.detach()]).float()
+                summed = values if summed is None else summed + values
+            self._randomness = reached()
+        self._term_names = list(terms)
+        assert summed is not None
+        norm = self.optimiser.step(self.step)
+        return torch.cat([summed, norm.detach().float().reshape(1)])
+
+    @torch.no_grad()
+    def _refresh_from(
+        self, parts: Sequence[tuple[Activations, Batch]], due: Sequence[str], counts: Mapping[str, int]
+    ) -> None:
+        """Refresh moving mappings from a whole batch that is seen in parts, before any is learnt from."""
+        observed: dict[str, Tensor] = {}
+        for seen, part in parts if self.objective.observes(due) else ():
+            with self._autocast():
+                for name, value in self.objective.observe(due, seen, self._tapped(part), part).items():
+                    observed[name] = observed[name] + value if name in observed else value
+        self.objective.refresh(due, observed, counts, self._mapping_draws)
+
+    def _report(self, step: int, *values: float) -> None:
+        now = time.monotonic()
+        since, tokens_then = self._line
+        *terms, loss, gradient_norm = values
+        self.attempt.report(
+            Progress(
+                step=step + 1,
+                steps=self.steps,
+                loss=loss,
+                terms=dict(zip(self._term_names, terms, strict=True)),
+                learning_rate=self.optimiser.schedule(step),
+                tokens_per_second=(self.tokens - tokens_then) / max(now - since, 1e-9),
+                at=time.time(),
+                gradient_norm=gradient_norm,
+            )
+        )
+        self._line = (now, self.tokens)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def _micro_batches(teacher: Activations, batch: Batch, rows: int | None) -> list[tuple[Activations, Batch]]:
+    """The batch with the teacher's activations on it, in parts of at most `rows` rows."""
+    if rows is None or rows >= batch.examples:
+        return [(teacher, batch)]
+    starts = range(0, batch.examples, rows)
+    return [
+        (_rows(teacher, start, start + rows), part)
+        for start, part in zip(starts, batch.split(rows), strict=True)
+    ]
+
+
+def _rows(seen: Activations, start: int, stop: int) -> Activations:
+    """The activations of examples start..stop."""
+    return replace(
+        seen,
+        hidden={layer: state[start:stop] for layer, state in seen.hidden.items()},
+        qkv={
+            layer: QKV(maps.query[start:stop], maps.key[start:stop], maps.value[start:stop])
+            for layer, maps in seen.qkv.items()
+        },
+    )
