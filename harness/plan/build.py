@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from harness.errors import SpecError
-from harness.plan.finetuning import Evaluation, evaluations
+from harness.plan.finetuning import count_settings, evaluations
 from harness.plan.identity import Hasher, Identify
-from harness.records import DistilJob, FinetuneJob, Kind, MeasureJob, ModelSource, PrepareJob, Trial
+from harness.plan.inputs import Inputs, Unresolved
+from harness.records import KINDS, DistilJob, FinetuneJob, Kind, MeasureJob, ModelSource, PrepareJob, Trial
 from harness.spec.assets import Asset
 from harness.spec.entries import Corpus, Initialisation, Method, Student, Teacher
 from harness.spec.grid import Cell, expand, init_label
 from harness.spec.recipes import Distil
 from harness.spec.resolve import LanguageSet, ResolvedSpec, TeacherChoice
 
-UNRESOLVED = "unresolved"
-"""Stands in a trial's `data` for content that cannot be identified yet; such an id is provisional."""
-
 UNTRAINED = Distil(steps=0, warmup_steps=0)
 """The recipe of a method without objective: whatever the spec says about training, it changes nothing."""
-
-
-@dataclass(frozen=True)
-class Unresolved:
-    """An input whose content cannot be told yet: it blocks `run`, not `plan`."""
-
-    name: str
-    """What it is for, e.g. `teacher roberta-base`."""
-    asset: Asset
 
 
 @dataclass(frozen=True)
@@ -63,12 +52,25 @@ def build_plan(
     `measure` trials; `cells` are those of `harness.spec.grid.expand`, made anew when not given. SpecError where the
     plan would hold more trials than the spec allows."""
     cells = expand(resolved) if cells is None else cells
+    _refuse_too_many(resolved, cells)
     planner = _Planner(resolved, identify, fingerprint)
-    planner.refuse_too_many(cells)
-    planner.models()
     for cell in cells:
         planner.cell(cell)
+    planner.models()
     return planner.plan()
+
+
+def _refuse_too_many(resolved: ResolvedSpec, cells: list[Cell]) -> None:
+    """Bound the plan by its count before any trial is made."""
+    each = sum(count_settings(one) for one in resolved.tasks)
+    students = sum(1 + len(cell.recipe.milestones) for cell in cells)
+    count = len(cells) + students * each
+    limit = resolved.spec.max_trials
+    if count > limit:
+        where = resolved.mark(("grid",))
+        raise SpecError(
+            [f"{where}: the spec asks for {count:,} trials; at most {limit:,} are accepted (max_trials)"]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,87 +90,13 @@ class _Planner:
 
     def __init__(self, resolved: ResolvedSpec, identify: Identify, fingerprint: str) -> None:
         self.resolved = resolved
-        self._identify = identify
-        self._content: dict[int, tuple[Asset, str | None]] = {}
+        self.inputs = Inputs(identify)
         self.fingerprint = fingerprint
         self.hasher = Hasher()
         self.evaluations = evaluations(resolved)
-        self.trials: dict[Kind, dict[str, Trial]] = {
-            "prepare": {},
-            "distil": {},
-            "finetune": {},
-            "measure": {},
-        }
-        self.assets: dict[str, Asset] = {}
-        self.data_of: dict[object, dict[str, str]] = {}
+        self.trials: dict[Kind, dict[str, Trial]] = {kind: {} for kind in KINDS}
         self.made: dict[object, _Made] = {}
-        self.kept: list[object] = []
-
-    # Counting
-
-    def refuse_too_many(self, cells: list[Cell]) -> None:
-        """Bound the plan by its count before any trial is made."""
-        each = sum(len(one.recipes) for one in self.evaluations[self.resolved.languages[0].name])
-        students = sum(1 + len(cell.recipe.milestones) for cell in cells)
-        count = len(cells) + students * each
-        limit = self.resolved.spec.max_trials
-        if count > limit:
-            raise SpecError(
-                [
-                    f"{self.resolved.mark(('grid',))}: the spec asks for {count:,} trials; at most {limit:,} are accepted (max_trials)"
-                ]
-            )
-
-    # Content of inputs
-
-    def _of(self, asset: Asset) -> str | None:
-        """What an asset's content is, asked once."""
-        if id(asset) not in self._content:
-            self._content[id(asset)] = (asset, self._identify(asset))
-        return self._content[id(asset)][1]
-
-    def _identity(self, name: str, asset: Asset) -> str:
-        self.assets.setdefault(name, asset)
-        return self._of(asset) or UNRESOLVED
-
-    def _data(self, *parts: object) -> dict[str, str]:
-        """Content of teachers, corpora and initialisations, one dict for each combination (shared, never changed)."""
-        key = tuple(id(part) for part in parts)
-        if key not in self.data_of:
-            self.kept.append(parts)
-            found: dict[str, str] = {}
-            for part in parts:
-                if isinstance(part, Teacher):
-                    found |= self._teacher_data(part)
-                elif isinstance(part, Corpus):
-                    found |= self._corpus_data(part, "corpus")
-                elif isinstance(part, Initialisation) and part.checkpoint is not None:
-                    found["init"] = self._identity("initial checkpoint", part.checkpoint)
-            self.data_of[key] = found
-        return self.data_of[key]
-
-    def _teacher_data(self, teacher: Teacher) -> dict[str, str]:
-        found = {"teacher": self._identity(f"teacher {teacher.name}", teacher.asset)}
-        if teacher.tokenizer is not None:
-            found["tokenizer"] = self._identity(f"tokenizer of {teacher.name}", teacher.tokenizer)
-        if isinstance(teacher.trim_vocabulary, Corpus):
-            found |= self._corpus_data(teacher.trim_vocabulary, "vocabulary")
-        return found
-
-    def _corpus_data(self, corpus: Corpus, role: str) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for number, text in enumerate(corpus.texts):
-            name = f"corpus {corpus.name}, {text.language}, text {number}"
-            found[f"{role}/{text.language}/{number}"] = self._identity(name, text.asset)
-        for task in corpus.exclude:
-            assert not isinstance(task, str)  # resolved
-            for name, asset in task.assets.items():
-                found[f"{role}/exclude/{task.name}/{name}"] = self._identity(
-                    f"task {task.name}, {name}", asset
-                )
-        return found
-
-    # Trials
+        self.measured: set[tuple[int, int]] = set()
 
     def _add(
         self,
@@ -222,8 +150,7 @@ class _Planner:
     def _shipped(self, teacher: Teacher, labels: dict[str, str]) -> _Made:
         key = ("shipped", id(teacher))
         if key not in self.made:
-            self.kept.append(teacher)
-            data = self._data(teacher)
+            data = self.inputs.of(teacher)
             config = self.hasher.model(teacher, data)
             name = {"teacher": teacher.name}
             self.made[key] = _Made(ModelSource(teacher=teacher), (), config, {**labels, **name}, data)
@@ -261,7 +188,7 @@ class _Planner:
             recipe = self.resolved.spec.prepare
             assert recipe is not None
             job = PrepareJob(teacher=teacher, corpus=corpus, recipe=recipe)
-            data = self._data(teacher, corpus)
+            data = self.inputs.of(teacher, corpus)
             labels = {
                 "family": "teacher",
                 "method": "prepared",
@@ -297,7 +224,7 @@ class _Planner:
             recipe=self._recipe(method, recipe),
             seed=seed,
         )
-        data = self._data(*(part for part in (teacher.source.teacher, corpus, init) if part is not None))
+        data = self.inputs.of(teacher.source.teacher, corpus, init)
         config = self.hasher.config(job, data, teacher.parents)
         labels = {
             "method": method.name,
@@ -324,7 +251,7 @@ class _Planner:
     def _evaluate(self, made: _Made, language: LanguageSet) -> None:
         """Every task at every setting."""
         for one in self.evaluations[language.name]:
-            data = self._evaluation_data(made, one)
+            data = self.inputs.of_task(one.task, made.data)
             for recipe, seed in one.recipes:
                 job = FinetuneJob(
                     model=made.source, task=one.task, languages=one.languages, recipe=recipe, seed=seed
@@ -339,38 +266,18 @@ class _Planner:
                 }
                 self._add("finetune", job, data, made.parents, made.config_id, labels)
 
-    def _evaluation_data(self, made: _Made, one: Evaluation) -> dict[str, str]:
-        key = ("evaluation", id(made.data) if made.data else None, id(one.task))
-        if key not in self.data_of:
-            self.kept.append(made.data)
-            task = {
-                f"task/{name}": self._identity(f"task {one.task.name}, {name}", asset)
-                for name, asset in one.task.assets.items()
-            }
-            self.data_of[key] = {**made.data, **task}
-        return self.data_of[key]
-
     def _measure(self, teacher: Teacher, student: Student | None) -> None:
         protocol = self.resolved.spec.measure
-        key = ("measured", id(teacher), id(student))
-        if not protocol.enabled or key in self.data_of:
+        key = (id(teacher), id(student))
+        if not protocol.enabled or key in self.measured:
             return
-        self.data_of[key] = {}
-        self.kept.append((teacher, student))
+        self.measured.add(key)
         shape = student.model_copy(update={"init": None}) if student else None
         job = MeasureJob(teacher=teacher, student=shape, protocol=protocol, fingerprint=self.fingerprint)
         labels = {"teacher": teacher.name} | ({"student": student.name} if student else {})
-        self._add("measure", job, self._data(teacher), (), None, labels)
-
-    # The result
+        self._add("measure", job, self.inputs.of(teacher), (), None, labels)
 
     def plan(self) -> Plan:
         """What was collected."""
-        unresolved = tuple(self._unresolved())
         trials = tuple(trial for by_id in self.trials.values() for trial in by_id.values())
-        return Plan(self.resolved.name, trials, self.assets, unresolved)
-
-    def _unresolved(self) -> Iterator[Unresolved]:
-        for name, asset in self.assets.items():
-            if self._of(asset) is None:
-                yield Unresolved(name, asset)
+        return Plan(self.resolved.name, trials, self.inputs.assets, self.inputs.unresolved())

@@ -36,6 +36,12 @@ def evaluations(resolved: ResolvedSpec) -> dict[str, tuple[Evaluation, ...]]:
     }
 
 
+def count_settings(one: ResolvedTask) -> int:
+    """How many trials this task asks for of one model, without making them."""
+    own = one.finetune
+    return 1 if one.task.type == "retrieval" else len(own.learning_rate) * len(own.epochs) * len(own.seeds)
+
+
 def select_on(task: Task) -> SelectOn:
     """Rows that choose the best setting where the spec does not say: never those that are reported on.
 

@@ -19,9 +19,9 @@ from typing import Any
 
 from harness.errors import SpecError
 
-MAX_BYTES = 256 * 1024
+MAX_BYTES = 128 * 1024
 """Of one file."""
-MAX_NODES = 20_000
+MAX_NODES = 5_000
 """Of one file, aliases expanded."""
 MAX_DEPTH = 24
 """Nested lists and mappings."""

@@ -1,0 +1,100 @@
+"""What the content of every input is: the `data` of trials, and what cannot be told yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.plan.identity import Identify
+from harness.spec.assets import Asset
+from harness.spec.entries import Corpus, Initialisation, Task, Teacher
+
+UNRESOLVED = "unresolved"
+"""Stands in a trial's `data` for content that cannot be identified yet; such an id is provisional."""
+
+
+@dataclass(frozen=True)
+class Unresolved:
+    """An input whose content cannot be told yet: it blocks `run`, not `plan`."""
+
+    name: str
+    """What it is for, e.g. `teacher roberta-base`."""
+    asset: Asset
+
+
+class Inputs:
+    """Content of assets, each asked for once; the dicts returned are shared between trials and never changed."""
+
+    def __init__(self, identify: Identify) -> None:
+        self.assets: dict[str, Asset] = {}
+        """Every input asked for, by what it is for."""
+        self._identify = identify
+        self._content: dict[int, tuple[Asset, str | None]] = {}  # holding the asset keeps its id its own
+        self._made: dict[tuple[int, ...], tuple[tuple[object, ...], dict[str, str]]] = {}
+
+    def of(self, *parts: Teacher | Corpus | Initialisation | None) -> dict[str, str]:
+        """Content of a teacher, a corpus, an initial checkpoint or several of them together."""
+        return self._shared(parts, {})
+
+    def of_task(self, task: Task, model: dict[str, str]) -> dict[str, str]:
+        """Content of a task's data beside that of a model as shipped (`model` is empty where a trial made it)."""
+        return self._shared((task,), model)
+
+    def unresolved(self) -> tuple[Unresolved, ...]:
+        """Inputs whose content is not known."""
+        return tuple(
+            Unresolved(name, asset) for name, asset in self.assets.items() if self._of(asset) is None
+        )
+
+    def _shared(self, parts: tuple[object, ...], base: dict[str, str]) -> dict[str, str]:
+        key = (*map(id, parts), id(base) if base else 0)
+        if key not in self._made:
+            found = dict(base)
+            for part in parts:
+                found |= self._content_of(part)
+            self._made[key] = ((*parts, base), found)
+        return self._made[key][1]
+
+    def _content_of(self, part: object) -> Mapping[str, str]:
+        match part:
+            case Teacher():
+                return self._teacher(part)
+            case Corpus():
+                return self._corpus(part, "corpus")
+            case Initialisation() if part.checkpoint is not None:
+                return {"init": self._named("initial checkpoint", part.checkpoint)}
+            case Task():
+                return {
+                    f"task/{name}": self._named(f"task {part.name}, {name}", asset)
+                    for name, asset in part.assets.items()
+                }
+        return {}
+
+    def _teacher(self, teacher: Teacher) -> dict[str, str]:
+        found = {"teacher": self._named(f"teacher {teacher.name}", teacher.asset)}
+        if teacher.tokenizer is not None:
+            found["tokenizer"] = self._named(f"tokenizer of {teacher.name}", teacher.tokenizer)
+        if isinstance(teacher.trim_vocabulary, Corpus):
+            found |= self._corpus(teacher.trim_vocabulary, "vocabulary")
+        return found
+
+    def _corpus(self, corpus: Corpus, role: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for number, text in enumerate(corpus.texts):
+            name = f"corpus {corpus.name}, {text.language}, text {number}"
+            found[f"{role}/{text.language}/{number}"] = self._named(name, text.asset)
+        for task in corpus.exclude:
+            assert not isinstance(task, str)  # resolved
+            for name, asset in task.assets.items():
+                content = self._named(f"task {task.name}, {name}", asset)
+                found[f"{role}/exclude/{task.name}/{name}"] = content
+        return found
+
+    def _named(self, name: str, asset: Asset) -> str:
+        self.assets.setdefault(name, asset)
+        return self._of(asset) or UNRESOLVED
+
+    def _of(self, asset: Asset) -> str | None:
+        if id(asset) not in self._content:
+            self._content[id(asset)] = (asset, self._identify(asset))
+        return self._content[id(asset)][1]
