@@ -15,7 +15,13 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from transformers import logging as transformers_logging
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
@@ -28,6 +34,10 @@ from harness.spec.entries import Teacher
 
 HEAD_SEED = 0
 """Seed of a masked-LM head that a checkpoint does not bring."""
+
+_ROLES = ("cls_token", "pad_token", "sep_token", "unk_token", "mask_token")
+BERT_SPECIALS = dict(zip(_ROLES, ("[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"), strict=True))
+ROBERTA_SPECIALS = dict(zip(_ROLES, ("<s>", "<pad>", "</s>", "<unk>", "<mask>"), strict=True))
 
 
 @dataclass(frozen=True)
@@ -53,12 +63,18 @@ def load_teacher(teacher: Teacher, sources: Sources, base: Path | None = None) -
     Raises AssetError where the files cannot be had, InputError where they are not what the entry declares."""
     from harness.data.assets import fetch
 
-    folder = fetch(teacher.asset, sources, base).path
+    files = fetch(teacher.asset, sources, base)
+    folder = files.path
     tokenizer = fetch(teacher.tokenizer, sources, base).path if teacher.tokenizer else None
     if teacher.format == "e5-q4":
         from harness.models.e5_q4 import load_e5_q4
 
-        loaded = load_e5_q4(folder, tokenizer or folder)
+        packed = files.matching("*.bin")
+        if len(packed) != 1:
+            raise InputError(
+                f"{teacher.name}: the format e5-q4 is one *.bin file; the asset has {len(packed)}"
+            )
+        loaded = load_e5_q4(packed[0], tokenizer or folder)
     else:
         loaded = load_folder(folder, tokenizer)
     if teacher.shape is not None:
@@ -99,24 +115,36 @@ def load_folder(folder: Path, tokenizer: Path | None = None, dropout: float | No
 
 
 def load_tokenizer(folder: Path, vocabulary: int) -> PreTrainedTokenizerBase:
-    """The tokenizer in `folder`. Raises InputError where it has more pieces than the model's `vocabulary`
-    rows."""
+    """The tokenizer in `folder`, which may hold nothing but tokenizer.json.
+
+    Raises InputError where there is none, or where it has more pieces than the model's `vocabulary` rows."""
     try:
         with quiet_transformers():
-            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-    except (
-        Exception
-    ) as error:  # transformers raises OSError, ValueError, KeyError ... for a folder without tokenizer
-        raise InputError(
-            f"{folder}: no tokenizer that transformers can read ({_first_line(error)})"
-        ) from error
+            tokenizer = _read_tokenizer(folder)
+    except Exception as error:  # what transformers raises differs from tokenizer to tokenizer
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{folder}: no tokenizer that transformers can read ({reason})") from error
     if len(tokenizer) > vocabulary:
         raise InputError(
-            f"{folder}: the tokenizer has {len(tokenizer)} pieces, the model's word embedding {vocabulary} rows"
+            f"{folder}: its tokenizer has {len(tokenizer)} pieces, the word embedding {vocabulary} rows"
         )
     return tokenizer
+
+
+def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    alone = folder / "tokenizer.json"
+    if alone.is_file() and not (folder / "tokenizer_config.json").is_file():
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(alone))
+        known = set(tokenizer.get_vocab())
+        for specials in (BERT_SPECIALS, ROBERTA_SPECIALS):
+            if known.issuperset(specials.values()):
+                tokenizer.add_special_tokens(dict(specials))
+                return tokenizer
+        raise ValueError("tokenizer.json has neither BERT's nor RoBERTa's special tokens")
+    loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    return loaded
 
 
 def sha256_of(files: list[Path]) -> str:
@@ -174,7 +202,3 @@ def _read_pooler(folder: Path, model: PreTrainedModel) -> dict[str, Tensor]:
             for name in set(file.keys()) & set(names):
                 pooler[name.partition("pooler.")[2]] = file.get_tensor(name).float()
     return pooler if set(pooler) == {"dense.weight", "dense.bias"} else {}
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
