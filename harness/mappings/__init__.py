@@ -1,7 +1,8 @@
 """Which teacher layers each student layer learns from.
 
-Parameters and static maps live here without torch (`params`, `static`, `moving`, `draw`); `dynamic` holds what needs
-tensors and is imported only where something trains. Losses do not belong here: see `harness.methods`.
+Parameters and static maps live here without torch (`params`, `static`, `moving`, `draw`); `dynamic` holds
+what needs tensors and is imported only where something trains. Losses do not belong here: see
+`harness.methods`.
 """
 
 from harness.mappings.moving import Attention, Emd, Greedy, Random

@@ -1,7 +1,8 @@
 """Dynamic layer mappings at work: weights between layers, re-computed as training goes. Needs torch and POT.
 
-A term with a dynamic mapping holds one of these objects. `PairWeights` weigh pairs of layers for the whole batch and
-are refreshed every so many steps; `BlendWeights` weigh teacher layers anew for each example inside the loss.
+A term with a dynamic mapping holds one of these objects. `PairWeights` weigh pairs of layers for the whole
+batch and are refreshed every so many steps; `BlendWeights` weigh teacher layers anew for each example
+inside the loss.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from harness.mappings.params import DynamicMapping
 from harness.mappings.static import Uniform
 
 Costs = Literal["loss", "layer_norm", "none"]
-"""What a refresh looks at: the term's own loss of each pair, squared distance of layer-normalised states, nothing."""
+"""What a refresh looks at: the pairs' own losses, distances of layer-normalised states, or nothing."""
 
 
 class PairWeights(ABC):
@@ -63,7 +64,7 @@ def assignment(layers: list[int], teacher_layers: int) -> Tensor:
 
 
 class EmdWeights(PairWeights):
-    """The exact optimal-transport flow under uniform marginals (BERT-EMD, Li et al., 2020, eq. 6–9)."""
+    """The exact optimal-transport flow under uniform marginals (BERT-EMD, Li et al., 2020)."""
 
     def __init__(self, params: Emd, teacher_layers: int, student_layers: int) -> None:
         super().__init__(params, teacher_layers, student_layers)
@@ -132,19 +133,16 @@ class RandomWeights(PairWeights):
 class BlendWeights(ABC):
     """Weights over all teacher layers for each example and student layer."""
 
-    def __init__(self, params: DynamicMapping, teacher_layers: int, student_layers: int) -> None:
-        pass
-
     @abstractmethod
     def blend(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """First-token states (batch, width) and (L_T, batch, width) -> weights (batch, L_T), rows summing to 1."""
+        """First-token states (batch, width), (L_T, batch, width) -> weights (batch, L_T); rows sum to 1."""
 
 
 class AttentionWeights(BlendWeights):
-    """Softmax of the dot products of first-token states (ALP-KD, Passban et al., 2021, eq. 4)."""
+    """Softmax of the dot products of first-token states (ALP-KD, Passban et al., 2021)."""
 
     def __init__(self, params: Attention, teacher_layers: int, student_layers: int) -> None:
-        super().__init__(params, teacher_layers, student_layers)
+        """Holds no state: the weights are made anew for every batch."""
 
     def blend(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Attention over teacher layers."""

@@ -1,4 +1,4 @@
-"""Parameters of the dynamic mappings, whose weights between layers change as training goes. Imports no torch."""
+"""Parameters of the dynamic mappings, whose weights change as training goes. Imports no torch."""
 
 from __future__ import annotations
 

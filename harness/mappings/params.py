@@ -1,8 +1,10 @@
-"""Layer mappings as declared in YAML: what every mapping shares, the registry, and the field type `AnyMapping`.
+"""Layer mappings as declared in YAML: what every mapping shares, the registry, and the field type
+`AnyMapping`.
 
-A mapping says which teacher layers φ(i) student layer i learns from. Layers are 1-based; 0 is the embedding output.
-Static mappings (`harness.mappings.static`) know φ before training; dynamic ones (`harness.mappings.moving`) re-compute
-weights between all layers as training goes, by code in `harness.mappings.dynamic` that needs tensors. No torch here.
+A mapping says which teacher layers φ(i) student layer i learns from. Layers are 1-based; 0 is the
+embedding output. Static mappings (`harness.mappings.static`) know φ before training; dynamic ones
+(`harness.mappings.moving`) re-compute weights between all layers as training goes, by code in
+`harness.mappings.dynamic` that needs tensors. No torch here.
 """
 
 from __future__ import annotations
@@ -81,8 +83,8 @@ class _AnyRegistered:
     """Makes the field's type the union of every mapping registered when its model is first used."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        union = Union[tuple(MAPPINGS.values())]  # noqa: UP007 (made at run time)
-        return handler.generate_schema(Annotated[union, Discriminator("name")])  # type: ignore[valid-type]
+        union: Any = Union.__getitem__(tuple(MAPPINGS.values()))
+        return handler.generate_schema(Annotated[union, Discriminator("name")])
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -94,4 +96,4 @@ if TYPE_CHECKING:
     AnyMapping = MappingParams
 else:
     AnyMapping = Annotated[MappingParams, _AnyRegistered(), BeforeValidator(_bare_name)]
-    """Any registered mapping, or its bare name. Models that use it set `defer_build`, so that plugins come first."""
+    """Any registered mapping, or its bare name. Its users set `defer_build`, so that plugins come first."""

@@ -1,4 +1,4 @@
-"""Static layer mappings: pure functions of the teacher's depth L_T and the student's depth L_S, and their options."""
+"""Static layer mappings: pure functions of the teacher's depth L_T, the student's L_S, and options."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Last(StaticMapping):
 
 
 class LastK(StaticMapping):
-    """The teacher's last L_S layers in order, one to one; with `exclude_last`, PKD-Last (Sun et al., 2019)."""
+    """The teacher's last L_S layers in order, one to one; PKD-Last with `exclude_last` (Sun et al., 2019)."""
 
     name: Literal["last_k"] = "last_k"
     exclude_last: bool = Field(
@@ -54,7 +54,7 @@ class Uniform(StaticMapping):
     name: Literal["uniform"] = "uniform"
     exclude_last: bool = Field(
         default=False,
-        description="Leave the last student layer to other terms (PKD-Skip, Sun et al., 2019); L_S must divide L_T.",
+        description="Leave the last layer to other terms (PKD-Skip, Sun et al., 2019); L_S must divide L_T.",
     )
     include_embeddings: bool = Field(
         default=False, description="Pair the embedding outputs too, 0 -> {0} (TinyBERT, Jiao et al., 2020)."
@@ -91,9 +91,9 @@ class UniformConsecutive(StaticMapping):
     variant: Literal["closed", "half_open", "balanced"] = Field(
         default="closed",
         description=(
-            "With k = ⌈L_T/L_S⌉: `closed` is {k(i−1), …, k·i} as the study prints it (neighbours share a layer, "
-            "student layer 1 also learns the embedding output, clipped at L_T); `half_open` leaves k(i−1) out; "
-            "`balanced` is {⌊(i−1)L_T/L_S⌋+1, …, ⌊i·L_T/L_S⌋}."
+            "With k = ⌈L_T/L_S⌉: `closed` is {k(i−1), …, k·i} as the study prints it (neighbours share a "
+            "layer, student layer 1 also learns the embedding output, clipped at L_T); `half_open` leaves "
+            "k(i−1) out; `balanced` is {⌊(i−1)L_T/L_S⌋+1, …, ⌊i·L_T/L_S⌋}."
         ),
     )
     allow_empty: bool = Field(
@@ -130,7 +130,8 @@ class UniformConsecutive(StaticMapping):
                 ("variant",),
                 f"`half_open` blocks of ⌈{teacher_layers}/{student_layers}⌉ layers leave student "
                 f"layer{plural} {', '.join(map(str, empty))} without a teacher layer; `variant: closed` or "
-                f"`variant: balanced` would work, so would `allow_empty: true` or a student of {depths} layers",
+                f"`variant: balanced` would work, so would `allow_empty: true` or a student of {depths} "
+                "layers",
             )
 
     def formula(self) -> str:

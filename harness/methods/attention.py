@@ -1,4 +1,4 @@
-"""Attention of paired layers, head by head: distributions (MiniLM) and scores (TinyBERT), rebuilt from Q and K."""
+"""Attention of paired layers, rebuilt from Q and K: its distributions (MiniLM), its scores (TinyBERT)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _AttentionTerm(Term):
 
 
 class AttentionProbsTerm(_AttentionTerm):
-    """KL(P_T ‖ P_S), P = softmax(Q Kᵀ/√d_h), per example over rows and heads (MiniLM, Wang et al., 2020, eq. 5)."""
+    """KL(P_T ‖ P_S), P = softmax(Q Kᵀ/√d_h), mean over rows and heads (MiniLM, Wang et al., 2020, L_AT)."""
 
     def count(self, batch: Batch) -> int:
         """Examples."""
@@ -66,7 +66,7 @@ class AttentionProbsTerm(_AttentionTerm):
 
 
 class AttentionScoresTerm(_AttentionTerm):
-    """(A_S − A_T)², A = Q Kᵀ/√d_h, mean over heads and real pairs of positions (TinyBERT, Jiao et al., 2020, eq. 7)."""
+    """(A_S − A_T)², A = Q Kᵀ/√d_h, mean over heads and real pairs (TinyBERT, Jiao et al., 2020, L_attn)."""
 
     def count(self, batch: Batch) -> int:
         """Pairs of real positions: Σ n_x²."""

@@ -1,8 +1,8 @@
 """The contract between the training loop and a distillation term.
 
-The loop runs teacher and student on a batch, each tapped for what the objective `Needs`, and asks every term for the
-*sum* of its loss over what it counts. The loop divides by the count of the *global* batch (all micro-batches, all
-workers), so splitting a batch never changes loss or gradient beyond rounding.
+The loop runs teacher and student on a batch, each tapped for what the objective `Needs`, and asks every
+term for the *sum* of its loss over what it counts. The loop divides by the count of the *global* batch
+(all micro-batches, all workers), so splitting a batch never changes loss or gradient beyond rounding.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class QKV:
-    """Projections inside one attention layer, bias included, before the head split; each (batch, tokens, width)."""
+    """Projections of one attention layer, with bias, before the head split; (batch, tokens, width) each."""
 
     query: Tensor
     key: Tensor
@@ -133,13 +133,13 @@ class Term(nn.Module):
 
     @abstractmethod
     def count(self, batch: Batch) -> int:
-        """What the sum is divided by: real tokens, chosen positions or examples of the batch (additive over splits)."""
+        """What the sum is divided by: real tokens, chosen positions or examples (additive over splits)."""
 
     @abstractmethod
     def forward(self, teacher: Activations, student: Activations, batch: Batch) -> Tensor:
-        """The term's sum over `batch`, 0-d float32, differentiable in the student. `sum / count` is the loss."""
+        """The term's sum over `batch`, 0-d, differentiable in the student. `sum / count` is the loss."""
 
-    # Terms with a dynamic mapping refresh it from the whole batch before the loss is taken; others inherit no-ops.
+    # Terms with a dynamic mapping refresh it from the whole batch before the loss is taken.
 
     def due(self, step: int) -> bool:
         """Whether the mapping must be refreshed before step `step` (0-based)."""

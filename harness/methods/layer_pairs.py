@@ -46,7 +46,7 @@ def dynamic_weights(mapping: MappingParams, teacher: Shape, student: Shape) -> P
 
 
 class LayerPairTerm(Term):
-    """What `hidden_states` and `cosine` share: the pairs, the projections, and the refresh of dynamic mappings."""
+    """What `hidden_states` and `cosine` share: pairs, projections, and the refresh of dynamic mappings."""
 
     params: LayerPairParams
 
@@ -73,7 +73,7 @@ class LayerPairTerm(Term):
     def distance(
         self, x: Tensor, targets: Sequence[Tensor], weights: Sequence[float], mask: Tensor | None
     ) -> Tensor:
-        """Weighted sum over targets of the sum over real positions; all states (batch, tokens, teacher width)."""
+        """Weighted sum over targets, summed over real positions; states (batch, tokens, teacher width)."""
 
     @abstractmethod
     def comparable(self, state: Tensor) -> Tensor:
@@ -209,7 +209,7 @@ class LayerPairTerm(Term):
         self.weights.weights = self.weights.refresh(observed.double().cpu() / max(count, 1), generator)
 
     def get_extra_state(self) -> Tensor:
-        """The weights of a dynamic mapping, so that a resumed run goes on with them; (0, 0) where there are none."""
+        """The weights of a dynamic mapping, for a resumed run to go on with; (0, 0) where there are none."""
         return self.weights.weights if isinstance(self.weights, PairWeights) else torch.zeros(0, 0)
 
     def set_extra_state(self, state: Tensor) -> None:

@@ -1,7 +1,7 @@
 """Losses on logits that are never held whole: value and gradients of features · Wᵀ + b, a few rows at a time.
 
-A vocabulary of 250,000 entries makes one row of float32 logits a megabyte. Rows are taken in chunks; each chunk's
-logits are made, compared, turned into gradients of features, W and b, and dropped.
+A vocabulary of 250,000 entries makes one row of float32 logits a megabyte. Rows are taken in chunks; each
+chunk's logits are made, compared, turned into gradients of features, W and b, and dropped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional
 from harness.methods.precision import compute_dtype, differentiable_where_enabled, wide, without_autocast
 
 RowLoss = Callable[[Tensor, slice], tuple[Tensor, Tensor]]
-"""(logits of a chunk (rows, vocabulary), which rows) -> (0-d sum, its gradient in the logits). May overwrite the logits."""
+"""(logits of a chunk (rows, vocabulary), which rows) -> (0-d sum, its gradient). May overwrite the logits."""
 
 CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
 """Logits held at a time (float32: 16 MiB on a CPU, 256 MiB on a GPU)."""
@@ -25,7 +25,7 @@ CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
 def distribution_kl(
     features: Tensor, weight: Tensor, bias: Tensor, temperature: float, scale: float
 ) -> RowLoss:
-    """scale · KL(softmax(z_T/t) ‖ softmax(z_S/t)); the teacher's z_T = features · weightᵀ + bias, without gradient."""
+    """scale · KL(softmax(z_T/t) ‖ softmax(z_S/t)), the teacher's z_T = features · weightᵀ + bias."""
     dtype = compute_dtype(features)
     features, weight, bias = features.detach().to(dtype), weight.detach().to(dtype), bias.detach().to(dtype)
 
@@ -46,13 +46,13 @@ def cross_entropy(labels: Tensor) -> RowLoss:
         target = labels[rows, None]
         log_q = logits.log_softmax(dim=-1)
         loss = -log_q.gather(-1, target).sum()
-        return loss, log_q.exp_().scatter_add_(-1, target, log_q.new_full((), -1.0).expand(target.shape))
+        return loss, log_q.exp_().scatter_add_(-1, target, log_q.new_full(target.shape, -1.0))
 
     return row_loss
 
 
 def linear_loss(features: Tensor, weight: Tensor, bias: Tensor, row_loss: RowLoss) -> Tensor:
-    """Sum of `row_loss` over rows of features · weightᵀ + bias; differentiable in all three, float32 at least.
+    """Sum of `row_loss` over rows of features · weightᵀ + bias; differentiable in all three.
 
     features (rows, width), weight (vocabulary, width), bias (vocabulary,). No rows give 0.
     """

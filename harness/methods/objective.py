@@ -45,7 +45,7 @@ class Objective(nn.Module):
         return union(term.student_needs() for _, term in self._items())
 
     def counts(self, batch: Batch) -> dict[str, int]:
-        """What each term's sum is divided by. Waits for the device the batch is on: count before it is moved."""
+        """What each term's sum is divided by. Waits for the batch's device: count before it is moved."""
         return {name: term.count(batch) for name, term in self._items()}
 
     def forward(self, teacher: Activations, student: Activations, batch: Batch) -> dict[str, Tensor]:
@@ -55,8 +55,8 @@ class Objective(nn.Module):
     def loss(self, sums: Mapping[str, Tensor], counts: Mapping[str, int]) -> tuple[Tensor, dict[str, Tensor]]:
         """(Σ weight · sum / count, {term: sum / count without weight or gradient}).
 
-        `counts` are those of the global batch; losses of its micro-batches then add up to the batch's. A count of 0
-        (a batch without corrupted positions) gives 0.
+        `counts` are those of the global batch; losses of its micro-batches then add up to the batch's. A
+        count of 0 (a batch without corrupted positions) gives 0.
         """
         means = {name: total / max(counts[name], 1) for name, total in sums.items()}
         weighted = [term.params.weight * means[name] for name, term in self._items()]
@@ -83,7 +83,7 @@ class Objective(nn.Module):
         counts: Mapping[str, int],
         generator: torch.Generator,
     ) -> None:
-        """Re-compute the mappings that are due from the global batch's observations ({} where none were needed)."""
+        """Re-compute the mappings that are due from the global batch's observations ({} where not needed)."""
         for name, term in self._items():
             if name in due:
                 term.refresh(observed.get(name, torch.zeros(())), counts[name], generator)
@@ -100,7 +100,7 @@ def union(needs: Iterator[Needs]) -> Needs:
 def build_objective(
     params: Sequence[TermParams], teacher: Shape, student: Shape, generator: torch.Generator | None = None
 ) -> Objective:
-    """The objective of these terms; projections are drawn from `generator` (CPU), so that they are the member's own."""
+    """The objective of these terms; projections are drawn from `generator` (CPU), the member's own."""
     terms: dict[str, Term] = {}
     for one in params:
         terms[_free_name(one.term, terms)] = _implementation(one)(one, teacher, student)

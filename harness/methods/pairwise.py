@@ -1,8 +1,8 @@
 """Losses on scores X·Yᵀ between positions, a few heads at a time.
 
-Relations and attention compare tokens × tokens scores of many heads. Holding them all would take heads × tokens² values
-a model, several times over; here a group of heads is scored, compared and differentiated before the next one starts, so
-that memory is that of one group and of the gradients of X and Y.
+Relations and attention compare tokens × tokens scores of many heads. Holding them all would take heads ×
+tokens² values a model, several times over; here a group of heads is scored, compared and differentiated
+before the next one starts, so that memory is that of one group and of the gradients of X and Y.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor
 from harness.methods.precision import differentiable_where_enabled, wide, without_autocast
 
 Compare = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(teacher scores, student scores), both (batch, heads, tokens, tokens) -> (0-d sum, its gradient in the student scores).
-It may overwrite its arguments."""
+"""(teacher scores, student scores), both (batch, heads, tokens, tokens) -> (0-d sum, its gradient in the
+student scores). It may overwrite its arguments."""
 
 GROUP_ELEMENTS = {"cpu": 2**19, "cuda": 2**26}
 """Scores of one group: what stays in a core's cache, or keeps a GPU busy."""
@@ -27,8 +27,8 @@ GROUP_ELEMENTS = {"cpu": 2**19, "cuda": 2**26}
 def kl_rows(attention_mask: Tensor | None, heads: int) -> Compare:
     """KL(softmax teacher ‖ softmax student), mean over real rows and all `heads`, summed over examples.
 
-    Padding columns get no probability (they are masked before the softmax) and padding rows are dropped after it.
-    `attention_mask` (batch, tokens) bool is None where every position is real.
+    Padding columns are masked before the softmax, padding rows dropped after it. `attention_mask`
+    (batch, tokens) bool is None where every position is real.
     """
 
     def compare(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,7 +36,7 @@ def kl_rows(attention_mask: Tensor | None, heads: int) -> Compare:
             share: Tensor | float = 1 / (heads * teacher.shape[-1])
         else:
             columns = ~attention_mask[:, None, None, :]
-            # The lowest finite number leaves softmax exactly 0 there, as −inf would, and differences free of NaN.
+            # The lowest finite number makes softmax exactly 0, as −inf would, and differences free of NaN.
             teacher.masked_fill_(columns, torch.finfo(teacher.dtype).min)
             student.masked_fill_(columns, torch.finfo(student.dtype).min)
             real = attention_mask.to(student.dtype)
@@ -76,7 +76,7 @@ def score_loss(
 ) -> Tensor:
     """Sum over examples of a loss on scores X·Yᵀ/√d_h, X and Y split into `heads` over their full width.
 
-    `student` and `teacher` are (X, Y), each (batch, tokens, width); `compare` is `kl_rows` or `squared_pairs`.
+    `student`, `teacher`: (X, Y), each (batch, tokens, width); `compare`: `kl_rows` or `squared_pairs`.
     Differentiable in the student's X and Y, float32 at least.
     """
     inputs = differentiable_where_enabled(*student)

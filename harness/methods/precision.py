@@ -27,5 +27,5 @@ def without_autocast(x: Tensor) -> torch.autocast:
 
 
 def differentiable_where_enabled(*inputs: Tensor) -> tuple[Tensor, ...]:
-    """The inputs of a function that makes its gradients with its value: detached where nobody will ask for them."""
+    """Inputs of a function that makes gradients with its value: detached where nobody will ask for them."""
     return inputs if torch.is_grad_enabled() else tuple(x.detach() for x in inputs)

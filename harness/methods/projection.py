@@ -38,7 +38,7 @@ class Projection(nn.Module):
 def initialise(module: nn.Module, generator: torch.Generator | None) -> None:
     """Draw every matrix below `module` from N(0, 1/fan-in), which keeps the states' scale; biases 0.
 
-    Matrices are (..., out, in); parameters are visited in a fixed order, so a generator's state fixes them all.
+    Matrices are (..., out, in). Parameters are visited in a fixed order, so the generator fixes them all.
     """
     with torch.no_grad():
         for parameter in module.parameters():

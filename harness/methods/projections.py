@@ -1,4 +1,4 @@
-"""DirectMiniLM: queries, keys and values themselves, aligned through a matrix each; no relations, no softmax."""
+"""DirectMiniLM: queries, keys and values themselves, aligned through matrices; no relations, no softmax."""
 
 from __future__ import annotations
 

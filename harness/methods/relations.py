@@ -12,7 +12,7 @@ from harness.spec.terms.attention import PROJECTIONS, Relations
 
 
 class RelationsTerm(Term):
-    """Σ w · KL(softmax(X_T Y_Tᵀ/√d_r) ‖ softmax(X_S Y_Sᵀ/√d_r)) over relation heads (Wang et al., 2021, eq. 2–4)."""
+    """Σ w · KL(softmax(X_T Y_Tᵀ/√d_r) ‖ softmax(X_S Y_Sᵀ/√d_r)) over relation heads (Wang et al., 2021)."""
 
     params: Relations
 

@@ -75,7 +75,7 @@ class CosineTerm(LayerPairTerm):
 
 
 class EmbeddingsTerm(Term):
-    """mean((H^S_0 W − H^T_0)²) over real tokens and width (TinyBERT, Jiao et al., 2020, eq. 9)."""
+    """mean((H^S_0 W − H^T_0)²) over real tokens and width (TinyBERT, Jiao et al., 2020, L_embd)."""
 
     params: Embeddings
 

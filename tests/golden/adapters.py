@@ -36,7 +36,9 @@ def batch_of(mask: Tensor | None, like: Tensor, labels: Tensor | None = None) ->
     size = like.shape[:2]
     real = torch.ones(size, dtype=torch.bool) if mask is None else mask.bool()
     nothing = torch.full(size, -100)
-    return Batch(torch.zeros(size, dtype=torch.int64), real, nothing if labels is None else labels, mask is not None)
+    return Batch(
+        torch.zeros(size, dtype=torch.int64), real, nothing if labels is None else labels, mask is not None
+    )
 
 
 def one_layer(tensors: dict[str, Tensor], prefix: str) -> Activations:
@@ -50,7 +52,7 @@ def predictions(logits: Tensor) -> Activations:
 
 
 def scores_as_qkv(scores: Tensor) -> QKV:
-    """Projections whose Q·Kᵀ/√d_h are the given scores (batch, heads, tokens, tokens): d_h = tokens, K = √d_h · I."""
+    """Projections with these scores (batch, heads, tokens, tokens) as Q·Kᵀ/√d_h: d_h = tokens, K = √d_h·I."""
     batch, heads, tokens, _ = scores.shape
     key = torch.eye(tokens, dtype=scores.dtype).repeat(1, heads) * tokens**0.5
     key = key.expand(batch, -1, -1)
@@ -60,5 +62,3 @@ def scores_as_qkv(scores: Tensor) -> QKV:
 def mean(term: Term, teacher: Activations, student: Activations, batch: Batch) -> Tensor:
     """The term's loss: its sum over its count."""
     return term(teacher, student, batch) / term.count(batch)
-
-

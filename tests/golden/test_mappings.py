@@ -99,7 +99,9 @@ def test_the_flow_is_the_optimal_one(golden_case: GoldenCase) -> None:
     flow = term.weights.weights
     students, teachers = flow.shape
     golden_case.assert_tensor(flow.sum(dim=1), torch.full((students,), 1 / students), "row sums", "float32")
-    golden_case.assert_tensor(flow.sum(dim=0), torch.full((teachers,), 1 / teachers), "column sums", "float32")
+    golden_case.assert_tensor(
+        flow.sum(dim=0), torch.full((teachers,), 1 / teachers), "column sums", "float32"
+    )
     tensors = golden_case.tensors()
     if "expected.flow" in tensors:
         golden_case.assert_tensor(flow, tensors["expected.flow"], "flow")

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from harness.methods.attention import AttentionProbsTerm, AttentionScoresTerm
 from harness.methods.base import QKV, Activations
-from harness.methods.logits import LogitsTerm, MlmTerm
+from harness.methods.logits import LogitsTerm
 from harness.methods.objective import build_objective
 from harness.methods.projections import QkvTerm
 from harness.methods.relations import RelationsTerm
@@ -35,7 +35,8 @@ def _double(case: GoldenCase, *leaves: str) -> dict[str, Tensor]:
     """The case's inputs in float64 (indices and masks as they are); the named ones collect gradients."""
     tensors = {name: x for name, x in case.tensors().items() if not name.startswith("expected.")}
     return {
-        name: leaf(x) if name in leaves else x.double() if x.is_floating_point() else x for name, x in tensors.items()
+        name: leaf(x) if name in leaves else x.double() if x.is_floating_point() else x
+        for name, x in tensors.items()
     }
 
 
@@ -47,7 +48,7 @@ def _assert_gradients(case: GoldenCase, loss: Tensor, leaves: dict[str, Tensor])
         case.assert_tensor(gradient, expected[f"expected.grad_{name}"], f"gradient of {name}")
 
 
-# Relations ------------------------------------------------------------------------------------------------------------
+# Relations ----------------------------------------
 
 
 def _is_models(case: GoldenCase) -> bool:
@@ -81,7 +82,9 @@ def test_relations_of_whole_models(golden_case: GoldenCase) -> None:
         pytest.skip("this case holds projections, not models")
     tensors = golden_case.tensors()
     parameters = golden_case.document["hyper_parameters"]
-    inputs = {name: tensors[name] for name in ("input_ids", "token_type_ids", "attention_mask") if name in tensors}
+    inputs = {
+        name: tensors[name] for name in ("input_ids", "token_type_ids", "attention_mask") if name in tensors
+    }
     models, activations = {}, {}
     for name, layer in (("teacher", parameters["L"]), ("student", parameters["M"])):
         models[name] = _bert(golden_case, name)
@@ -135,7 +138,9 @@ def test_minilm_is_attention_and_value_relations(golden_case: GoldenCase) -> Non
     tensors = _double(golden_case, *STUDENT)
     heads, expected = golden_case.document["hyper_parameters"]["A_h"], golden_case.expected
     sizes = [shape(tensors[f"{who}_q"].shape[-1], heads=heads) for who in ("teacher", "student")]
-    objective = build_objective([AttentionProbs(), Relations(pairs=("vv",), weights=(1.0,), heads=heads)], *sizes)
+    objective = build_objective(
+        [AttentionProbs(), Relations(pairs=("vv",), weights=(1.0,), heads=heads)], *sizes
+    )
     batch = batch_of(tensors.get("attention_mask"), tensors["student_q"])
     sums = objective(one_layer(tensors, "teacher"), one_layer(tensors, "student"), batch)
     loss, values = objective.loss(sums, objective.counts(batch))
@@ -162,7 +167,7 @@ def test_direct_minilm(golden_case: GoldenCase) -> None:
     golden_case.assert_tensor(gradient.reshape(want.shape), want, "gradient of projection")
 
 
-# Hidden states --------------------------------------------------------------------------------------------------------
+# Hidden states ----------------------------------------
 
 
 @pytest.mark.golden("hidden-mse")
@@ -192,7 +197,9 @@ def test_hidden_states(golden_case: GoldenCase) -> None:
         losses.append(mean(term, theirs, mine, batch))
         matrices.append(matrix)
     factors = parameters.get("weights", [1.0] * len(pairs))
-    loss = sum((w * one for w, one in zip(factors, losses, strict=True)), torch.zeros((), dtype=torch.float64))
+    loss = sum(
+        (w * one for w, one in zip(factors, losses, strict=True)), torch.zeros((), dtype=torch.float64)
+    )
     golden_case.assert_scalar(loss.item(), golden_case.expected["loss"], "loss")
     for got, want in zip(losses, golden_case.expected.get("loss_per_pair", []), strict=False):
         golden_case.assert_scalar(got.item(), want, "loss of a pair")
@@ -237,7 +244,7 @@ def test_several_pairs_of_a_uniform_mapping_are_one_term(golden_case: GoldenCase
     _assert_gradients(golden_case, loss, {"student_hidden": student})
 
 
-# Output distribution --------------------------------------------------------------------------------------------------
+# Output distribution ----------------------------------------
 
 
 @pytest.mark.golden("output-distribution")
@@ -266,7 +273,10 @@ def test_output_distribution(golden_case: GoldenCase) -> None:
         golden_case.assert_scalar(scaled.item(), want["kl_batchmean_times_t2"], f"t²·KL at t={name}")
         entropy = _entropy(tensors["teacher_logits"].reshape(flat.shape)[chosen] / t).mean()
         golden_case.assert_scalar((plain + entropy).item(), want["textbrewer_kd_ce"], f"CE at t={name}")
-        for loss, wanted in ((plain, f"expected.grad_kd_ce_t{name}"), (scaled, f"expected.grad_kl_times_t2_t{name}")):
+        for loss, wanted in (
+            (plain, f"expected.grad_kd_ce_t{name}"),
+            (scaled, f"expected.grad_kl_times_t2_t{name}"),
+        ):
             (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
             golden_case.assert_tensor(gradient, expected[wanted], wanted)
 
@@ -305,7 +315,7 @@ def test_distilbert(golden_case: GoldenCase) -> None:
     _assert_gradients(golden_case, loss, {"student_logits": logits, "student_hidden": hidden})
 
 
-# Attention as a peer compares it --------------------------------------------------------------------------------------
+# Attention as a peer compares it ----------------------------------------
 
 THRESHOLD = -1e-3
 """Raw scores at or below it are masked, says the peer where no mask is given."""
@@ -363,7 +373,9 @@ def test_attention_cross_entropy_is_our_kl_and_the_teachers_entropy(golden_case:
         kl = kl + m.sum() * _probs_sum(x[None], t[None], m[None])
         entropy = entropy + _entropy(t[:, m][:, :, m]).mean(dim=0).sum()
     total = mask.sum()
-    golden_case.assert_scalar((kl / total).item(), expected["alternative_kl_softmax_over_real_keys_only"], "KL")
+    golden_case.assert_scalar(
+        (kl / total).item(), expected["alternative_kl_softmax_over_real_keys_only"], "KL"
+    )
     golden_case.assert_scalar(
         ((kl + entropy) / total).item(), expected["alternative_ce_softmax_over_real_keys_only"], "CE"
     )
@@ -371,9 +383,9 @@ def test_attention_cross_entropy_is_our_kl_and_the_teachers_entropy(golden_case:
 
 @pytest.mark.golden("attention-ce")
 def test_attention_cross_entropy_with_the_peers_quirks(golden_case: GoldenCase) -> None:
-    """The peer zeroes teacher probabilities (padded keys, or low scores without a mask) after a softmax over the full
-    width and does not renormalise. A row's target then has mass m < 1, and its cross entropy is m times our KL to the
-    renormalised target, plus a constant: so each row goes through our term alone, and the quirk stays here.
+    """The peer zeroes teacher probabilities (padded keys, or low scores without a mask) after a softmax over
+    the full width and does not renormalise. A row's target then has mass m < 1, and its cross entropy is m
+    times our KL to the renormalised target, plus a constant: each row goes through our term alone.
     """
     student, teacher, mask = _attention(golden_case)
     batch, heads, tokens, _ = student.shape

@@ -1,7 +1,9 @@
-"""The terms a distillation objective may sum, as declared in YAML: one parameter model each. Imports no torch.
+"""The terms a distillation objective may sum, as declared in YAML: one parameter model each. Imports no
+torch.
 
-Each model says what its term is, checks itself against a teacher's and a student's shape (`problems`), and names the
-class that computes it (`implementation`), imported only where it trains. Definitions: docs/methods.md.
+Each model says what its term is, checks itself against a teacher's and a student's shape (`problems`), and
+names the class that computes it (`implementation`), imported only where it trains. Definitions:
+docs/methods.md.
 """
 
 from harness.spec.terms.attention import AttentionProbs, AttentionScores, Qkv, Relations

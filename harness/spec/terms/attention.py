@@ -1,4 +1,4 @@
-"""Terms inside an attention layer: relations among queries, keys and values, the projections, and attention itself."""
+"""Terms inside an attention layer: relations of queries, keys and values, themselves, and attention."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ HeadCount = Annotated[
 PROJECTIONS: dict[str, Projection] = {"q": "query", "k": "key", "v": "value"}
 
 TEACHER_LAYER_HELP = (
-    "Teacher layer read: a 1-based index, `last`, or `{from_end: k}` for L_T − k. The study found L_T−1 and L_T−2 best; "
-    "MiniLMv2's paper took the last layer of base-size teachers, 21 of BERT-large's 24 and 19 of RoBERTa-large's."
+    "Teacher layer read: a 1-based index, `last`, or `{from_end: k}` for L_T − k. The study found L_T−1 and "
+    "L_T−2 best; MiniLMv2's paper took the last layer of base-size teachers, 21 of BERT-large's 24 and 19 "
+    "of RoBERTa-large's."
 )
 STUDENT_LAYER_HELP = "Student layer that learns: a 1-based index, `last`, or `{from_end: k}` for L_S − k."
 
@@ -47,7 +48,8 @@ class OneLayerParams(TermParams):
         yield from layer_problems("student_layer", self.student_layer, student.layers, "student")
 
     def _where(self) -> str:
-        return f"teacher layer {layer_name(self.teacher_layer, 'T')}, student layer {layer_name(self.student_layer, 'S')}"
+        teacher, student = layer_name(self.teacher_layer, "T"), layer_name(self.student_layer, "S")
+        return f"teacher layer {teacher}, student layer {student}"
 
 
 def relation_head_problems(heads: int, teacher: Shape, student: Shape) -> Iterator[Problem]:
@@ -56,19 +58,19 @@ def relation_head_problems(heads: int, teacher: Shape, student: Shape) -> Iterat
         works = divisors_of_both(teacher.width, student.width)
         yield Problem(
             ("heads",),
-            f"{heads} relation heads must divide the width of the teacher ({teacher.width}) and of the student "
-            f"({student.width}); {', '.join(map(str, works))} would work",
+            f"{heads} relation heads must divide the width of the teacher ({teacher.width}) and of the "
+            f"student ({student.width}); {', '.join(map(str, works))} would work",
         )
 
 
 class Relations(OneLayerParams):
-    """KL between self-attention relations of teacher and student (MiniLMv2, Wang et al., 2021, eq. 2–4)."""
+    """KL between self-attention relations of teacher and student (MiniLMv2, Wang et al., 2021)."""
 
     term: Literal["relations"] = "relations"
     pairs: tuple[RelationPair, ...] = Field(
         default=("qq", "kk", "vv"),
         min_length=1,
-        description="Relations X·Yᵀ between queries, keys and values: `qq` relates queries with queries, and so on.",
+        description="Relations X·Yᵀ: `qq` relates queries with queries, `qk` queries with keys, and so on.",
     )
     weights: tuple[float, ...] = Field(
         default=(1 / 3, 1 / 3, 1 / 3),
@@ -77,7 +79,7 @@ class Relations(OneLayerParams):
     heads: int = Field(
         default=48,
         ge=1,
-        description="A_r, relation heads into which both models' full width is re-split; must divide both widths.",
+        description="A_r, relation heads into which the full width is re-split; must divide both widths.",
     )
 
     implementation: ClassVar[str] = "harness.methods.relations:RelationsTerm"
@@ -132,8 +134,8 @@ class Qkv(OneLayerParams):
     heads: HeadCount = Field(
         default=48,
         description=(
-            "A_r: one matrix for each re-split head, d_S/A_r to d_T/A_r, as the study describes it; `whole`: one "
-            "matrix from the student's full width to the teacher's."
+            "A_r: one matrix for each re-split head, d_S/A_r to d_T/A_r, as the study describes it; "
+            "`whole`: one matrix from the student's full width to the teacher's."
         ),
     )
 
@@ -182,9 +184,9 @@ class AttentionParams(TermParams):
         if teacher.heads != student.heads:
             yield Problem(
                 ("term",),
-                f"{self.term} compares attention head by head: the teacher has {teacher.heads} heads, the student "
-                f"{student.heads}; a student of {teacher.heads} heads would work, or the term `relations`, which "
-                "re-splits the heads",
+                f"{self.term} compares attention head by head: the teacher has {teacher.heads} heads, the "
+                f"student {student.heads}; a student of {teacher.heads} heads would work, or the term "
+                "`relations`, which re-splits the heads",
             )
 
     def reach(self, teacher: Shape, student: Shape) -> Reach:
@@ -193,7 +195,7 @@ class AttentionParams(TermParams):
 
 
 class AttentionProbs(AttentionParams):
-    """KL between the attention distributions of paired layers (MiniLM, Wang et al., 2020, eq. 5)."""
+    """KL between the attention distributions of paired layers (MiniLM, Wang et al., 2020, L_AT)."""
 
     term: Literal["attention_probs"] = "attention_probs"
     mapping: AnyMapping = Field(
@@ -201,11 +203,11 @@ class AttentionProbs(AttentionParams):
     )
     teacher_layer: Layer | None = Field(
         default=None,
-        description="One pair of layers instead of a mapping: the teacher's; null for the mapping's.",
+        description="One pair of layers instead of a mapping: the teacher's.",
     )
     student_layer: Layer | None = Field(
         default=None,
-        description="One pair of layers instead of a mapping: the student's; `last` where only the other is given.",
+        description="One pair of layers instead of a mapping: the student's.",
     )
 
     implementation: ClassVar[str] = "harness.methods.attention:AttentionProbsTerm"
@@ -241,13 +243,13 @@ class AttentionProbs(AttentionParams):
             teacher, student = self.teacher_layer or "last", self.student_layer or "last"
             where = f"teacher layer {layer_name(teacher, 'T')}, student layer {layer_name(student, 'S')}"
         return (
-            f"{self.reduce}_i mean_{{j∈φ(i)}} KL(P^T_j ‖ P^S_i) per example, mean over rows and heads, then over "
-            f"examples, P = softmax(Q Kᵀ/√d_h); {where}"
+            f"{self.reduce}_i mean_{{j∈φ(i)}} KL(P^T_j ‖ P^S_i) per example, mean over rows and heads, then "
+            f"over examples, P = softmax(Q Kᵀ/√d_h); {where}"
         )
 
 
 class AttentionScores(AttentionParams):
-    """Mean squared error between pre-softmax attention scores (TinyBERT, Jiao et al., 2020, eq. 7)."""
+    """Mean squared error between pre-softmax attention scores (TinyBERT, Jiao et al., 2020, L_attn)."""
 
     term: Literal["attention_scores"] = "attention_scores"
     mapping: AnyMapping = Field(

@@ -12,7 +12,7 @@ from harness.spec.terms.base import TERMS, TermParams
 
 
 class Logits(TermParams):
-    """Temperature-scaled KL from the teacher's to the student's masked-LM distribution (Hinton et al., 2015)."""
+    """KL of the masked-LM distributions, softened by a temperature (Hinton et al., 2015)."""
 
     term: Literal["logits"] = "logits"
     temperature: float = Field(
@@ -20,7 +20,7 @@ class Logits(TermParams):
     )
     positions: Literal["masked", "all"] = Field(
         default="masked",
-        description="Positions that are compared: the corrupted ones (needs `input: masked`) or all real tokens.",
+        description="Positions compared: the corrupted ones (needs `input: masked`) or all real tokens.",
     )
     scale_t2: bool = Field(
         default=True, description="Multiply by t², which keeps the gradient's size when t changes."
@@ -40,8 +40,9 @@ class Logits(TermParams):
         if teacher.vocabulary != student.vocabulary:
             yield Problem(
                 ("term",),
-                f"logits compare distributions over one vocabulary: the teacher's has {teacher.vocabulary} entries, "
-                f"the student's {student.vocabulary}; a student with {teacher.vocabulary} would work",
+                f"logits compare distributions over one vocabulary: the teacher's has {teacher.vocabulary} "
+                f"entries, the student's {student.vocabulary}; a student with {teacher.vocabulary} would "
+                "work",
             )
 
     def formula(self) -> str:

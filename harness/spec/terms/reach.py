@@ -14,7 +14,7 @@ class Reach:
     """The places of a student that a term reads, and so sends gradient to and below. Layers are 1-based."""
 
     hidden: int | None = None
-    """The deepest layer whose output is read: it and all below are trained whole; 0 is the embedding output alone."""
+    """The deepest layer whose output is read: it and all below are trained; 0 is the embeddings alone."""
     projections: Mapping[int, frozenset[Projection]] = field(default_factory=dict)
     """Layer -> which of its attention projections are read: they and all layers below are trained."""
     mlm_head: bool = False

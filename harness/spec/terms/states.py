@@ -1,4 +1,4 @@
-"""Terms on hidden states: the outputs of layers, compared after projecting the student's to the teacher's width."""
+"""Terms on hidden states: outputs of layers, the student's projected to the teacher's width."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ProjectionKind = Literal["linear", "shared_linear", "per_pair", "none"]
 """How student states reach the teacher's width; `none` where widths are equal."""
 
 PROJECTION_HELP = (
-    "W: `linear` is one matrix a student layer, `shared_linear` one for all, `per_pair` one for each pair of layers, "
-    "`none` compares the states as they are (equal widths)."
+    "W: `linear` is one matrix a student layer, `shared_linear` one for all, `per_pair` one for each pair "
+    "of layers, `none` compares the states as they are (equal widths)."
 )
 REDUCE_HELP = "Over student layers that learn: `mean`, or `sum`, as several papers do."
 
@@ -33,8 +33,8 @@ def width_problems(projection: str, teacher: Shape, student: Shape) -> Iterator[
     if projection == "none" and teacher.width != student.width:
         yield Problem(
             ("projection",),
-            f"states of width {student.width} (student) and {teacher.width} (teacher) cannot be compared without a "
-            f"projection; `projection: linear` or a student of width {teacher.width} would work",
+            f"states of width {student.width} (student) and {teacher.width} (teacher) cannot be compared "
+            f"without a projection; `projection: linear` or a student of width {teacher.width} would work",
         )
 
 
@@ -63,8 +63,8 @@ class LayerPairParams(TermParams):
     pair_weights: tuple[float, ...] | None = Field(
         default=None,
         description=(
-            "A factor for each pair of layers of a static mapping, student layers ascending, then teacher layers "
-            "ascending; null for 1 each."
+            "A factor for each pair of layers of a static mapping, student layers ascending, then teacher "
+            "layers ascending; null for 1 each."
         ),
     )
 
@@ -75,8 +75,8 @@ class LayerPairParams(TermParams):
         if self.mapping.name == "attention" and self.projection == "per_pair":
             yield Problem(
                 ("projection",),
-                "the attention mapping blends all teacher layers into one target, so there are no pairs to project "
-                "apart; `linear` or `shared_linear` would work",
+                "the attention mapping blends all teacher layers into one target, so there are no pairs to "
+                "project apart; `linear` or `shared_linear` would work",
             )
         yield from self._pair_weight_problems(teacher, student)
 
@@ -132,8 +132,8 @@ class HiddenStates(LayerPairParams):
     normalize: Literal["none", "l2", "layer_norm"] = Field(
         default="none",
         description=(
-            "Bring each projected student state and each teacher state to unit length (`l2`, PKD) or to zero mean and "
-            "unit variance (`layer_norm`) before they are compared."
+            "Bring each projected student state and each teacher state to unit length (`l2`, PKD) or to "
+            "zero mean and unit variance (`layer_norm`) before they are compared."
         ),
     )
 
@@ -153,8 +153,8 @@ class HiddenStates(LayerPairParams):
         target = "Σ_j a_ij H^T_j" if self.mapping.name == "attention" else "H^T_j"
         where = "real tokens" if self.tokens == "all" else "[CLS]"
         return (
-            f"{self._over_layers()}mean(({mark(self._student_state())} − {mark(target)})²) over {where} and width; "
-            f"{self.mapping.formula()}"
+            f"{self._over_layers()}mean(({mark(self._student_state())} − {mark(target)})²) over {where} and "
+            f"width; {self.mapping.formula()}"
         )
 
 
@@ -179,7 +179,7 @@ class Cosine(LayerPairParams):
 
 
 class Embeddings(TermParams):
-    """Mean squared error between the embedding outputs (TinyBERT, Jiao et al., 2020, eq. 9)."""
+    """Mean squared error between the embedding outputs (TinyBERT, Jiao et al., 2020, L_embd)."""
 
     term: Literal["embeddings"] = "embeddings"
     projection: Literal["linear", "none"] = Field(
