@@ -1,0 +1,21 @@
+"""From a plan to results: which trial runs when, where and with whom.
+
+    run.py          `run_plan`: the plan minus what is recorded, on a backend, told to listeners
+    dispatcher.py   who runs what next: leases jobs in dependency order, takes losses back (pure)
+      queue.py        ready trials, longest way to the end first, cohorts kept together
+      effort.py       estimates that order and group
+      shapes.py       what a worker occupies and how many fit
+      events.py       what the dispatcher tells, and who listens
+    worker.py       what a worker does with a job
+    local.py        backend: this process
+    ray_tune.py     backend: Ray Tune; `slots.py` its worker slots, `cluster.py` joining and starting Ray
+    claim.py        one driver for a runs directory
+    live.py         the view for people
+
+What a trial *is* belongs to `harness.plan`, what it *does* to `harness.trial`, where results are stored and
+ranked to `harness.results`. Importing this package imports neither Ray nor torch."""
+
+from harness.schedule.events import Listener, RunSummary, Silent, Together
+from harness.schedule.run import RunOptions, run_plan
+
+__all__ = ["Listener", "RunOptions", "RunSummary", "Silent", "Together", "run_plan"]

@@ -1,0 +1,97 @@
+"""Ray as this project wants it: quiet, without telemetry, with its own store of objects kept small; joined or
+started."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from harness.errors import InputError
+from harness.schedule.shapes import Node
+
+ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",  # since 2.60 the default of `ray start`, but not of those that join
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # trials without a GPU do not see one
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the driver's
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the runs directory is the state; Tune need not keep its own
+    "TUNE_MAX_PENDING_TRIALS_PG": "1024",  # slots start side by side, not one after another
+    "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "86400",
+}
+"""Read by Ray when it is imported; a value that the user has set stays."""
+
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Only trials and results pass through Ray; weights and data go by the file system."""
+
+
+@contextmanager
+def connected(address: str | None, cpus: int | None = None) -> Iterator[Any]:
+    """The `ray` module, connected: to the cluster at `address` (`auto`, `ray://host:port`), else to a Ray of
+    this process's own on this machine with `cpus` cores, ended with the block. Raises InputError where there
+    is no such cluster.
+
+    Nobody else's Ray is ever stopped.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    session: str | None = None
+    options: dict[str, Any] = {
+        "logging_level": logging.ERROR,
+        "log_to_driver": False,
+        "namespace": "distil-harness",
+    }
+    if address is None:
+        ray.init(
+            "local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **options
+        )
+        own: Any = ray._private.worker._global_node
+        session = own.get_session_dir_path()
+    else:
+        try:
+            ray.init(address, **options)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"no Ray cluster answers at --address {address}: {reason[:300]}; start one with "
+                "`RAY_AUTH_MODE=token ray start --head`, or leave --address out to use this machine alone"
+            ) from error
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+        if session is not None:
+            shutil.rmtree(session, ignore_errors=True)
+
+
+def nodes(ray: Any) -> list[Node]:
+    """The cluster's living machines that have processors to lend."""
+    return [
+        Node(
+            id=node["NodeID"],
+            cpus=int(node["Resources"].get("CPU", 0)),
+            gpus=node["Resources"].get("GPU", 0.0),
+            memory=node["Resources"].get("memory", float("inf")),
+            address=node["NodeManagerAddress"],
+        )
+        for node in ray.nodes()
+        if node["Alive"] and node["Resources"].get("CPU", 0) >= 1
+    ]
+
+
+def measuring_node(ray: Any, candidates: list[Node]) -> Node:
+    """Where latencies are taken: the driver's own machine if it lends processors, else the first by name, so
+    that all measurements of a run come from one machine."""
+    own = ray.get_runtime_context().get_node_id()
+    return min(candidates, key=lambda node: (node.id != own, node.id))

@@ -1,0 +1,130 @@
+"""The Ray backend: Tune places, packs and starts worker slots; the dispatcher alone knows trials."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.data.sources import Sources
+from harness.errors import HarnessError
+from harness.schedule.cluster import connected, measuring_node, nodes
+from harness.schedule.local import State
+from harness.schedule.shapes import Node
+from harness.schedule.worker import Work
+
+ROOM_SECONDS = 10.0
+"""How often the cluster is asked which machines it has."""
+FITS = 5
+"""How often Tune is started anew when it gave up although trials are left."""
+
+
+class RayBackend:
+    """One run on a cluster that is joined, or on a Ray of its own on this machine."""
+
+    def __init__(
+        self,
+        room: Callable[[list[Node]], dict[str, Any]],
+        plan: dict[str, Any],
+        runs_dir: Path,
+        sources: Sources,
+        *,
+        address: str | None = None,
+        cpus: int | None = None,
+        work: Work | None = None,
+    ) -> None:
+        """`plan`: arguments of the dispatcher. `room`: from the living nodes, its `capacity` and `memory`;
+        raises InputError where a kind of trial fits on none."""
+        self._room, self._plan = room, plan
+        self._runs_dir, self._sources, self._work = runs_dir.resolve(), sources, work
+        self._address, self._cpus = address, cpus
+        self._open = ExitStack()
+        self._error: BaseException | None = None
+        self._ended = threading.Event()
+        self._asked_room = 0.0
+
+    def start(self) -> None:
+        """Connect, and let Tune begin in a thread of its own."""
+        self._ray = self._open.enter_context(connected(self._address, self._cpus))
+        from harness.schedule.slots import DispatcherActor
+
+        living = nodes(self._ray)
+        room = self._room(living)
+        self._measuring = measuring_node(self._ray, living)
+        actor = self._ray.remote(DispatcherActor).options(num_cpus=0, max_concurrency=1)
+        self._dispatcher = actor.remote(**self._plan, **room)
+        threading.Thread(target=self._run, name="tune", daemon=True).start()
+
+    def poll(self) -> State:
+        """What happened. Raises HarnessError where Ray itself broke."""
+        ended = self._ended.is_set()
+        self._update_room()
+        try:
+            events, finished, trouble = self._ray.get(self._dispatcher.poll.remote())
+        except self._ray.exceptions.RayError as error:
+            raise HarnessError(
+                f"the process that hands out trials is gone: {error}; a further run goes on"
+            ) from error
+        if ended and not finished:
+            raise HarnessError(f"Ray Tune gave up: {self._error!r}; a further run goes on") from self._error
+        return State(events, ended, trouble)
+
+    def stop(self) -> None:
+        """Hand out nothing more; workers save what they are at."""
+        self._dispatcher.stop.remote()
+
+    def close(self) -> None:
+        """Leave the cluster, which ends this run's processes; one's own Ray ends with it."""
+        self._open.close()
+        shutil.rmtree(self._tune_dir, ignore_errors=True)
+
+    @property
+    def _tune_dir(self) -> Path:
+        return self._runs_dir / ".tune"
+
+    def _update_room(self) -> None:
+        if time.monotonic() - self._asked_room > ROOM_SECONDS:
+            self._asked_room = time.monotonic()
+            living = nodes(self._ray)
+            if living:
+                self._dispatcher.set_room.remote(**self._room(living))
+
+    def _run(self) -> None:
+        try:
+            for _ in range(FITS):
+                try:
+                    self._fit()
+                except self._ray.exceptions.RayError as error:  # e.g. the memory monitor had to kill a slot
+                    self._error = error
+                if self._ray.get(self._dispatcher.is_finished.remote()):
+                    return
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._ended.set()
+
+    def _fit(self) -> None:
+        from ray import tune
+
+        from harness.schedule.slots import Site, Slot, SlotSearcher, resources_of
+
+        site = Site(self._runs_dir, self._sources, self._work)
+        slot = tune.with_parameters(Slot, dispatcher=self._dispatcher, site=site)
+        tuner = tune.Tuner(
+            tune.with_resources(slot, partial(resources_of, measuring=self._measuring)),
+            tune_config=tune.TuneConfig(
+                search_alg=SlotSearcher(self._dispatcher), num_samples=-1, reuse_actors=True
+            ),
+            run_config=tune.RunConfig(
+                name="slots",
+                storage_path=str(self._tune_dir),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=0),
+            ),
+        )
+        tuner.fit()

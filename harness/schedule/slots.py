@@ -1,0 +1,208 @@
+"""Worker slots on Ray: a Tune trial holds the resources of one shape and leases trials until none of it is to
+come.
+
+A slot is two processes. The Tune trial itself is small and only talks; the work is done by an actor of its
+own beside it, which stays warm from job to job. When that one dies (killed, out of memory) the slot hands its
+trials back and goes on with a new one, and Tune notices nothing: Ray's memory monitor ends a whole Tune run
+when it has to kill a trial of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.exceptions import RayError
+from ray.tune.search import Searcher
+from ray.util import get_node_ip_address
+from ray.util.placement_group import get_current_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from harness.data.sources import Sources
+from harness.records import Failure, Result, Trial
+from harness.schedule.dispatcher import Dispatcher, Order
+from harness.schedule.shapes import Node, Shape
+from harness.schedule.worker import Work, default_work, ended_well, perform
+
+STOP_CHECK_SECONDS = 0.5
+WAIT_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Site:
+    """What every worker is told."""
+
+    runs_dir: Path
+    """On a file system that all nodes share."""
+    sources: Sources
+    work: Work | None
+    """None for `harness.trial.run_trials`."""
+
+
+class DispatcherActor(Dispatcher):
+    """The dispatcher in a process of its own. Remote calls are calls of methods, hence these."""
+
+    def is_stopping(self) -> bool:
+        """Whether work under way should end."""
+        return self.stopping
+
+    def is_finished(self) -> bool:
+        """Whether all is over."""
+        return self.finished
+
+    def poll(self) -> tuple[list[Any], bool, str]:
+        """Events since the last call, whether all is over, and why where it is not well."""
+        return self.drain(), self.finished, self.trouble
+
+
+class Worker:
+    """Does the work. Torch and the model code are imported once, before the first job."""
+
+    def __init__(self, site: Site) -> None:
+        from harness.attempt import Workplace
+
+        self._stopping = threading.Event()
+        self._work = site.work or default_work()
+        self._place = Workplace(site.runs_dir, site.sources, stop=self._stopping.is_set)
+
+    def perform(self, trials: tuple[Trial, ...]) -> list[Result]:
+        """Run one job."""
+        return perform(trials, self._place, self._work)
+
+    def stop(self) -> None:
+        """Called beside `perform`: it ends after its present step."""
+        self._stopping.set()
+
+
+class Slot(tune.Trainable):
+    """One step is the slot's whole life: it leases jobs until there is nothing for it, then gives its
+    resources back."""
+
+    def setup(self, config: dict[str, Any], dispatcher: Any = None, site: Site | None = None) -> None:
+        """Remember whom to ask; the worker starts with the first job."""
+        self._dispatcher, self._site = dispatcher, site
+        self._worker: Any = None
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """A slot of the same shape may take over this process, its warm worker included."""
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Lease and work until told to leave."""
+        shape = Shape(self.config["cpus"], self.config["gpus"], self.config["exclusive"])
+        self._ask("open_slot", self.trial_id, shape, get_node_ip_address())
+        while (lease := self._ask("lease", self.trial_id)) is not Order.LEAVE:
+            if lease is Order.WAIT:
+                time.sleep(WAIT_SECONDS)
+            else:
+                self._do(lease.trials, shape)
+        self._ask("close_slot", self.trial_id)
+        return {"done": True}
+
+    def cleanup(self) -> None:
+        """The slot's resources go back, so its worker ends."""
+        if self._worker is not None:
+            ray.kill(self._worker)
+
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        return ray.get(getattr(self._dispatcher, method).remote(*arguments))
+
+    def _do(self, trials: tuple[Trial, ...], shape: Shape) -> None:
+        if self._worker is None:
+            self._worker = _hire_worker(shape, self._site)
+        job = self._worker.perform.remote(trials)
+        told = False
+        while not ray.wait([job], timeout=STOP_CHECK_SECONDS)[0]:
+            if not told and self._ask("is_stopping"):
+                self._worker.stop.remote()
+                told = True
+        try:
+            results = ray.get(job)
+        except RayError as error:
+            self._worker_died(trials, error)
+        else:
+            self._ask("settle", self.trial_id, results)
+
+    def _worker_died(self, trials: tuple[Trial, ...], error: RayError) -> None:
+        assert self._site is not None
+        ray.kill(self._worker)
+        self._worker = None
+        recorded = [ended_well(self._site.runs_dir, trial.id) for trial in trials]
+        self._ask("lose", self.trial_id, failure_of_death(error), [result for result in recorded if result])
+
+
+def _hire_worker(shape: Shape, site: Site | None) -> Any:
+    """A worker on this slot's resources. Restartable and with nothing else to lose, it is what Ray's memory
+    monitor kills first, before any slot or the dispatcher."""
+    group = get_current_placement_group()
+    assert group is not None, "a slot runs in the placement group that Tune made for it"
+    placed = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
+    options = {
+        "num_cpus": shape.cpus,
+        "num_gpus": shape.gpus,
+        "max_restarts": -1,
+        "max_task_retries": 0,
+        "max_concurrency": 2,
+        "scheduling_strategy": placed,
+    }
+    return ray.remote(Worker).options(**options).remote(site)
+
+
+def failure_of_death(error: RayError) -> Failure:
+    """Why a worker died, as far as Ray knows."""
+    text = " ".join(str(error).split())
+    if "OutOfMemory" in type(error).__name__ or "memory monitor" in text or "running low on memory" in text:
+        return Failure(
+            reason="out_of_memory",
+            message="its worker was killed because the machine ran out of memory; lower batch_size, or the "
+            "number of trials at once with resources.KIND.concurrency",
+        )
+    return Failure(reason="killed", message=f"its worker died: {text[:300]}")
+
+
+class SlotSearcher(Searcher):
+    """Tune asks it for more trials; it answers with the slots that the dispatcher would have work for."""
+
+    def __init__(self, dispatcher: Any) -> None:
+        super().__init__()
+        self._dispatcher = dispatcher
+
+    def set_search_properties(
+        self, metric: str | None, mode: str | None, config: dict[str, Any], **_: Any
+    ) -> bool:
+        """There is nothing to search for."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        """The shape of a further slot; None for none now; FINISHED."""
+        shape = ray.get(self._dispatcher.hire.remote(trial_id))
+        if shape is Order.LEAVE:
+            return str(Searcher.FINISHED)
+        if shape is Order.WAIT:
+            return None
+        return {"cpus": shape.cpus, "gpus": shape.gpus, "exclusive": shape.exclusive}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """A slot ended. One that died with its node has left its trials to others."""
+        ray.get(self._dispatcher.close_slot.remote(trial_id, "its worker's machine is gone" if error else ""))
+
+    def save(self, checkpoint_path: str) -> None:
+        """The runs directory is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """The runs directory is the state."""
+
+
+def resources_of(config: dict[str, Any], measuring: Node) -> tune.PlacementGroupFactory:
+    """What a slot of this shape holds: nothing for the Tune trial, all for its worker; an exclusive one the
+    whole node."""
+    if config["exclusive"]:
+        whole = {"CPU": measuring.cpus, "GPU": measuring.gpus, f"node:{measuring.address}": 0.001}
+        return tune.PlacementGroupFactory([{}, whole])
+    return tune.PlacementGroupFactory([{}, {"CPU": config["cpus"], "GPU": config["gpus"]}])

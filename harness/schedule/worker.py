@@ -1,0 +1,138 @@
+"""What a worker does with a job: hold its folders, run it, and make sure that every end has a result."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import provenance
+from harness.errors import TrialError
+from harness.folders import TrialFolder
+from harness.records import Failure, Result, Trial
+
+if TYPE_CHECKING:
+    from harness.attempt import Workplace
+
+Work = Callable[[Sequence[Trial], "Workplace"], list[Result]]
+"""Runs the trials of one job in their folders, e.g. `harness.trial.run_trials`. Raises
+`TrialError('interrupted')` when it was told to stop; faults of a trial are results, not exceptions."""
+
+HOLD_SECONDS = 30.0
+"""How long a worker waits for a predecessor that is still dying (its driver was killed) to let go of a
+trial."""
+
+
+def default_work() -> Work:
+    """The real thing; importing it loads torch."""
+    from harness.trial import run_trials
+
+    return run_trials
+
+
+def perform(trials: Sequence[Trial], workplace: Workplace, work: Work) -> list[Result]:
+    """Run one job. Returns a result for every trial that ended; trials interrupted by a stop have none."""
+    from harness.attempt import Attempt
+
+    place = replace(workplace, device="cuda" if trials[0].resources.gpus else workplace.device)
+    done: list[Result] = []
+    left: list[Trial] = []
+    with ExitStack() as holding:
+        for trial in trials:
+            try:
+                holding.enter_context(hold(TrialFolder.of(place.runs_dir, trial.id)))
+            except (TrialError, OSError) as error:
+                done.append(Attempt(trial, place).fail(error))
+                continue
+            recorded = ended_well(place.runs_dir, trial.id)
+            if recorded is None:
+                left.append(trial)
+            else:  # a worker thought lost finished it meanwhile
+                done.append(recorded)
+        if not left:
+            return done
+        try:
+            done += work(left, place)
+        except TrialError as error:
+            if error.reason != "interrupted":
+                done += _fail_the_rest(left, place, error)
+            else:
+                done += [found for trial in left if (found := ended_well(place.runs_dir, trial.id))]
+        except Exception as error:
+            done += _fail_the_rest(left, place, error)
+    return done
+
+
+def _fail_the_rest(trials: Sequence[Trial], place: Workplace, error: Exception) -> list[Result]:
+    from harness.attempt import Attempt
+
+    return [ended_well(place.runs_dir, trial.id) or Attempt(trial, place).fail(error) for trial in trials]
+
+
+def ended_well(runs_dir: Path, trial_id: str) -> Result | None:
+    """The recorded result of a trial, where it needs no further run."""
+    result = TrialFolder.of(runs_dir, trial_id).read_result()
+    return result if result is not None and result.status != "failed" else None
+
+
+def write_given_up(runs_dir: Path, trial: Trial, failure: Failure, started_at: float) -> Result:
+    """Record the failure of a trial whose workers died without a word."""
+    now = time.time()
+    result = Result(
+        trial_id=trial.id,
+        kind=trial.kind,
+        status="failed",
+        error=failure,
+        started_at=started_at,
+        finished_at=now,
+        seconds=now - started_at,
+        provenance=provenance.collect(device="cpu", precision="unresolved", threads=trial.resources.cpus),
+    )
+    folder = TrialFolder.of(runs_dir, trial.id)
+    if folder.read_trial() is None:
+        folder.write_trial(trial)
+    folder.write_result(result)
+    return result
+
+
+@contextmanager
+def hold(folder: TrialFolder, wait: float = HOLD_SECONDS) -> Iterator[None]:
+    """Keep a trial's folder to this process, by a lock that the kernel drops when the process dies.
+
+    Raises TrialError when another process still works there after `wait` seconds.
+    """
+    folder.path.mkdir(parents=True, exist_ok=True)
+    path = folder.path / ".running"
+    until = time.monotonic() + wait
+    while (handle := _try_lock(path)) is None:
+        if time.monotonic() > until:
+            raise TrialError(
+                "error",
+                f"another process ({path.read_text().strip() or 'unknown'}) still works on this trial",
+            )
+        time.sleep(0.2)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _try_lock(path: Path) -> int | None:
+    """The open, locked file, or None where it is taken."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(handle).st_ino != path.stat().st_ino:
+            raise FileNotFoundError  # its last holder removed it between our opening and locking it
+    except (BlockingIOError, FileNotFoundError):
+        os.close(handle)
+        return None
+    os.ftruncate(handle, 0)
+    os.write(handle, f"pid {os.getpid()} on {os.uname().nodename}\n".encode())
+    return handle

@@ -1,0 +1,184 @@
+"""Small plans and trivial work for the tests of scheduling. The records are real; only the work is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.attempt import Attempt, Outcome, Workplace
+from harness.errors import TrialError
+from harness.records import (
+    DistilJob,
+    FinetuneJob,
+    FinetuneRecipe,
+    MeasureJob,
+    ModelSource,
+    PrepareJob,
+    Progress,
+    Result,
+    Trial,
+)
+from harness.spec.assets import Asset, LocalSource
+from harness.spec.base import digest
+from harness.spec.entries import (
+    Columns,
+    Corpus,
+    CorpusText,
+    Initialisation,
+    Method,
+    Split,
+    Student,
+    Task,
+    Teacher,
+)
+from harness.spec.recipes import Distil, Measure, Prepare, Resources
+
+ASSET = Asset(sources=(LocalSource(path="nowhere"),))
+TEACHER = Teacher(name="teacher", asset=ASSET)
+CORPUS = Corpus(name="corpus", texts=(CorpusText(language="en", asset=ASSET),))
+TASK = Task(
+    name="task",
+    suite="suite",
+    assets={"data": ASSET},
+    splits={"train": Split(files="train"), "test": Split(files="test")},
+    columns=Columns(text="text", label="label"),
+    labels={"no": 0, "yes": 1},
+    metrics=("accuracy",),
+)
+ONE_CORE = Resources(cpus=1)
+
+
+def prepare(name: str = "p", resources: Resources = ONE_CORE) -> Trial:
+    """A `prepare` trial."""
+    job = PrepareJob(teacher=TEACHER, corpus=CORPUS, recipe=Prepare(steps=10, warmup_steps=1))
+    return Trial(id=_id(name), kind="prepare", recipe_version=1, job=job, data={}, resources=resources)
+
+
+def distil(
+    name: str, parent: Trial | None = None, layers: int = 2, seed: int = 1, resources: Resources = ONE_CORE
+) -> Trial:
+    """A `distil` trial; those of equal parent and seed make a cohort."""
+    job = DistilJob(
+        teacher=ModelSource(trial=parent.id) if parent else ModelSource(teacher=TEACHER),
+        method=Method(name="method", family="HS"),
+        student=Student(name="student", layers=layers, width=64, heads=2),
+        init=Initialisation(),
+        corpus=CORPUS,
+        recipe=Distil(steps=10, warmup_steps=1),
+        seed=seed,
+    )
+    parents = (parent.id,) if parent else ()
+    labels = {"method": name}
+    return Trial(
+        id=_id(name), kind="distil", recipe_version=1, job=job, data={}, parents=parents, labels=labels,
+        resources=resources,
+    )  # fmt: skip
+
+
+def finetune(name: str, parent: Trial | None = None, resources: Resources = ONE_CORE) -> Trial:
+    """A `finetune` trial."""
+    recipe = FinetuneRecipe(
+        learning_rate=1e-4, epochs=1, batch_size=8, length=32, warmup_ratio=0.1, weight_decay=0.0, betas=(0.9, 0.999),
+        epsilon=1e-6, clip_norm=None, dropout=0.0, precision="fp32", train_rows=100, patience=None, select_on="dev",
+    )  # fmt: skip
+    model = ModelSource(trial=parent.id) if parent else ModelSource(teacher=TEACHER)
+    job = FinetuneJob(model=model, task=TASK, languages=("en",), recipe=recipe, seed=0)
+    parents = (parent.id,) if parent else ()
+    return Trial(
+        id=_id(name),
+        kind="finetune",
+        recipe_version=1,
+        job=job,
+        data={},
+        parents=parents,
+        resources=resources,
+    )
+
+
+def measure(name: str, resources: Resources = ONE_CORE) -> Trial:
+    """A `measure` trial."""
+    job = MeasureJob(teacher=TEACHER, protocol=Measure(), fingerprint="this machine")
+    return Trial(id=_id(name), kind="measure", recipe_version=1, job=job, data={}, resources=resources)
+
+
+def small_plan(resources: Resources = ONE_CORE) -> list[Trial]:
+    """One teacher prepared, a cohort of four students, two tasks each, and two measurements."""
+    teacher = prepare(resources=resources)
+    students = [distil(f"student {n}", teacher, resources=resources) for n in range(4)]
+    tasks = [finetune(f"task {n} of {s.id}", s, resources) for s in students for n in range(2)]
+    return [teacher, *students, *tasks, measure("m0"), measure("m1")]
+
+
+def succeed(trials: Sequence[Trial], place: Workplace) -> list[Result]:
+    """Every trial ends well at once; who ran what, when and where is written to `log.jsonl`."""
+    began = time.time()
+    results = []
+    for trial in trials:
+        attempt = Attempt(trial, place)
+        attempt.report(
+            Progress(step=1, steps=1, loss=1.0, learning_rate=0.1, tokens_per_second=1.0, at=began)
+        )
+        results.append(attempt.succeed(Outcome(precision="fp32")))
+    note(place, trials, began)
+    return results
+
+
+def note(place: Workplace, trials: Sequence[Trial], began: float) -> None:
+    """Add a line to `log.jsonl`; lines this short are appended whole."""
+    line = {
+        "ids": [trial.id for trial in trials], "kind": trials[0].kind, "pid": os.getpid(), "began": began,
+        "ended": time.time(), "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""), "share": trials[0].resources.gpus,
+        "node": os.environ.get("NODE_NAME", ""),
+    }  # fmt: skip
+    with (place.runs_dir / "log.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def notes(runs_dir: Path) -> list[dict]:
+    """What `note` wrote."""
+    return [json.loads(line) for line in (runs_dir / "log.jsonl").read_text().splitlines()]
+
+
+def take_a_while(trials: Sequence[Trial], place: Workplace) -> list[Result]:
+    """As `succeed`, after a quarter of a second."""
+    began = time.time()
+    time.sleep(0.25)
+    results = [Attempt(trial, place).succeed(Outcome(precision="fp32")) for trial in trials]
+    note(place, trials, began)
+    return results
+
+
+def die_once(trials: Sequence[Trial], place: Workplace) -> list[Result]:
+    """The first worker of each distil job dies without a word."""
+    for trial in trials:
+        mark = place.runs_dir / f"{trial.id}.died"
+        if trial.kind == "distil" and not mark.exists():
+            mark.touch()
+            os._exit(9)
+    return succeed(trials, place)
+
+
+def step_until_stopped(trials: Sequence[Trial], place: Workplace) -> list[Result]:
+    """Steps of 50 ms that are remembered; a trial told to stop goes on from there another time."""
+    trial = trials[0]
+    mark = place.runs_dir / f"{trial.id}.steps"
+    step = int(mark.read_text()) if mark.exists() else 0
+    attempt = Attempt(trial, place)
+    while step < 60:
+        if place.stop():
+            raise TrialError("interrupted", f"stopped after step {step}")
+        time.sleep(0.05)
+        step += 1
+        mark.write_text(str(step))
+        now = time.time()
+        attempt.report(
+            Progress(step=step, steps=60, loss=1.0, learning_rate=0.1, tokens_per_second=1.0, at=now)
+        )
+    return [attempt.succeed(Outcome(precision="fp32"))]
+
+
+def _id(name: str) -> str:
+    return digest([name])[:16]
