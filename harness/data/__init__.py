@@ -1,5 +1,5 @@
-"""Where bytes come from, and what they become: assets on disk, corpora as token blocks, tasks as labelled rows.
+"""Where bytes come from and what they become: assets on disk, corpora as token blocks, tasks as rows.
 
-`assets` (archives, package indexes, the hub) knows nothing of text; `corpora` and `tasks` know nothing of models.
+`assets` (archives, package indexes, the hub) knows nothing of text; `corpora` and `tasks` nothing of models.
 Torch is imported by `stream` alone.
 """

@@ -1,4 +1,4 @@
-"""Files out of archives that nobody vouches for: none leaves the folder or is larger than allowed, no code runs."""
+"""Files out of untrusted archives: none leaves its folder or is larger than allowed, and no code runs."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def extract(
 ) -> tuple[str, ...]:
     """Write the files of a zip or tar archive that `include` matches below `into`; returns their names.
 
-    `strip` leading folders are dropped first, names then count from `root`. With `nested`, the files are those
-    of that archive inside the archive. Raises UnavailableError where a path leaves the folder, an entry to be
-    taken is a link or is listed twice, or a limit is passed.
+    `strip` leading folders are dropped first, names then count from `root`. With `nested`, the files are
+    those of that archive inside the archive. Raises UnavailableError where a path leaves the folder, an
+    entry to be taken is a link or is listed twice, or a limit is passed.
     """
     if nested is not None:
         with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
@@ -90,7 +90,7 @@ class _Selection:
     strip: int
 
     def name_of(self, entry: str) -> str | None:
-        """Name relative to the root, None for an entry that is not wanted; refuses paths that leave the archive."""
+        """Name relative to the root, None for an entry not wanted; refuses paths that lead outside."""
         path = PurePosixPath(entry.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
             raise UnavailableError(f"the archive's entry {entry!r} leaves its folder")

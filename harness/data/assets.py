@@ -86,7 +86,7 @@ def fetch(
 
 
 def identify(asset: Asset, sources: Sources, base: Path | None = None) -> str | None:
-    """The content's identity without fetching it: a tree hash, or `repo@commit`; None where it is unknown yet."""
+    """The content's identity, without fetching: a tree hash, or `repo@commit`; None where it is unknown."""
     if asset.sha256 is not None:
         return asset.sha256
     for _, attempt in _local_attempts(asset, sources, base):
@@ -193,7 +193,7 @@ def _attempts(
 
 
 def _in_hub_layout(source: HubSource, data_dir: Path) -> Iterator[Path]:
-    """Folders that stand in for a repository: by name, with its organisation, or below `models/`, `datasets/`."""
+    """Folders that stand in for a repository: by its name, with or without organisation and `models/`."""
     name = source.hub.split("/")[-1]
     for stand_in in (source.hub, name, f"{source.repo_type}s/{source.hub}", f"{source.repo_type}s/{name}"):
         folder = data_dir / stand_in / source.root

@@ -17,7 +17,7 @@ def sha256_of(path: Path) -> str:
 
 
 def tree_hash(files: Mapping[str, str]) -> str:
-    """Identity of files {relative name: SHA-256}: SHA-256 over the lines `sha256sum` prints, sorted by name."""
+    """SHA-256 over the lines that `sha256sum` prints of {relative name: SHA-256}, sorted by name."""
     lines = (f"{files[name]}  {name}\n" for name in sorted(files))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

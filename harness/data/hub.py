@@ -38,7 +38,7 @@ def cached_snapshot(source: HubSource, include: tuple[str, ...]) -> Snapshot | N
 
 
 def resolve_commit(source: HubSource, timeout: float) -> str:
-    """The commit that the source's revision names now. Raises UnavailableError within about `timeout` seconds."""
+    """The commit that the revision names now. Raises UnavailableError, after about `timeout` seconds."""
     from huggingface_hub import HfApi
 
     try:

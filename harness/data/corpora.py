@@ -1,0 +1,152 @@
+"""A corpus as cleaned documents: what its files hold, language by language, and what the plan shows of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from harness.data.assets import AssetFolder, fetch
+from harness.data.cleaning import CleaningCounts, Hashes, clean, hashes_of
+from harness.data.hashing import text_hash
+from harness.data.readers import READERS
+from harness.data.sources import Sources
+from harness.data.tasks import evaluation_sentences
+from harness.errors import InputError
+from harness.folders import write_atomically
+from harness.registry import did_you_mean
+from harness.spec.base import digest
+from harness.spec.entries import Corpus, CorpusText, Task
+
+CLEANING_VERSION = 1
+"""Raised when a change of code changes which text a corpus is made of."""
+
+
+@dataclass(frozen=True)
+class LanguageText:
+    """What one language of a corpus amounts to, after cleaning."""
+
+    documents: int
+    sentences: int
+    characters: int
+    duplicates: int
+    """Repeated sentences that were dropped."""
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    """Task -> sentences dropped because its dev or test split holds them."""
+    overlap: Mapping[str, int] = field(default_factory=dict)
+    """Task -> sentences that are still there although its dev or test split holds them."""
+    thin: bool = False
+    """Fewer characters than the corpus's floor."""
+
+
+class CorpusReader:
+    """The cleaned documents of a corpus. Fetches its assets, and the tasks whose sentences it leaves out."""
+
+    def __init__(
+        self, corpus: Corpus, sources: Sources, base: Path | None = None, watched: tuple[Task, ...] = ()
+    ) -> None:
+        self.corpus = corpus
+        self._sources = sources
+        self._base = base
+        self._watched = watched
+        self._folders = [fetch(text.asset, sources, base) for text in corpus.texts]
+        self._evaluated: dict[str, Hashes] = {}
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything the documents depend on: files, readers, excluded tasks and the cleaning itself."""
+        tasks = [[task, self._task_files(task)] for task in self._excluded()]
+        files = [folder.sha256 for folder in self._folders]
+        return digest([CLEANING_VERSION, self.corpus, files, tasks], 32)
+
+    @property
+    def watched_identity(self) -> str:
+        """Hash of the watched tasks."""
+        return digest([[task, self._task_files(task)] for task in self._watched], 32)
+
+    def documents(self, language: str, counts: CleaningCounts) -> Iterator[str]:
+        """One language's documents, in the order of its files; adds to `counts` as they are drawn."""
+        if language not in self.corpus.languages:
+            known = did_you_mean(language, list(self.corpus.languages))
+            raise InputError(f"corpus {self.corpus.name} has no text in {language!r}; {known}")
+        excluded = {task.name: self._hashes(task) for task in self._excluded()}
+        watched = {task.name: self._hashes(task) for task in self._watched}
+        return clean(self._raw_documents(language), excluded, watched, counts)
+
+    def _raw_documents(self, language: str) -> Iterator[str]:
+        for text, file in self._files(language):
+            yield from READERS[text.reader](file, text.field)
+
+    def _files(self, language: str) -> list[tuple[CorpusText, Path]]:
+        """Files in the order of the corpus; under a token budget in the order of a hash of their names, since the first
+        files of a large collection are no fair sample of it."""
+        found = [
+            (text, folder.path / name)
+            for text, folder in zip(self.corpus.texts, self._folders, strict=True)
+            if text.language == language
+            for name in folder.files
+        ]
+        if self.corpus.tokens_per_language is None:
+            return found
+        return sorted(found, key=lambda item: text_hash(item[1].name))
+
+    def _excluded(self) -> tuple[Task, ...]:
+        for task in self.corpus.exclude:
+            if isinstance(task, str):
+                raise InputError(
+                    f"corpus {self.corpus.name}: `exclude: {task}` was not looked up in the catalog"
+                )
+        return tuple(task for task in self.corpus.exclude if isinstance(task, Task))
+
+    def _hashes(self, task: Task) -> Hashes:
+        if task.name not in self._evaluated:
+            self._evaluated[task.name] = hashes_of(evaluation_sentences(task, self._sources, self._base))
+        return self._evaluated[task.name]
+
+    def _task_files(self, task: Task) -> list[str]:
+        return [self._task_folder(task, name).sha256 for name in sorted(task.assets)]
+
+    def _task_folder(self, task: Task, name: str) -> AssetFolder:
+        return fetch(task.assets[name], self._sources, self._base)
+
+
+def corpus_statistics(corpus: Corpus, sources: Sources, base: Path | None = None) -> dict[str, LanguageText]:
+    """Documents, sentences and characters by language; read once, then cached. Fetches what is not there."""
+    return _survey(CorpusReader(corpus, sources, base), sources)
+
+
+def evaluation_overlap(
+    corpus: Corpus, tasks: tuple[Task, ...], sources: Sources, base: Path | None = None
+) -> dict[str, int]:
+    """Task -> sentences of its dev and test splits that the corpus still holds after `exclude`; should be 0."""
+    by_language = _survey(CorpusReader(corpus, sources, base, watched=tasks), sources)
+    return {task.name: sum(text.overlap.get(task.name, 0) for text in by_language.values()) for task in tasks}
+
+
+def summarise(counts: CleaningCounts, corpus: Corpus) -> LanguageText:
+    """The counts of one language as a frozen record."""
+    return LanguageText(
+        documents=counts.documents,
+        sentences=counts.sentences,
+        characters=counts.characters,
+        duplicates=counts.duplicates,
+        excluded=dict(counts.excluded),
+        overlap=dict(counts.remaining),
+        thin=counts.characters < corpus.floor_characters,
+    )
+
+
+def _survey(reader: CorpusReader, sources: Sources) -> dict[str, LanguageText]:
+    key = digest([reader.identity, reader.watched_identity, reader.corpus.floor_characters], 32)
+    memory = sources.cache_dir / "surveys" / f"{key}.json"
+    if memory.is_file():
+        return {name: LanguageText(**text) for name, text in json.loads(memory.read_text("utf-8")).items()}
+    found: dict[str, LanguageText] = {}
+    for language in reader.corpus.languages:
+        counts = CleaningCounts()
+        for _ in reader.documents(language, counts):
+            pass
+        found[language] = summarise(counts, reader.corpus)
+    write_atomically(memory, json.dumps({name: asdict(text) for name, text in found.items()}))
+    return found

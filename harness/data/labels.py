@@ -1,0 +1,130 @@
+"""Labels by name: from what a column holds to the class index or number that models are trained on."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.errors import InputError
+from harness.registry import did_you_mean
+from harness.spec.entries import Between, Task
+
+Label = int | float
+
+
+class LabelMap:
+    """Maps raw values of a task's label column; `names` are the class names that the data itself states."""
+
+    def __init__(self, task: Task, names: Sequence[str] | None = None) -> None:
+        self._task = task
+        self._names = names
+        self._dropped = {_plain(value) for value in task.drop_labels}
+        self._exact: dict[str | int, int] = {}
+        self._intervals: list[tuple[Between, int]] = []
+        for index, value in enumerate(task.labels.values()):
+            if isinstance(value, Between):
+                self._intervals.append((value, index))
+            else:
+                self._exact[value] = index
+        if names is not None:
+            self._exact = self._by_feature(names)
+
+    def _by_feature(self, names: Sequence[str]) -> dict[str | int, int]:
+        """The mapping over the feature's integers; class names of the data must not contradict the task's."""
+        by_value: dict[str | int, int] = {}
+        labels = list(self._task.labels)
+        for value, index in self._exact.items():
+            if isinstance(value, str):
+                if value not in names:
+                    hint = did_you_mean(value, list(names))
+                    raise InputError(f"task {self._task.name}: no label {value!r} in the data; {hint}")
+                by_value[names.index(value)] = index
+                continue
+            by_value[value] = index
+            stated = names[value] if 0 <= value < len(names) else None
+            if stated in labels and stated != labels[index]:
+                raise InputError(
+                    f"task {self._task.name}: the label order is mixed up: "
+                    f"the data's class {value} is {stated!r}, the task file says {labels[index]!r}"
+                )
+        return by_value
+
+    def column(self, values: Sequence[Any], where: str) -> list[Label | None]:
+        """Each value as class index (classification) or number (regression); None for rows to drop.
+
+        Raises InputError for values of mixed types, and for values that the task file does not name.
+        """
+        plain = [_plain(value) for value in values]
+        self._same_type(plain, where)
+        if self._task.type == "regression":
+            return [
+                None if value in self._dropped or value is None else self._number(value, where)
+                for value in plain
+            ]
+        mapped: list[Label | None] = [
+            None if value in self._dropped else self._class(value, where) for value in plain
+        ]
+        unknown = Counter(value for value, label in zip(plain, mapped, strict=True) if label == _UNKNOWN)
+        if unknown:
+            raise InputError(self._unnamed(unknown, where))
+        return mapped
+
+    def _class(self, value: str | float | None, where: str) -> int | None:
+        if value is not None and value in self._exact:
+            return self._exact[value]  # type: ignore[index]
+        if not self._intervals:
+            return _UNKNOWN
+        number = self._number(value, where)
+        for interval, index in self._intervals:
+            low = -math.inf if interval.at_least is None else interval.at_least
+            high = math.inf if interval.at_most is None else interval.at_most
+            if low <= number <= high:
+                return index
+        return None
+
+    def _number(self, value: str | float | None, where: str) -> float:
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise InputError(
+                f"{where}: column {self._task.columns.label!r} holds {value!r}, which is no number"
+            )
+        return number
+
+    def _same_type(self, values: Sequence[str | float | None], where: str) -> None:
+        text = next(
+            (value for value in values if isinstance(value, str) and value not in self._dropped), None
+        )
+        number = next(
+            (value for value in values if isinstance(value, (int, float)) and value not in self._dropped),
+            None,
+        )
+        if text is not None and number is not None:
+            mixed = f"text ({text!r}) and numbers ({number!r})"
+            raise InputError(f"{where}: column {self._task.columns.label!r} mixes {mixed}")
+
+    def _unnamed(self, unknown: Mapping[str | float | None, int], where: str) -> str:
+        counted = ", ".join(f"{value!r} ({n} rows)" for value, n in list(unknown.items())[:5])
+        known = ", ".join(repr(value) for value in self._task.labels.values())
+        hint = "; add them to `labels:` or `drop_labels:`"
+        if self._names is not None:
+            known += f" (classes of the data: {', '.join(self._names)})"
+        return f"{where}: label values {counted} are not among {known}{hint}"
+
+
+_UNKNOWN = -1
+
+
+def _plain(value: Any) -> str | int | float | None:
+    """A Python str, int or float; whole floats become ints, since 0 and 0.0 are the same label."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, (str, int, float)) else str(value)

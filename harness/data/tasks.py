@@ -1,0 +1,276 @@
+"""Labelled rows of a task: one frame per split and language, labels mapped by name, identity by content.
+
+Reading goes through `datasets.load_dataset` on a local folder in hub layout, so a copy on disk and the hub's
+own files are read by the same code.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from harness.data.assets import AssetFolder, fetch
+from harness.data.hashing import text_fraction, text_hash
+from harness.data.labels import LabelMap
+from harness.data.sources import Sources
+from harness.data.text import sentence_keys
+from harness.errors import InputError
+from harness.registry import did_you_mean
+from harness.spec.entries import Columns, Split, Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+HOLDOUT_SHARE = 0.1
+"""Share of train kept for choosing settings where dev is what is reported."""
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task's rows."""
+
+    task: Task
+    frames: Mapping[tuple[str, str], pd.DataFrame]
+    """(split, language) -> columns text (str), text_pair (str or None), label (class index in the order of
+    `task.labels`, or float; None for retrieval), row (position in the files), id where the task has one."""
+    data_ids: Mapping[tuple[str, str], str]
+    """(split, language) -> SHA-256 of the rows used."""
+
+    def languages(self, split: str) -> tuple[str, ...]:
+        """Languages of a split, alphabetically."""
+        return tuple(sorted(language for name, language in self.frames if name == split))
+
+    def split(self, name: str) -> pd.DataFrame:
+        """All languages of a split, one below the other, with a column `language`."""
+        parts = [self.frames[name, language].assign(language=language) for language in self.languages(name)]
+        if not parts:
+            raise InputError(f"task {self.task.name} has no split {name!r}; it has {self._split_names()}")
+        return pd.concat(parts, ignore_index=True)
+
+    def with_train_holdout(self, share: float = HOLDOUT_SHARE) -> TaskData:
+        """The same rows, a `share` of train moved to a split `train_holdout`: by hash of the text, so that rows
+        of equal text stay together."""
+        frames = dict(self.frames)
+        for language in self.languages("train"):
+            frame = frames["train", language]
+            held = frame["text"].map(lambda text: text_fraction("train_holdout", text) < share)
+            frames["train_holdout", language] = frame[held].reset_index(drop=True)
+            frames["train", language] = frame[~held].reset_index(drop=True)
+        return _with_identity(self.task, frames)
+
+    def with_train_rows(self, rows: int | None) -> TaskData:
+        """At most `rows` training rows a language, those whose text hashes lowest, in their own order; the choice
+        for more rows contains the one for fewer."""
+        if rows is None:
+            return self
+        frames = dict(self.frames)
+        for language in self.languages("train"):
+            frame = frames["train", language]
+            order = [
+                text_hash("train_rows", text, pair or "", str(row))
+                for text, pair, row in zip(frame["text"], frame["text_pair"], frame["row"], strict=True)
+            ]
+            chosen = pd.Series(order, index=frame.index).nsmallest(rows).index.sort_values()
+            frames["train", language] = frame.loc[chosen].reset_index(drop=True)
+        return _with_identity(self.task, frames)
+
+    def _split_names(self) -> list[str]:
+        return sorted({name for name, _ in self.frames})
+
+
+def load_task(task: Task, languages: tuple[str, ...], sources: Sources, base: Path | None = None) -> TaskData:
+    """The rows of every split: train in the task's training languages, dev and test in `languages` (and dev in
+    the training languages, for selection).
+
+    Raises AssetError where the data cannot be had, InputError where it is not what the task file says.
+    """
+    for language in languages:
+        if language not in task.languages:
+            hint = did_you_mean(language, list(task.languages))
+            raise InputError(f"task {task.name} has no language {language!r}; {hint}")
+    frames = _read_splits(task, tuple(task.splits), languages, sources, base)
+    _check_alignment(task, frames)
+    return _with_identity(task, frames)
+
+
+def evaluation_sentences(task: Task, sources: Sources, base: Path | None = None) -> set[str]:
+    """Normalised texts of the dev and test splits in all languages, whole and sentence by sentence."""
+    evaluated = tuple(split for split in task.splits if split != "train")
+    keys: set[str] = set()
+    for frame in _read_splits(task, evaluated, task.languages, sources, base).values():
+        keys |= sentence_keys(frame["text"])
+        keys |= sentence_keys(pair for pair in frame["text_pair"] if pair is not None)
+    return keys
+
+
+def _read_splits(
+    task: Task, splits: tuple[str, ...], languages: tuple[str, ...], sources: Sources, base: Path | None
+) -> dict[tuple[str, str], pd.DataFrame]:
+    folders = {name: fetch(asset, sources, base) for name, asset in task.assets.items()}
+    return {
+        (name, language): _Reader(task, split, name, language, sources).read(folders[split.asset])
+        for name, split in task.splits.items()
+        if name in splits
+        for language in _languages_of(task, name, languages)
+    }
+
+
+def _languages_of(task: Task, split: str, languages: tuple[str, ...]) -> tuple[str, ...]:
+    if split == "train":
+        return task.train_languages
+    if split == "dev":
+        return tuple(sorted({*languages, *task.train_languages} & set(task.languages)))
+    return languages
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads one split in one language."""
+
+    task: Task
+    spec: Split
+    split: str
+    language: str
+    sources: Sources
+
+    def read(self, folder: AssetFolder) -> pd.DataFrame:
+        """The rows that count, in the order of the files."""
+        data = self._load(folder)
+        columns = self._columns(data)
+        frame = pd.DataFrame({"text": columns["text"], "text_pair": columns.get("text_pair")}, dtype=object)
+        frame["row"] = range(len(frame))
+        if "id" in columns:
+            frame["id"] = columns["id"]
+        frame["label"] = self._labels(data, columns)
+        if self.spec.hash_range is not None:
+            low, high = self.spec.hash_range
+            frame = frame[frame["text"].map(lambda text: low <= text_fraction(text) < high)]
+        if self.task.type != "retrieval":
+            frame = frame[frame["label"].notna()]
+            frame["label"] = frame["label"].astype(float if self.task.type == "regression" else int)
+        if frame.empty:
+            raise InputError(
+                f"{self._where}: no rows are left (of {len(data)} read); see `hash_range` and labels"
+            )
+        return frame.reset_index(drop=True)
+
+    @property
+    def _where(self) -> str:
+        return f"task {self.task.name}, split {self.split} ({self.language})"
+
+    def _load(self, folder: AssetFolder) -> Dataset:
+        import datasets
+        from datasets.exceptions import DatasetGenerationError
+
+        pattern = self.spec.files.replace("{language}", self.language)
+        files = [str(path) for path in folder.matching(pattern)]
+        if not files:
+            raise InputError(self._no_files(folder, pattern))
+        builder = {"parquet": "parquet", "jsonl": "json", "csv": "csv", "tsv": "csv"}[self.task.format]
+        progress = datasets.is_progress_bar_enabled()
+        datasets.disable_progress_bars()
+        try:
+            return datasets.load_dataset(
+                builder,
+                data_files={"rows": files},
+                split="rows",
+                cache_dir=str(self.sources.cache_dir / "datasets"),
+                **self._options(),
+            )
+        except (DatasetGenerationError, ValueError, TypeError, OSError) as error:
+            raise InputError(
+                f"{self._where}: {Path(files[0]).name} cannot be read: {_first_cause(error)}"
+            ) from error
+        finally:
+            if progress:
+                datasets.enable_progress_bars()
+
+    def _options(self) -> dict[str, Any]:
+        """What the readers of `datasets` must know of csv and tsv files."""
+        if self.task.format not in ("csv", "tsv"):
+            return {"encoding": self.task.encoding} if self.task.format == "jsonl" else {}
+        options: dict[str, Any] = {"encoding": self.task.encoding, "keep_default_na": False}
+        if self.task.format == "tsv":
+            options |= {"sep": "\t", "quoting": csv.QUOTE_NONE}
+        if self.task.header is not None:
+            options |= {"names": list(self.task.header), "header": None}
+        return options
+
+    def _columns(self, data: Dataset) -> dict[str, list[Any]]:
+        """The columns that the task names, as lists; texts are checked to be text."""
+        named: Columns = self.task.columns
+        columns: dict[str, list[Any]] = {}
+        for role in ("text", "text_pair", "id", "label"):
+            column = getattr(named, role)
+            if column is None:
+                continue
+            if column not in data.column_names:
+                raise InputError(
+                    f"{self._where}: no column {column!r} in the data; it has {', '.join(data.column_names)}"
+                )
+            columns[role] = data.data.column(column).to_pylist()
+        for role in ("text", "text_pair"):
+            for row, value in enumerate(columns.get(role, ())):
+                if not isinstance(value, str):
+                    name = getattr(named, role)
+                    raise InputError(f"{self._where}: column {name!r} holds no text in row {row}: {value!r}")
+        return columns
+
+    def _labels(self, data: Dataset, columns: Mapping[str, list[Any]]) -> list[Any]:
+        column = self.task.columns.label
+        if column is None or self.task.type == "retrieval":
+            return [None] * len(data)
+        names = getattr(data.features[column], "names", None)
+        return LabelMap(self.task, names).column(columns["label"], self._where)
+
+    def _no_files(self, folder: AssetFolder, pattern: str) -> str:
+        if "{language}" in self.spec.files:
+            have = [
+                code
+                for code in self.task.languages
+                if folder.matching(self.spec.files.replace("{language}", code))
+            ]
+            if have:
+                lacks = f"lacks the language {self.language!r}; it has {', '.join(have)}"
+                return f"{self._where}: {folder.source} {lacks}"
+        shown = ", ".join(folder.files[:8]) + (", …" if len(folder.files) > 8 else "")
+        return f"{self._where}: no file matches {pattern!r} in {folder.source}; it has {shown}"
+
+
+def _check_alignment(task: Task, frames: Mapping[tuple[str, str], pd.DataFrame]) -> None:
+    """Retrieval pairs rows by id: an id stands once a language."""
+    if task.columns.id is None:
+        return
+    for (split, language), frame in frames.items():
+        doubled = frame["id"][frame["id"].duplicated()]
+        if not doubled.empty:
+            twice = f"id {doubled.iloc[0]!r} stands on more than one row"
+            raise InputError(f"task {task.name}, split {split} ({language}): {twice}")
+
+
+def _with_identity(task: Task, frames: Mapping[tuple[str, str], pd.DataFrame]) -> TaskData:
+    return TaskData(task, frames, {key: _rows_sha256(frame) for key, frame in frames.items()})
+
+
+def _rows_sha256(frame: pd.DataFrame) -> str:
+    """SHA-256 over position, text, second text and label of every row."""
+    sha256 = hashlib.sha256()
+    for row, text, pair, label in zip(
+        *(frame[c] for c in ("row", "text", "text_pair", "label")), strict=True
+    ):
+        line = f"{row}\x1f{text}\x1f{pair}\x1f{label}\n"
+        sha256.update(line.encode("utf-8", "surrogatepass"))
+    return sha256.hexdigest()
+
+
+def _first_cause(error: BaseException) -> str:
+    """The first line of the error that started it: `datasets` wraps what its readers say."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).splitlines() or [type(error).__name__])[0]
