@@ -1,0 +1,172 @@
+"""Connections to the database file: short ones for writing, one writer at a time, and readers that wait for a lock to pass."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from harness.errors import InputError
+from harness.results import schema
+
+PATIENCE = 60.0
+"""Seconds to wait for another process's lock; a write takes some 20 ms, rebuilding a large database a minute."""
+
+
+@contextmanager
+def writing(path: Path, patience: float = PATIENCE) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that writes, inside one transaction; the file is made, or brought up to date, where need be."""
+    with exclusive(path, patience), _flock(_gate(path), fcntl.LOCK_EX, path, patience):
+        con = _open(path, read_only=False, patience=patience)
+        try:
+            with _explained(path):
+                schema.migrate(con)
+                con.execute("BEGIN")
+                yield con
+                con.execute("COMMIT")
+        except BaseException:
+            _give_up(con)
+            raise
+        finally:
+            con.close()
+
+
+@contextmanager
+def reading(path: Path, patience: float = PATIENCE) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that only reads. InputError where the file is missing, damaged, none of ours or from a newer harness."""
+    if not path.exists():
+        raise InputError(
+            f"{path}: there is no database yet; `harness run SPEC` makes one, `harness ingest` rebuilds one from trial folders"
+        )
+    con = _open_to_read(path, patience)
+    try:
+        with _explained(path):
+            found = schema.version_of(con)
+            schema.check_version(found)
+        if found < schema.VERSION:
+            con.close()
+            with writing(path, patience):
+                pass  # brings an older file up to date
+            con = _open_to_read(path, patience)
+        with _explained(path):
+            yield con
+    finally:
+        con.close()
+
+
+def _open_to_read(path: Path, patience: float) -> duckdb.DuckDBPyConnection:
+    """Open once no writer is waiting: readers that keep coming would otherwise hold a writer out for good."""
+    if not _gate(path).exists():
+        return _open(path, read_only=True, patience=patience)
+    with _flock(_gate(path), fcntl.LOCK_SH, path, patience):
+        return _open(path, read_only=True, patience=patience)
+
+
+@contextmanager
+def exclusive(path: Path, patience: float = PATIENCE) -> Iterator[None]:
+    """The right to write `path`, held by one process or thread at a time; released by the system if its holder dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _flock(path.with_name(f".{path.name}.lock"), fcntl.LOCK_EX, path, patience):
+        yield
+
+
+def _gate(path: Path) -> Path:
+    """What a writer closes while it has the file open, and a reader passes on its way in."""
+    return path.with_name(f".{path.name}.gate")
+
+
+@contextmanager
+def _flock(lock: Path, mode: int, path: Path, patience: float) -> Iterator[None]:
+    try:
+        handle = os.open(lock, os.O_RDONLY if mode == fcntl.LOCK_SH else os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        if mode == fcntl.LOCK_SH:  # a reader who may not touch the lock can still wait for the file itself
+            yield
+            return
+        raise InputError(
+            f"{path}: cannot be written here ({error.strerror}); choose another place with --db"
+        ) from error
+    try:
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(handle, mode | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise InputError(
+                        f"{path}: another process has been writing it for {patience:.0f} s; try again"
+                    ) from None
+                time.sleep(random.uniform(0.002, 0.02))
+        yield
+    finally:
+        os.close(handle)
+
+
+def _open(path: Path, *, read_only: bool, patience: float) -> duckdb.DuckDBPyConnection:
+    """Open, waiting while another process or thread holds the file the other way."""
+    deadline = time.monotonic() + patience
+    pause = 0.005
+    while True:
+        try:
+            # one thread suffices for a write of a few rows, and takes no core from training
+            return duckdb.connect(str(path), read_only=read_only, config={} if read_only else {"threads": 1})
+        except duckdb.Error as error:
+            if not _is_busy(error):
+                raise _damaged(path, error) from error
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"{path}: another process has held it for {patience:.0f} s; try again"
+                ) from error
+        time.sleep(random.uniform(0.5, 1.0) * pause)
+        pause = min(2 * pause, 0.1)
+
+
+def _is_busy(error: duckdb.Error) -> bool:
+    text = str(error)
+    return any(
+        sign in text
+        for sign in (
+            "Could not set lock",
+            "different configuration",
+            "already attached",
+            "Unique file handle conflict",
+        )
+    )
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Name the file in our own errors, and turn signs of damage into one."""
+    try:
+        yield
+    except InputError as error:
+        text = str(error)
+        raise (error if text.startswith(str(path)) else InputError(f"{path}: {text}")) from error
+    except (
+        duckdb.IOException,
+        duckdb.SerializationException,
+        duckdb.InternalException,
+        duckdb.FatalException,
+    ) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: duckdb.Error) -> InputError:
+    first = str(error).strip().splitlines()[0]
+    return InputError(
+        f"{path}: cannot be read as a results database ({first}); rebuild it from the trial folders with `harness ingest`"
+    )
+
+
+def _give_up(con: duckdb.DuckDBPyConnection) -> None:
+    try:
+        con.execute("ROLLBACK")
+    except duckdb.Error:
+        pass  # the connection is beyond a rollback; closing it drops the transaction

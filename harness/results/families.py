@@ -1,0 +1,74 @@
+"""The question the project exists for, answered from a ranking: which family of methods is ahead, and how surely."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import pandas as pd
+
+from harness.results import statistics
+from harness.results.ranking import Leaderboard
+
+COMPARED = ("MHA", "HS", "OD", "composite")
+"""Families that are methods of distillation; controls, teachers and external models are not."""
+
+
+@dataclass(frozen=True)
+class FamilyAnswer:
+    """One pair of families on one student shape."""
+
+    sentence: str
+    comparison: statistics.FamilyComparison
+    student: str | None
+
+
+def family_answers(board: Leaderboard, suite: str) -> list[FamilyAnswer]:
+    """Every pair of families, the widest lead first, on the student shape that most families share.
+
+    Each family is represented by its configuration with the best dev score, so that no reported score chose what is compared.
+    """
+    complete = board.ranked[board.ranked["mean"].notna() & board.ranked["family"].isin(COMPARED)]
+    if complete.empty:
+        return []
+    student = _shared_student(complete)
+    rows = complete if student is None else complete[complete["student"] == student]
+    chosen = best_by_dev(board, rows)
+    family_of = dict(zip(rows["config_id"], rows["family"], strict=True))
+    students = board.students[board.students["config_id"].isin(rows["config_id"])]
+    where = f"{suite} ({student})" if student and complete["student"].nunique() > 1 else suite
+    order = rows.groupby("family")["mean"].max().sort_values(ascending=False).index
+    answers = []
+    for a, b in itertools.combinations(order, 2):
+        picked = {family: config for family, config in chosen.items() if family in (a, b)}
+        whole = all(
+            bool(rows.loc[rows["config_id"] == config, "complete"].iloc[0]) for config in picked.values()
+        )
+        comparison = statistics.compare_families(
+            students, family_of, a, b, board.tasks, by="best", chosen=picked if whole else None
+        )
+        answers.append(FamilyAnswer(statistics.family_sentence(comparison, where), comparison, student))
+    return answers
+
+
+def best_by_dev(board: Leaderboard, rows: pd.DataFrame) -> dict[str, str]:
+    """Family -> its complete configuration with the highest mean dev score over the board's tasks."""
+    whole = rows[rows["complete"]]
+    students = board.students[
+        board.students["config_id"].isin(whole["config_id"] if len(whole) else rows["config_id"])
+    ]
+    dev = students.groupby("config_id")["dev_value"].mean()
+    ranked = rows.assign(dev=rows["config_id"].map(dev)).sort_values(
+        ["dev", "config_id"], ascending=[False, True]
+    )
+    return ranked.drop_duplicates("family").set_index("family")["config_id"].to_dict()
+
+
+def _shared_student(rows: pd.DataFrame) -> str | None:
+    """The student shape that most families have; of several, the one with most configurations."""
+    counted = rows.groupby("student").agg(
+        families=("family", "nunique"), rows=("config_id", "size"), best=("mean", "max")
+    )
+    if counted.empty:
+        return None
+    return str(counted.sort_values(["families", "rows", "best"], ascending=False).index[0])

@@ -1,0 +1,155 @@
+"""The database's tables and views, its version, and how older files are brought up to it.
+
+Version n is made from version n - 1 by `MIGRATIONS[n]`; version 0 is an empty file, so a new database is made by the same steps
+as an old one is brought up to date. Views hold nothing and are made anew at every migration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import duckdb
+
+from harness.errors import InputError
+
+
+def _first_tables(con: duckdb.DuckDBPyConnection) -> None:
+    """Version 1."""
+    con.execute(
+        """
+        CREATE TABLE trials (
+            trial_id VARCHAR PRIMARY KEY,
+            kind VARCHAR NOT NULL,
+            status VARCHAR NOT NULL,             -- planned, running, ok, failed, pruned
+            title VARCHAR,
+            spec VARCHAR,
+            config_id VARCHAR,
+            parents VARCHAR[],
+            role VARCHAR,                        -- whose number: student, prepared, shipped
+            model_key VARCHAR,                   -- the model that a distil trial makes and a finetune trial scores
+            teacher_key VARCHAR,                 -- the model that a distil or prepare trial learns from
+            arch_key VARCHAR,                    -- shape and teacher: what one measurement serves
+            milestone INTEGER,
+            method VARCHAR, family VARCHAR, teacher VARCHAR, student VARCHAR, language VARCHAR,
+            suite VARCHAR, task VARCHAR, protocol VARCHAR,
+            learning_rate DOUBLE, epochs INTEGER, distil_seed BIGINT, finetune_seed BIGINT,
+            labels VARCHAR, config VARCHAR, data VARCHAR,              -- JSON
+            error VARCHAR, error_message VARCHAR, error_step BIGINT, error_term VARCHAR,
+            started_at DOUBLE, finished_at DOUBLE, seconds DOUBLE, resumed INTEGER,
+            device VARCHAR, fingerprint VARCHAR, precision VARCHAR, threads INTEGER,
+            tokens BIGINT, tokens_per_second DOUBLE, weights_sha256 VARCHAR,
+            dev_value DOUBLE, selected BOOLEAN,
+            flags VARCHAR[], facts VARCHAR, provenance VARCHAR,        -- JSON
+            origin VARCHAR, result_sha256 VARCHAR
+        );
+        CREATE TABLE scores (
+            trial_id VARCHAR NOT NULL,
+            suite VARCHAR, task VARCHAR, language VARCHAR, split VARCHAR, metric VARCHAR,
+            value DOUBLE, n BIGINT, data_id VARCHAR, dev_value DOUBLE,
+            reported BOOLEAN,                    -- of the split and the metrics that make the task's score
+            selected BOOLEAN,                    -- of the setting that dev scores chose
+            flags VARCHAR[]
+        );
+        CREATE TABLE progress (
+            trial_id VARCHAR NOT NULL, step BIGINT, steps BIGINT, loss DOUBLE, terms VARCHAR,
+            learning_rate DOUBLE, tokens_per_second DOUBLE, "at" DOUBLE, gradient_norm DOUBLE
+        );
+        CREATE TABLE measurements (
+            trial_id VARCHAR NOT NULL, arch_key VARCHAR, model_key VARCHAR, metric VARCHAR, value DOUBLE, unit VARCHAR,
+            protocol VARCHAR, fingerprint VARCHAR, device VARCHAR, spread DOUBLE, valid BOOLEAN
+        );
+        """
+    )
+
+
+MIGRATIONS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {1: _first_tables}
+"""Version -> the step that makes it from the version before."""
+
+VERSION = max(MIGRATIONS)
+"""The version this code reads and writes."""
+
+VIEWS = """
+CREATE OR REPLACE VIEW cells AS
+    -- one row per model, task and language: the chosen setting's reported score, its metrics averaged, then its fine-tuning seeds
+    SELECT model_key, any_value(config_id) AS config_id, any_value(milestone) AS milestone, any_value(role) AS role,
+           suite, task, language, protocol, avg(value) AS value, count(*) AS runs, min(n) AS n, max(dev_value) AS dev_value,
+           list_distinct(flatten(list(flags))) AS flags
+    FROM (
+        SELECT t.model_key, t.trial_id, any_value(t.config_id) AS config_id, any_value(t.milestone) AS milestone,
+               any_value(t.role) AS role, s.suite, s.task, s.language, any_value(t.protocol) AS protocol,
+               CASE WHEN count(s.value) = count(*) THEN avg(s.value) END AS value,
+               min(s.n) AS n, any_value(s.dev_value) AS dev_value, flatten(list(s.flags)) AS flags
+        FROM scores s JOIN trials t USING (trial_id)
+        WHERE s.reported AND s.selected AND t.status = 'ok'
+        GROUP BY t.model_key, t.trial_id, s.suite, s.task, s.language
+    )
+    GROUP BY model_key, suite, task, language, protocol;
+
+CREATE OR REPLACE VIEW models AS
+    -- one row per model that was trained here or scored here
+    SELECT model_key, any_value(config_id) AS config_id, any_value(role) AS role, any_value(milestone) AS milestone,
+           any_value(method) AS method, any_value(family) AS family, any_value(teacher) AS teacher,
+           any_value(student) AS student, any_value(language) AS language,
+           any_value(distil_seed) AS distil_seed, any_value(arch_key) AS arch_key,
+           max(teacher_key) FILTER (kind IN ('distil', 'prepare')) AS teacher_key,
+           any_value(config) FILTER (kind IN ('distil', 'prepare')) AS config,
+           max(tokens) FILTER (kind = 'distil') AS tokens
+    FROM trials WHERE model_key IS NOT NULL
+    GROUP BY model_key;
+
+CREATE OR REPLACE VIEW leaderboard AS
+    -- one row per configuration; score: mean over its tasks (languages inside a task first), then over its distilled students
+    WITH per_task AS (
+        SELECT config_id, milestone, model_key, suite, task, avg(value) AS value FROM cells GROUP BY ALL
+    ), per_model AS (
+        SELECT config_id, milestone, model_key, avg(value) AS score, list(task ORDER BY suite, task) AS tasks
+        FROM per_task GROUP BY ALL
+    )
+    SELECT p.config_id, p.milestone, any_value(m.role) AS role, any_value(m.family) AS family, any_value(m.method) AS method,
+           any_value(m.student) AS student, any_value(m.teacher) AS teacher, any_value(m.language) AS language,
+           count(*) AS students, avg(p.score) AS score, stddev_samp(p.score) AS std,
+           list_distinct(flatten(list(p.tasks))) AS tasks, count(DISTINCT p.tasks) = 1 AS same_tasks
+    FROM per_model p JOIN models m USING (model_key)
+    GROUP BY p.config_id, p.milestone;
+"""
+
+
+def version_of(con: duckdb.DuckDBPyConnection) -> int:
+    """The version stored in the file; 0 for an empty one. InputError for a database that is none of ours."""
+    try:
+        row = con.execute("SELECT max(version) FROM harness_schema").fetchone()
+    except duckdb.CatalogException:
+        if con.execute("SELECT count(*) FROM duckdb_tables()").fetchone() == (0,):
+            return 0
+        raise InputError("it holds tables of something else than the harness") from None
+    return int(row[0]) if row and row[0] is not None else 0
+
+
+def check_version(found: int) -> None:
+    """InputError where the file is from a newer harness."""
+    if found > VERSION:
+        raise InputError(
+            f"its schema version is {found}, and this harness knows up to {VERSION}; update the harness, or rebuild the database "
+            "in a new file: `harness ingest --db NEW`"
+        )
+
+
+def migrate(con: duckdb.DuckDBPyConnection) -> list[int]:
+    """Bring the open database up to `VERSION` in one transaction; the versions made, in order (none where it is current)."""
+    found = version_of(con)
+    check_version(found)
+    missing = [version for version in sorted(MIGRATIONS) if version > found]
+    if not missing:
+        return []
+    con.execute("BEGIN")
+    try:
+        con.execute("CREATE TABLE IF NOT EXISTS harness_schema (version INTEGER)")
+        for version in missing:
+            MIGRATIONS[version](con)
+            con.execute("INSERT INTO harness_schema VALUES (?)", [version])
+        con.execute(VIEWS)
+        con.execute("COMMIT")
+    except BaseException:
+        con.execute("ROLLBACK")
+        raise
+    return missing

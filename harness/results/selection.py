@@ -1,0 +1,37 @@
+"""Which fine-tuning setting counts: chosen by dev scores alone, so that no reported score is read before its setting is fixed."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+GROUP = ["model_key", "suite", "task", "protocol"]
+"""One model on one task under one protocol: the settings compared differ in learning rate and epochs only."""
+SETTING = ["learning_rate", "epochs"]
+
+
+def choose_settings(trials: pd.DataFrame) -> pd.DataFrame:
+    """The chosen setting of every model and task, with what it was chosen from.
+
+    `trials`: one row a finished fine-tuning trial with `GROUP`, `SETTING`, finetune_seed and dev_value. The dev value of a setting is
+    its mean over fine-tuning seeds. Only settings with as many seeds as the group's best-covered one compete, so that a setting
+    whose unlucky seed failed gains nothing by it. Higher is better; an undefined dev value loses to any number; ties go to the lower
+    learning rate, then to fewer epochs. Returns GROUP, SETTING, dev_value, seeds and settings (how many competed).
+    """
+    settings = trials.groupby([*GROUP, *SETTING], dropna=False, as_index=False).agg(
+        dev_value=("dev_value", lambda values: values.mean(skipna=False)), seeds=("finetune_seed", "nunique")
+    )
+    covered = settings.groupby(GROUP, dropna=False)["seeds"].transform("max")
+    competing = settings[settings["seeds"] == covered].copy()
+    competing["settings"] = competing.groupby(GROUP, dropna=False)["seeds"].transform("size")
+    ordered = competing.sort_values(
+        ["dev_value", *SETTING], ascending=[False, True, True], na_position="last", kind="stable"
+    )
+    return ordered.drop_duplicates(GROUP).sort_values(GROUP, ignore_index=True)
+
+
+def selected_trials(trials: pd.DataFrame) -> list[str]:
+    """Ids of the trials at the chosen settings, in order. `trials` as for `choose_settings`, with trial_id."""
+    if trials.empty:
+        return []
+    chosen = choose_settings(trials)[[*GROUP, *SETTING]]
+    return sorted(trials.merge(chosen, on=[*GROUP, *SETTING], how="inner")["trial_id"])

@@ -1,0 +1,84 @@
+"""Settings of configurations as flat dotted paths, and which of them differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Settings = Mapping[str, object]
+
+_PROSE = {
+    "summary",
+    "source",
+    "licence",
+    "name",
+    "domain",
+    "schema",
+    "sources",
+    "note",
+    "cohort",
+    "shape",
+    "languages",
+}
+"""Fields for people and for execution; they cannot change a number."""
+_ABSENT = "–"
+
+
+def flattened(job: Mapping[str, Any]) -> dict[str, object]:
+    """The settings of a job: nested mappings and lists as dotted paths, prose and the seed left out.
+
+    `recipe.` is dropped, as users know these as the fields of `distil`.
+    """
+    flat = dict(_walk(job, ""))
+    return {
+        path.removeprefix("recipe."): value for path, value in flat.items() if path not in ("seed", "kind")
+    }
+
+
+def _walk(value: Any, path: str) -> Iterable[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if key in _PROSE and not (key == "name" and path.endswith("mapping")):
+                continue
+            yield from _walk(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, (list, tuple)) and any(isinstance(item, (Mapping, list, tuple)) for item in value):
+        for index, item in enumerate(value):
+            label = item.get("term", item.get("language", index)) if isinstance(item, Mapping) else index
+            yield from _walk(item, f"{path}.{label}")
+    else:
+        yield path, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+
+def differing(configurations: Mapping[str, Settings]) -> dict[str, dict[str, object]]:
+    """Path -> configuration -> value, for every setting that is not the same in all; one that is absent reads `–`."""
+    paths = dict.fromkeys(path for settings in configurations.values() for path in settings)
+    found: dict[str, dict[str, object]] = {}
+    for path in paths:
+        values = {name: settings.get(path, _ABSENT) for name, settings in configurations.items()}
+        if len({str(value) for value in values.values()}) > 1:
+            found[path] = values
+    return found
+
+
+def variants(rows: Mapping[str, tuple[str, ...]], settings: Mapping[str, Settings]) -> dict[str, str]:
+    """Row -> what sets it apart from the rows of the same names, e.g. `learning_rate 0.0003, steps 1000`; empty where it stands alone.
+
+    `rows`: row -> (method, student, teacher, language).
+    """
+    same_name: dict[tuple[str, ...], list[str]] = {}
+    for row, names in rows.items():
+        same_name.setdefault(names, []).append(row)
+    text = dict.fromkeys(rows, "")
+    for group in same_name.values():
+        if len(group) < 2:
+            continue
+        apart = differing({row: settings.get(row, {}) for row in group})
+        for row in group:
+            text[row] = ", ".join(
+                f"{path.rpartition('.')[2]} {_short(values[row])}" for path, values in apart.items()
+            )
+    return text
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

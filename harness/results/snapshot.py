@@ -1,0 +1,115 @@
+"""What the leaderboard needs of the database, read once per state of it: every later question is a pure function of these frames."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+
+from harness.results.settings import flattened
+from harness.results.store import Store
+
+COUNTED = ("parameters", "parameters_without_embeddings", "flops")
+"""Measures that are counted: the same on any hardware."""
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Frames of one state of the database."""
+
+    cells: pd.DataFrame
+    """row_id, model_key, role, suite, task, language, protocol, value, runs, n, dev_value, flags: see the view `cells`."""
+    models: pd.DataFrame
+    """Indexed by model_key: row_id, role, family, method, student, teacher, language, distil_seed, teacher_key, arch_key, tokens."""
+    settings: dict[str, dict[str, object]]
+    """row_id -> the settings of its distillation, flattened to dotted paths."""
+    measurements: pd.DataFrame
+    """arch_key, model_key, metric, value, unit, protocol, fingerprint, device, spread, valid."""
+    trials: pd.DataFrame
+    """Count of trials by kind and status."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been scored yet."""
+        return self.cells.empty
+
+
+def load(store: Store) -> Snapshot:
+    """Read everything in one short connection."""
+    with store.read() as con:
+        cells = con.execute(
+            "SELECT * REPLACE (coalesce(config_id, model_key) AS config_id) FROM cells ORDER BY ALL"
+        ).df()
+        models = con.execute("SELECT * FROM models ORDER BY model_key").df()
+        measurements = con.execute(
+            "SELECT m.*, t.finished_at FROM measurements m JOIN trials t USING (trial_id) WHERE m.valid ORDER BY t.finished_at"
+        ).df()
+        trials = con.execute(
+            "SELECT kind, status, count(*) AS count FROM trials GROUP BY ALL ORDER BY ALL"
+        ).df()
+    models["config_id"] = models["config_id"].fillna(models["model_key"])
+    for frame in (cells, models):
+        frame.insert(0, "row_id", _row_ids(frame["config_id"], frame["milestone"]))
+    for column in ("suite", "task", "language", "protocol", "role"):
+        cells[column] = cells[column].astype("category")
+    first = models.drop_duplicates("row_id")
+    settings = {
+        row_id: flattened(json.loads(config))
+        for row_id, config in zip(first["row_id"], first["config"], strict=True)
+        if isinstance(config, str)
+    }
+    return Snapshot(
+        cells, models.drop(columns="config").set_index("model_key"), settings, measurements, trials
+    )
+
+
+def _row_ids(config: pd.Series, milestone: pd.Series) -> pd.Series:
+    """A configuration, or one of its milestones, as the name of a row."""
+    whole = config.astype(object)
+    return whole.where(milestone.isna(), whole + "@" + milestone.astype("Int64").astype(str))
+
+
+def measures(
+    snapshot: Snapshot, latency_protocol: str | None = None, fingerprint: str | None = None
+) -> pd.DataFrame:
+    """One row per row_id, one column per measure.
+
+    Timings are taken under one protocol on one hardware, given or by `timings`; a measure of the model itself (made by its own
+    trial) goes before one of its architecture. Where a model was measured twice, the last time counts.
+    """
+    found = snapshot.measurements
+    timed = timings(snapshot)
+    protocol = latency_protocol or (timed["protocol"].iloc[0] if len(timed) else None)
+    hardware = fingerprint or (timed["fingerprint"].iloc[0] if len(timed) else None)
+    latency = found["metric"].eq("latency_ms")
+    kept = found[~latency | (found["protocol"].eq(protocol) & found["fingerprint"].eq(hardware))]
+    rows = snapshot.models.reset_index().drop_duplicates("row_id")[["row_id", "model_key", "arch_key"]]
+    by_arch = kept[kept["model_key"].isna()].drop_duplicates(["arch_key", "metric"], keep="last")
+    by_model = kept[kept["model_key"].notna()].drop_duplicates(["model_key", "metric"], keep="last")
+    long = pd.concat(
+        [
+            rows.merge(by_model[["model_key", "metric", "value"]], on="model_key"),
+            rows.merge(by_arch[["arch_key", "metric", "value"]].dropna(subset="arch_key"), on="arch_key"),
+        ]
+    ).drop_duplicates(["row_id", "metric"])
+    wide = long.pivot(index="row_id", columns="metric", values="value")
+    wide.columns.name = None
+    return wide.reindex(rows["row_id"])
+
+
+def timings(snapshot: Snapshot) -> pd.DataFrame:
+    """Protocols under which latency was measured, with hardware, the widest covered first: protocol, fingerprint, device, models."""
+    latency = snapshot.measurements[snapshot.measurements["metric"] == "latency_ms"]
+    keys = ["protocol", "fingerprint", "device"]
+    counted = latency.groupby(keys, dropna=False)["arch_key"].nunique().rename("models").reset_index()
+    counted["batch"] = [_batch(protocol) for protocol in counted["protocol"]]
+    return counted.sort_values(
+        ["models", "batch", *keys], ascending=[False, True, True, True, True], ignore_index=True
+    )
+
+
+def _batch(protocol: str) -> int:
+    found = re.search(r"batch (\d+)", protocol)
+    return int(found.group(1)) if found else 0

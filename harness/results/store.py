@@ -1,0 +1,277 @@
+"""The database of results: an index of the trial folders that can be rebuilt from them at any time.
+
+    store = Store(runs_dir / "results.duckdb")
+    store.record(trial, result)             # as results arrive: one short transaction
+    store.ingest(runs_dir)                  # rebuild from the folders, atomically
+    store.frame("SELECT * FROM leaderboard")
+
+One process writes at a time; readers open the file read-only and wait out a writer's lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from harness.folders import TrialFolder, trial_folders
+from harness.records import Progress, Result, Trial
+from harness.results import rows, schema
+from harness.results.connect import PATIENCE, exclusive, reading, writing
+from harness.results.selection import selected_trials
+
+FEW = 20
+"""Up to so many rows are inserted one by one; a frame costs more to set up, and less per row."""
+DEFAULT = Path("runs/results.duckdb")
+"""Where the commands and the leaderboard look unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What a rebuild found."""
+
+    trials: int
+    results: int
+    unreadable: tuple[str, ...]
+    """Folders whose trial.json or result.json cannot be read; they are left out."""
+
+    def __str__(self) -> str:
+        broken = (
+            f", {len(self.unreadable)} unreadable: {', '.join(self.unreadable[:5])}"
+            if self.unreadable
+            else ""
+        )
+        return f"{self.trials} trials, {self.results} with a result{broken}"
+
+
+@dataclass(frozen=True)
+class Store:
+    """The database at `path`."""
+
+    path: Path = DEFAULT
+    patience: float = PATIENCE
+    """Seconds to wait for another process's lock."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a file; it may still be empty or damaged."""
+        return self.path.is_file()
+
+    @property
+    def runs_dir(self) -> Path:
+        """The folder the database indexes, by convention the one it lies in."""
+        return self.path.parent
+
+    def state(self) -> tuple[int, ...]:
+        """Changes whenever the data does: (inode, size, time of change) of the file and its log. What caches are keyed by."""
+        found: list[int] = []
+        for path in (self.path, _log_of(self.path)):
+            try:
+                stat = path.stat()
+                found += [stat.st_ino, stat.st_size, stat.st_mtime_ns]
+            except FileNotFoundError:
+                found += [0, 0, 0]
+        return tuple(found)
+
+    @contextmanager
+    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection; keep it short, a writer waits for it."""
+        with reading(self.path, self.patience) as con:
+            yield con
+
+    def frame(self, query: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        """The answer to one query."""
+        with self.read() as con:
+            return con.execute(query, list(parameters)).df()
+
+    def plan(self, trials: Iterable[Trial]) -> None:
+        """Note trials that are about to be run, so that progress can be told as a share; those known already stay as they are."""
+        planned = list(trials)
+        family = {trial.id: trial for trial in planned}
+        with writing(self.path, self.patience) as con:
+            known = {trial_id for (trial_id,) in con.execute("SELECT trial_id FROM trials").fetchall()}
+            new = [
+                rows.trial_row(trial, None, parents=family, status="planned")
+                for trial in planned
+                if trial.id not in known
+            ]
+            _insert(con, "trials", new)
+
+    def record(
+        self, trial: Trial, result: Result | None = None, *, progress: Iterable[Progress] = ()
+    ) -> None:
+        """Put in one trial: as running without a result, else with everything its result holds. What was there of it is replaced."""
+        with writing(self.path, self.patience) as con:
+            ancestors = _ancestors(con, trial)
+            row = rows.trial_row(trial, result, parents=ancestors)
+            _remove(con, trial.id)
+            _insert(con, "trials", [row])
+            _insert(con, "progress", rows.progress_rows(trial.id, progress))
+            if result:
+                _insert(con, "scores", rows.score_rows(trial, result))
+                _insert(con, "measurements", rows.measurement_rows(trial, result, row))
+            if trial.kind == "finetune":
+                _select(con, row["model_key"], row["task"])
+
+    def ingest_folder(self, folder: TrialFolder) -> bool:
+        """Put in the trial of one folder; False where it cannot be read."""
+        trial = folder.read_trial()
+        if trial is None:
+            return False
+        self.record(trial, folder.read_result(), progress=folder.read_progress())
+        return True
+
+    def ingest(self, runs_dir: Path | None = None) -> IngestReport:
+        """Rebuild the whole database from the trial folders: into a new file, then renamed over the old one.
+
+        A damaged, older or newer file in its place does not matter: the folders are the truth.
+        """
+        runs_dir = runs_dir or self.runs_dir
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(self.path, self.patience):
+            found = _read_folders(runs_dir)
+            fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+            try:
+                for leftover in (fresh, _log_of(fresh)):
+                    leftover.unlink(missing_ok=True)
+                write_database(fresh, found.entries)
+                _log_of(self.path).unlink(missing_ok=True)  # it belongs to the file that is replaced
+                os.replace(fresh, self.path)
+            finally:
+                fresh.unlink(missing_ok=True)
+                _log_of(fresh).unlink(missing_ok=True)
+        with_result = sum(entry.result is not None for entry in found.entries)
+        return IngestReport(len(found.entries), with_result, tuple(found.unreadable))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one folder holds."""
+
+    trial: Trial
+    result: Result | None
+    progress: list[rows.Row]
+    """Rows of the learning curve, thinned."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    entries: list[Entry]
+    unreadable: list[str]
+
+
+def _read_folders(runs_dir: Path) -> _Found:
+    found = _Found([], [])
+    for folder in trial_folders(runs_dir):
+        trial, result = folder.read_trial(), folder.read_result()
+        broken_result = result is None and (folder.path / "result.json").exists()
+        if trial is None or broken_result:
+            found.unreadable.append(folder.path.name)
+        if trial is not None:
+            found.entries.append(Entry(trial, result, rows.progress_rows(trial.id, folder.read_progress())))
+    return found
+
+
+def write_database(path: Path, entries: Sequence[Entry]) -> None:
+    """A whole database in one go, at a path where there is none."""
+    family = {entry.trial.id: entry.trial for entry in entries}
+    trials = [rows.trial_row(entry.trial, entry.result, parents=family) for entry in entries]
+    finished = [
+        (entry.trial, entry.result, row) for entry, row in zip(entries, trials, strict=True) if entry.result
+    ]
+    content = {
+        "trials": trials,
+        "scores": [score for trial, result, _ in finished for score in rows.score_rows(trial, result)],
+        "measurements": [
+            one for trial, result, row in finished for one in rows.measurement_rows(trial, result, row)
+        ],
+        "progress": [point for entry in entries for point in entry.progress],
+    }
+    con = duckdb.connect(str(path))
+    try:
+        schema.migrate(con)
+        con.execute("BEGIN")
+        for table, new in content.items():
+            _insert(con, table, new)
+        _select(con)
+        con.execute("COMMIT")
+    finally:
+        con.close()
+
+
+def _insert(con: duckdb.DuckDBPyConnection, table: str, content: list[rows.Row]) -> None:
+    """Append rows; columns they lack are null."""
+    if not content:
+        return
+    columns = [
+        name
+        for name in con.execute(f"SELECT * FROM {table} LIMIT 0").df()
+        if any(name in row for row in content)
+    ]
+    names = ", ".join(f'"{name}"' for name in columns)
+    if len(content) <= FEW:
+        marks = ", ".join("?" * len(columns))
+        con.executemany(
+            f"INSERT INTO {table} ({names}) VALUES ({marks})",
+            [[row.get(name) for name in columns] for row in content],
+        )
+        return
+    frame = pd.DataFrame(
+        {name: pd.Series([row.get(name) for row in content], dtype=object) for name in columns}
+    )
+    con.register("new_rows", frame)
+    try:
+        con.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM new_rows")
+    finally:
+        con.unregister("new_rows")
+
+
+def _remove(con: duckdb.DuckDBPyConnection, trial_id: str) -> None:
+    for table in ("trials", "scores", "measurements", "progress"):
+        con.execute(f"DELETE FROM {table} WHERE trial_id = ?", [trial_id])
+
+
+def _select(con: duckdb.DuckDBPyConnection, model_key: str | None = None, task: str | None = None) -> None:
+    """Mark the trials at the settings that dev scores choose; of one model and task, or of all."""
+    only = "kind = 'finetune'" + (" AND model_key = $model AND task = $task" if model_key else "")
+    given = {"model": model_key, "task": task} if model_key else {}
+    needed = "trial_id, model_key, suite, task, protocol, learning_rate, epochs, finetune_seed, dev_value"
+    done = con.execute(f"SELECT {needed} FROM trials WHERE {only} AND status = 'ok'", given).df()
+    chosen = selected_trials(done)
+    for table in ("trials", "scores"):
+        scope = f"trial_id IN (SELECT trial_id FROM trials WHERE {only})"
+        con.execute(
+            f"UPDATE {table} SET selected = list_contains($chosen, trial_id) WHERE {scope}"
+            if model_key
+            else f"UPDATE {table} SET selected = TRUE WHERE trial_id IN (SELECT unnest($chosen))",
+            given | {"chosen": chosen},
+        )
+
+
+def _ancestors(con: duckdb.DuckDBPyConnection, trial: Trial) -> dict[str, Trial]:
+    """The trials this one descends from, as far as the database knows them."""
+    known: dict[str, Trial] = {}
+    open_ids = list(trial.parents)
+    while open_ids:
+        wanted = [one for one in open_ids if one not in known]
+        found = con.execute(
+            "SELECT trial_id, kind, parents, config_id, labels, config, data FROM trials WHERE trial_id IN (SELECT unnest(?))",
+            [wanted],
+        ).fetchall()
+        open_ids = []
+        for one in found:
+            parent = rows.trial_of(*one)
+            known[parent.id] = parent
+            open_ids += parent.parents
+    return known
+
+
+def _log_of(path: Path) -> Path:
+    """DuckDB's write-ahead log beside a file."""
+    return path.with_name(path.name + ".wal")

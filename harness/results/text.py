@@ -1,0 +1,68 @@
+"""Numbers as readers see them, the same in the terminal, in exports and on the pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+NONE = "–"
+
+
+def known(value: Any) -> bool:
+    """Whether there is a value at all."""
+    return value is not None and not pd.isna(value)
+
+
+def points(value: Any, decimals: int = 1) -> str:
+    """A fraction in points (hundredths): 0.8123 -> `81.2`."""
+    return f"{100 * value:.{decimals}f}" if known(value) else NONE
+
+
+def interval(low: Any, high: Any, decimals: int = 1) -> str:
+    """`80.1–82.3`, in points; empty without one."""
+    return f"{100 * low:.{decimals}f}–{100 * high:.{decimals}f}" if known(low) and known(high) else ""
+
+
+def plus_minus(mean: Any, low: Any, high: Any) -> str:
+    """`81.2 ± 1.1`, in points; the mean alone without an interval."""
+    return points(mean) + (f" ± {50 * (high - low):.1f}" if known(low) and known(high) else "")
+
+
+def share(value: Any) -> str:
+    """A ratio as percent: 0.973 -> `97.3 %`."""
+    return f"{100 * value:.1f} %" if known(value) else NONE
+
+
+def count(value: Any) -> str:
+    """A large count, short: 22713216 -> `22.7M`."""
+    if not known(value):
+        return NONE
+    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.1f}{unit}"
+    return f"{value:.0f}"
+
+
+def milliseconds(value: Any) -> str:
+    """`3.32 ms`, with three digits that count."""
+    return (
+        f"{value:.3g} ms" if known(value) and value < 100 else (f"{value:,.0f} ms" if known(value) else NONE)
+    )
+
+
+def duration(seconds: Any) -> str:
+    """`1 h 02 min`, `3 min 20 s`, `12.3 s`."""
+    if not known(seconds):
+        return NONE
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def rank_range(rank: Any, best: Any, worst: Any) -> str:
+    """`3` where the data leave no doubt, else `3 (1–5)`."""
+    if not known(rank):
+        return NONE
+    return f"{rank}" if best == worst else f"{rank} ({best}–{worst})"

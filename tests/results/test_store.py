@@ -1,0 +1,178 @@
+"""The database is an index of the folders: it can be rebuilt, migrated, written while it is read, and it says what is wrong with it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from harness.errors import InputError
+from harness.folders import TrialFolder, trial_folders
+from harness.results import schema
+from harness.results.rows import PROGRESS_POINTS, thinned
+from harness.results.store import Store
+
+from . import boards
+from .boards import Board
+
+SMALL = Board(methods=("od", "minilmv2"), students=("3L-192",), seeds=(1, 2), learning_rates=(2e-5, 3e-5))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of a small synthetic board."""
+    folder = tmp_path_factory.mktemp("runs")
+    boards.write_folders(folder, SMALL)
+    return folder
+
+
+def test_a_rebuild_finds_every_folder(runs: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "results.duckdb")
+    report = store.ingest(runs)
+    folders = list(trial_folders(runs))
+    assert report.trials == report.results == len(folders) and report.unreadable == ()
+    stored = set(store.frame("SELECT trial_id FROM trials")["trial_id"])
+    assert stored == {folder.path.name for folder in folders}
+
+
+def test_recording_one_by_one_gives_what_a_rebuild_gives(runs: Path, tmp_path: Path) -> None:
+    whole, single = Store(tmp_path / "whole.duckdb"), Store(tmp_path / "single.duckdb")
+    whole.ingest(runs)
+    # parents before children, as a run records them; twice, as a retried run does
+    order = {"prepare": 0, "distil": 1, "finetune": 2, "measure": 3}
+    folders = sorted(trial_folders(runs), key=lambda one: order[one.read_trial().kind])  # type: ignore[union-attr]
+    for folder in [*folders, *folders[:3]]:
+        assert single.ingest_folder(folder)
+    for table in ("trials", "scores", "measurements", "progress"):
+        query = f"SELECT * FROM {table} ORDER BY ALL"
+        assert whole.frame(query).to_json() == single.frame(query).to_json(), table
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_left_out(tmp_path: Path) -> None:
+    boards.write_folders(tmp_path, SMALL)
+    broken, half = [folder for folder in trial_folders(tmp_path)][:2]
+    (broken.path / "trial.json").write_text("{")
+    (half.path / "result.json").write_text('{"schema": 1}')
+    report = Store(tmp_path / "results.duckdb").ingest()
+    assert set(report.unreadable) == {broken.path.name, half.path.name}
+    assert report.trials == len(list(trial_folders(tmp_path))) - 1
+
+
+def test_a_trial_without_a_result_is_running_and_a_planned_one_planned(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results.duckdb")
+    trials = [trial for trial, _, _ in boards.entries(SMALL)]
+    store.plan(trials)
+    store.record(trials[0])
+    store.plan(trials)
+    counts = dict(store.frame("SELECT status, count(*) FROM trials GROUP BY 1").itertuples(index=False))
+    assert counts == {"planned": len(trials) - 1, "running": 1}
+
+
+def test_learning_curves_are_thinned_with_both_ends_kept() -> None:
+    assert thinned(range(10), 20) == list(range(10))
+    kept = thinned(range(100_000), PROGRESS_POINTS)
+    assert len(kept) == len(set(kept)) == PROGRESS_POINTS and (kept[0], kept[-1]) == (0, 99_999)
+
+
+def _as_version(path: Path, version: int) -> None:
+    """Write a database as the harness of that schema version did, with one trial in it."""
+    with duckdb.connect(str(path)) as con:
+        con.execute("CREATE TABLE harness_schema (version INTEGER)")
+        for step in range(1, version + 1):
+            schema.MIGRATIONS[step](con)
+            con.execute("INSERT INTO harness_schema VALUES (?)", [step])
+        con.execute("INSERT INTO trials (trial_id, kind, status) VALUES ('0123456789abcdef', 'distil', 'ok')")
+
+
+@pytest.mark.parametrize("version", sorted(schema.MIGRATIONS))
+def test_every_earlier_version_is_brought_up_to_date_and_keeps_its_trials(
+    tmp_path: Path, version: int
+) -> None:
+    old, new = tmp_path / "old.duckdb", tmp_path / "new.duckdb"
+    _as_version(old, version)
+    with duckdb.connect(str(new)) as con:
+        assert schema.migrate(con) == sorted(schema.MIGRATIONS)
+    assert Store(old).frame("SELECT trial_id FROM trials")["trial_id"].tolist() == ["0123456789abcdef"]
+    columns = (
+        "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"
+    )
+    if version < schema.VERSION:
+        assert Store(old).frame(columns).to_json() == Store(new).frame(columns).to_json()
+    assert Store(old).frame("SELECT max(version) AS v FROM harness_schema")["v"].tolist() == [schema.VERSION]
+
+
+def test_a_newer_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results.duckdb")
+    trial, result, _ = next(boards.entries(SMALL))
+    store.record(trial, result)
+    with duckdb.connect(str(store.path)) as con:
+        con.execute("INSERT INTO harness_schema VALUES (?)", [schema.VERSION + 7])
+    before = store.path.read_bytes()
+    for use in (lambda: store.frame("SELECT 1"), lambda: store.record(trial, result)):
+        with pytest.raises(InputError, match=rf"schema version is {schema.VERSION + 7}.*update the harness"):
+            use()
+    assert store.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"not a database", b"\0" * 20_000, b"CREATE TABLE"])
+def test_a_file_that_is_no_database_is_refused_in_one_line_and_rebuilt(
+    runs: Path, tmp_path: Path, content: bytes
+) -> None:
+    store = Store(tmp_path / "results.duckdb")
+    store.path.write_bytes(content)
+    with pytest.raises(InputError, match="harness ingest") as refused:
+        store.frame("SELECT 1")
+    assert "\n" not in str(refused.value) and str(store.path) in str(refused.value)
+    assert store.ingest(runs).trials > 0
+    assert len(store.frame("SELECT * FROM leaderboard")) > 0
+
+
+def test_a_truncated_database_is_refused_or_still_right(runs: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "results.duckdb")
+    store.ingest(runs)
+    whole = store.path.read_bytes()
+    store.path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="harness ingest"):
+        store.frame("SELECT count(*), sum(value) FROM scores")
+
+
+def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results.duckdb")
+    with duckdb.connect(str(store.path)) as con:
+        con.execute("CREATE TABLE cats (name VARCHAR)")
+    with pytest.raises(InputError, match="something else"):
+        store.frame("SELECT 1")
+
+
+def test_a_missing_database_says_what_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="harness run SPEC"):
+        Store(tmp_path / "none.duckdb").frame("SELECT 1")
+
+
+def test_readers_and_a_rebuild_work_while_results_are_recorded(runs: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "results.duckdb")
+    store.ingest(runs)
+    wanted = int(store.frame("SELECT count(*) AS n FROM trials")["n"].iloc[0])
+    seen: list[int] = []
+    errors: list[BaseException] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        try:
+            while not stop.is_set():
+                seen.append(int(store.frame("SELECT count(*) AS n FROM trials")["n"].iloc[0]))
+        except BaseException as error:
+            errors.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for folder in list(trial_folders(runs))[:8]:
+        store.ingest_folder(TrialFolder(folder.path))
+    store.ingest(runs)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert errors == [] and len(seen) > 3 and set(seen) == {wanted}
