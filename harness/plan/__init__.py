@@ -5,6 +5,6 @@ roughly cost. What does not: reading YAML (`harness.spec`) and running anything 
 
 from harness.plan.build import Plan, build_plan
 from harness.plan.cohorts import cohorts
-from harness.plan.inputs import UNRESOLVED, Unresolved
+from harness.plan.inputs import UNRESOLVED, Unresolved, inputs_of
 
-__all__ = ["UNRESOLVED", "Plan", "Unresolved", "build_plan", "cohorts"]
+__all__ = ["UNRESOLVED", "Plan", "Unresolved", "build_plan", "cohorts", "inputs_of"]

@@ -119,11 +119,13 @@ class _Counter:
                 return self._distil(job, sharing)
             case FinetuneJob() as job:
                 rows = job.recipe.train_rows or TASK_ROWS
-                tokens = max(1, 3 * job.recipe.epochs) * rows * job.recipe.length * FILLED
-                return self._size(job.model).forward(tokens, job.recipe.length)
+                passes = max(1, 3 * job.recipe.epochs)
+                return self._size(job.model).forward(
+                    passes * rows * job.recipe.length * FILLED, job.recipe.length
+                )
             case MeasureJob(teacher=teacher, student=student, protocol=protocol):
-                passes = (protocol.repeats + protocol.warmup) * sum(protocol.batch_sizes)
-                return Size.of(teacher, student).forward(passes * protocol.length, protocol.length)
+                runs = (protocol.repeats + protocol.warmup) * sum(protocol.batch_sizes)
+                return Size.of(teacher, student).forward(runs * protocol.length, protocol.length)
 
     def _distil(self, job: DistilJob, sharing: int) -> float:
         recipe = job.recipe

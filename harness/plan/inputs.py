@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.plan.identity import Identify
 from harness.spec.assets import Asset
 from harness.spec.entries import Corpus, Initialisation, Task, Teacher
+from harness.spec.resolve import ResolvedSpec
 
 UNRESOLVED = "unresolved"
 """Stands in a trial's `data` for content that cannot be identified yet; such an id is provisional."""
@@ -20,6 +21,22 @@ class Unresolved:
     name: str
     """What it is for, e.g. `teacher roberta-base`."""
     asset: Asset
+
+
+def inputs_of(resolved: ResolvedSpec) -> dict[str, Asset]:
+    """Every asset that a plan of `resolved` may ask for, by what it is for: to be identified beforehand, together."""
+    inputs = Inputs(lambda asset: None)
+    for languages in resolved.languages:
+        for choice in resolved.teachers[languages.name]:
+            inputs.of(choice.root.entry, resolved.corpora[languages.name].entry)
+    for use in resolved.models:
+        inputs.of(use.entry)
+    for one in resolved.tasks:
+        inputs.of_task(one.task, {})
+    pinned = [use.entry.init for use in resolved.methods] + [use.entry.init for use in resolved.students]
+    for init in (*pinned, *resolved.spec.grid.init):
+        inputs.of(init)
+    return inputs.assets
 
 
 class Inputs:

@@ -29,8 +29,7 @@ def check_cells(
 ) -> None:
     """SpecError with one line for each combination that cannot work and the numbers that would.
 
-    A teacher's size is read from its files where `locate` finds them, else from its declared `shape:`; a teacher of
-    which neither is known is checked before the first trial instead."""
+    Sizes of teachers come from `teacher_shape`; a teacher of unknown size is checked before the first trial instead."""
     cells = expand(resolved) if cells is None else cells
     complaints = [*_cell_complaints(resolved, cells, locate), *_task_complaints(resolved)]
     if complaints:
@@ -38,16 +37,23 @@ def check_cells(
 
 
 def teacher_shape(teacher: Teacher, locate: Locate = local_folder) -> Shape | None:
-    """The size of a checkpoint, or None where it is not known before loading. InputError where file and `shape:` differ."""
+    """The size of a checkpoint: of its local folder, as declared, or of the files that `locate` finds, in this order.
+
+    None where it is not known before loading. InputError where local files and `shape:` differ."""
     from harness.models.shapes import check_declared, declared_shape, read_shape
 
-    folder = locate(teacher.asset) if teacher.format == "transformers" else None
-    if folder is not None and (folder / "config.json").is_file():
-        shape = read_shape(folder)
-        if teacher.shape is not None:
-            check_declared(teacher.shape, shape, teacher.name)
-        return shape
-    return declared_shape(teacher.shape) if teacher.shape is not None else None
+    if teacher.format != "transformers":
+        return declared_shape(teacher.shape) if teacher.shape else None
+    folder = local_folder(teacher.asset)
+    if folder is None and teacher.shape is not None:
+        return declared_shape(teacher.shape)
+    folder = folder or locate(teacher.asset)
+    if folder is None:
+        return None
+    shape = read_shape(folder)
+    if teacher.shape is not None:
+        check_declared(teacher.shape, shape, teacher.name)
+    return shape
 
 
 class _Shapes:

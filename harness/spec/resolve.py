@@ -335,3 +335,13 @@ M = TypeVar("M", bound=BaseModel)
 
 def _with(model: M, **changes: Any) -> M:
     return model.model_copy(update=changes)
+
+
+def check_entry(document: Document, model: type[E], kind: str, catalog: Catalog) -> E:
+    """The catalog entry that a whole document declares, with the names inside it resolved; SpecError where it is wrong."""
+    entry = validate(document, model)
+    resolver = _Resolver(document, catalog)
+    use = resolver.use(kind, entry, model, ())
+    resolver.raise_mistakes()
+    assert use is not None  # without mistakes there is one
+    return use.entry

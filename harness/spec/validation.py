@@ -44,12 +44,34 @@ def check(document: Document, model: type[M], at: NodePath = ()) -> tuple[M | No
     """The node at `at` as an instance of `model`, or None and what is wrong with it."""
     data = _node(document.data, at)
     try:
-        # Strict JSON: lists become tuples, yet "5" is no number and 1 is no truth value.
-        return model.model_validate_json(json.dumps(data), strict=True), []
+        instance = model.model_validate_json(json.dumps(data))
     except ValidationError as error:
         mistakes = [_Mistake.of(item, data) for item in error.errors(include_url=False, include_input=True)]
         known = _KnownKeys(model)
         return None, list(_complaints(_likely(mistakes, data), document, data, at, known))
+    taken = instance.model_dump(by_alias=True, warnings=False)
+    converted = [
+        Complaint(document.value_mark(at + path), f"{'.'.join(map(str, path))}: {message}")
+        for path, message in _converted(data, taken)
+    ]
+    return (None, converted) if converted else (instance, [])
+
+
+def _converted(data: Any, taken: Any, path: NodePath = ()) -> Iterator[tuple[NodePath, str]]:
+    """Values that pydantic read as another type than was written: `true` as 1, "5" as 5."""
+    if isinstance(data, dict) and isinstance(taken, dict):
+        for key in data.keys() & taken.keys():
+            yield from _converted(data[key], taken[key], (*path, key))
+    elif isinstance(data, list) and isinstance(taken, (list, tuple)):
+        for index, (item, other) in enumerate(zip(data, taken, strict=False)):
+            yield from _converted(item, other, (*path, index))
+    elif isinstance(data, bool) and isinstance(taken, (int, float)) and not isinstance(taken, bool):
+        yield path, f"should be a number, got {_shown(data)}"
+    elif isinstance(data, str) and isinstance(taken, (int, float)):
+        wanted = "true or false" if isinstance(taken, bool) else "a number"
+        yield path, f"should be {wanted}, got the text {data!r}"
+    elif isinstance(taken, bool) and isinstance(data, (int, float)) and not isinstance(data, bool):
+        yield path, f"should be true or false, got {data}"
 
 
 def _node(data: Any, path: NodePath) -> Any:

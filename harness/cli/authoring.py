@@ -1,0 +1,185 @@
+"""`harness methods`, `new` and `schema`: what there is to write YAML with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.options import AsJson, Catalogs, Debug, console, example
+from harness.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.spec.entries import Method
+
+Layers = Annotated[int, typer.Option(min=1, max=200)]
+
+NEW_METHOD = """\
+# {name}: say here what is transferred and why, in one line.
+schema: 1
+name: {name}
+summary: hidden states, uniform layers   # one line for tables
+family: HS                               # OD, HS, MHA, composite or control
+source: our own                          # paper and equation
+
+# The loss is the weighted sum of these terms. `harness methods` lists those that ship; docs/specs.md has every key.
+objective:
+  - term: hidden_states
+    weight: 1.0
+    mapping: uniform                     # or {{name: uniform_consecutive, variant: balanced}}, emd, attention, ...
+    projection: linear                   # the student's width to the teacher's
+  # - term: logits                       # needs a teacher with a masked-LM head (see `prepare:` of a spec)
+  #   temperature: 2
+  #   positions: masked
+  # - term: relations                    # MiniLMv2
+  #   heads: 12                          # must divide both widths
+  #   teacher_layer: {{from_end: 1}}
+
+# Where the student's weights start, only if the method itself says so; otherwise the spec decides.
+# init: {{from: teacher, layers: alternate}}
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog=example("harness methods hs-uniform --teacher-layers 12 --student-layers 4"))(methods)
+    new = typer.Typer(help="Write a commented YAML file to start from.", no_args_is_help=True)
+    new.command("method", epilog=example("harness new method my-method"))(new_method)
+    new.callback()(lambda: None)
+    app.add_typer(new, name="new")
+    app.command(epilog=example("harness schema --out specs/schema"))(schema)
+
+
+def methods(
+    name: Annotated[
+        str | None, typer.Argument(help="A method's name, or the path of its file.", show_default=False)
+    ] = None,
+    teacher_layers: Layers = 12,
+    student_layers: Layers = 6,
+    catalog: Catalogs = [],  # noqa: B006 (typer reads the default, nobody changes it)
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """List the methods by family, or show one: its objective as a formula and its layer map drawn."""
+    from harness.spec.catalog import Catalog
+    from harness.spec.entries import Method
+
+    found = Catalog(catalog)
+    if name is not None:
+        method = found.get("methods", name, Method, Path.cwd())[1]
+        if as_json:
+            print(json.dumps(method.model_dump(mode="json", by_alias=True), indent=2))
+        else:
+            _show(console(), method, teacher_layers, student_layers)
+        return
+    listed = list(found.entries("methods", Method))
+    if as_json:
+        rows = [{"name": one.name, "family": one.family, "summary": one.summary} for one in listed]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    _list(console(), listed)
+
+
+def _list(out: Console, listed: list[Method]) -> None:
+    from typing import get_args
+
+    from rich.table import Table
+
+    from harness.spec.entries import Family
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("family", "method", "what it is"):
+        table.add_column(column)
+    for family in get_args(Family):
+        for number, one in enumerate(one for one in listed if one.family == family):
+            table.add_row(family if number == 0 else "", one.name, one.summary)
+    out.print(table)
+
+
+def _show(out: Console, method: Method, teacher_layers: int, student_layers: int) -> None:
+    from rich.text import Text
+
+    from harness.mappings.draw import picture
+    from harness.mappings.params import MappingParams
+
+    out.print(Text.assemble((method.name, "bold"), f"  ({method.family})  {method.summary}"))
+    if method.source:
+        out.print(f"Source: {method.source}")
+    out.print()
+    if not method.objective:
+        out.print("No objective: the student is not distilled.")
+    for number, term in enumerate(method.objective):
+        sign = "L =" if number == 0 else "  +"
+        weight = "" if term.weight == 1 else f"{term.weight:g} · "
+        out.print(Text(f"{sign} {weight}{term.formula()}"))
+    if method.init is not None:
+        from harness.spec.grid import init_label
+
+        out.print(Text(f"Initialised: {init_label(method.init)}"))
+    for term in method.objective:
+        mapping = getattr(term, "mapping", None)
+        if isinstance(mapping, MappingParams):
+            out.print(
+                f"\n{term.term}, {mapping.name}, {teacher_layers} teacher and {student_layers} student layers:\n"
+            )
+            out.print(Text(picture(mapping, teacher_layers, student_layers)))
+
+
+def new_method(
+    name: Annotated[str, typer.Argument(help="Name of the method.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Option("--dir", metavar="DIR", help="Where methods/NAME.yaml is written.")
+    ] = Path("specs"),
+    debug: Debug = False,
+) -> None:
+    """Write methods/NAME.yaml, a commented method that works as it stands."""
+    from harness.folders import write_atomically
+    from harness.spec.entries import Method
+    from harness.spec.source import parse
+    from harness.spec.validation import validate
+
+    path = folder / "methods" / f"{name}.yaml"
+    text = NEW_METHOD.format(name=name)
+    validate(parse(text, f"name {name!r}", Path.cwd()), Method)
+    if path.exists():
+        raise InputError(f"{path} exists already; choose another name or edit that file")
+    write_atomically(path, text)
+    print(f"{path} written. Show it: harness methods {path}  Check it: harness validate {path}")
+
+
+def schema(
+    kind: Annotated[
+        str | None, typer.Argument(help="spec, method, student, teacher, corpus or task.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write KIND.json of every kind here.", show_default=False),
+    ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Print the reference of all keys as Markdown.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Export the JSON Schema of each kind of YAML file, for editors, or the reference of all keys."""
+    from harness.folders import write_atomically
+    from harness.registry import did_you_mean
+    from harness.spec import reference as made
+
+    if reference:
+        print(made.reference(), end="")
+        return
+    known = list(made.kinds())
+    if kind is not None and kind not in known:
+        raise InputError(f"unknown kind {kind!r}; {did_you_mean(kind, known)}")
+    wanted = known if kind is None else [kind]
+    if out is None:
+        texts = {one: made.json_schema(one) for one in wanted}
+        print(json.dumps(texts if kind is None else texts[kind], indent=1, ensure_ascii=False))
+        return
+    for one in wanted:
+        write_atomically(out / f"{one}.json", made.schema_text(one))
+        print(out / f"{one}.json")

@@ -1,0 +1,89 @@
+"""From a spec's path to its plan, as `plan` and `run` need it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.data.sources import Sources
+from harness.errors import AssetError, InputError
+from harness.plan import Plan, build_plan, inputs_of
+from harness.spec.assets import Asset
+from harness.spec.checks import check_cells
+from harness.spec.grid import expand
+from harness.spec.resolve import load_spec
+
+if TYPE_CHECKING:
+    from harness.data.assets import Availability
+
+
+def sources_of(data_dir: Path | None) -> Sources:
+    """Where bytes are looked for; InputError where `--data-dir` is no folder."""
+    sources = Sources.from_environment(data_dir)
+    if sources.data_dir is not None and not sources.data_dir.is_dir():
+        named = "--data-dir" if data_dir is not None else "HARNESS_DATA"
+        raise InputError(f"{named} {sources.data_dir}: no such folder")
+    return sources
+
+
+def load_plan(path: Path, catalog: Sequence[Path], settings: Sequence[str], sources: Sources) -> Plan:
+    """Read, check and expand a spec. SpecError, one line a mistake, where it is wrong."""
+    from harness.provenance import fingerprint
+
+    resolved = load_spec(path, catalog, settings)
+    cells = expand(resolved)
+    check_cells(resolved, cells, on_disk(sources))
+    known = identities(inputs_of(resolved), sources)
+    threads = resolved.spec.measure.threads
+    return build_plan(resolved, lambda asset: known.get(id(asset)), fingerprint(threads), cells)
+
+
+def identities(assets: Mapping[str, Asset], sources: Sources) -> dict[int, str | None]:
+    """id() of each asset -> what its content is; asked together, so that a slow index costs its time-out once."""
+    from harness.data.assets import identify
+
+    pending = {id(asset): asset for asset in assets.values()}
+    known: dict[int, str | None] = {key: asset.sha256 for key, asset in pending.items() if asset.sha256}
+    unknown = {key: asset for key, asset in pending.items() if key not in known}
+    if unknown:
+        with ThreadPoolExecutor(max_workers=min(16, len(unknown))) as pool:
+            found = pool.map(lambda asset: identify(asset, sources), unknown.values())
+            known |= dict(zip(unknown, found, strict=True))
+    return known
+
+
+def on_disk(sources: Sources) -> Callable[[Asset], Path | None]:
+    """Finds the folder of an asset that is on this machine already; asks nobody else."""
+    import dataclasses
+
+    offline = dataclasses.replace(sources, offline=True)
+
+    def locate(asset: Asset) -> Path | None:
+        from harness.data.assets import fetch
+
+        try:
+            return fetch(asset, offline).path
+        except AssetError:
+            return None
+
+    return locate
+
+
+def require_inputs(plan: Plan, sources: Sources) -> dict[str, Availability]:
+    """AssetError, one line for each input that cannot be reached, with the ways out."""
+    from harness.data.assets import check_all
+
+    found = check_all(plan.assets, sources)
+    missing = [
+        f"{name}: {availability.problem}" for name, availability in found.items() if not availability.ok
+    ]
+    if missing:
+        raise AssetError("\n".join(missing))
+    if plan.unresolved:
+        names = ", ".join(one.name for one in plan.unresolved)
+        raise AssetError(
+            f"the content of {names} cannot be identified now; try again when its source answers"
+        )
+    return found

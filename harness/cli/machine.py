@@ -1,0 +1,116 @@
+"""`harness doctor`: what this machine has, and which sources answer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import RUNS, AsJson, DataDir, Debug, RunsDir, console, example
+from harness.data.sources import Sources
+
+PACKAGES = ("distil-harness", "torch", "transformers", "ray", "duckdb", "streamlit")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog=example("harness doctor"))(doctor)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    what: str
+    told: str
+    ok: bool = True
+    advice: str = ""
+
+
+def doctor(
+    runs_dir: RunsDir = RUNS,
+    data_dir: DataDir = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask the hub or package indexes.")
+    ] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Tell what this machine has and which sources of models and data can be reached from it."""
+    import dataclasses
+
+    from harness.cli.loading import sources_of
+
+    sources = sources_of(data_dir)
+    if offline:
+        sources = dataclasses.replace(sources, offline=True)
+    found = [*_machine(), *_folders(runs_dir, sources.cache_dir, sources.data_dir)]
+    found += list(_sources_found(sources))
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], indent=2))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for one in found:
+        mark = Text("ok", style="green") if one.ok else Text("--", style="yellow")
+        table.add_row(mark, one.what, f"{one.told}{'; ' + one.advice if one.advice else ''}")
+    console().print(table)
+
+
+def _machine() -> Iterator[Finding]:
+    import psutil
+
+    from harness.provenance import fingerprint
+
+    yield Finding("machine", fingerprint(1))
+    memory = psutil.virtual_memory()
+    enough = memory.available > 4 * 2**30
+    yield Finding(
+        "memory",
+        f"{memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f}",
+        enough,
+        "" if enough else "the quickstart wants 6 GiB; `--cpus 1` needs less",
+    )
+    for package in PACKAGES:
+        try:
+            yield Finding(package, version(package))
+        except PackageNotFoundError:
+            yield Finding(package, "not installed", False, "run `make setup`")
+
+
+def _folders(runs_dir: Path, cache_dir: Path, data_dir: Path | None) -> Iterator[Finding]:
+    for what, folder in (("runs", runs_dir), ("cache", cache_dir)):
+        existing = folder.resolve()
+        while not existing.exists():
+            existing = existing.parent
+        free = shutil.disk_usage(existing).free / 2**30
+        yield Finding(
+            f"{what} folder", f"{folder}, {free:.0f} GiB free", free > 5, "" if free > 5 else "little room"
+        )
+    if data_dir is not None:
+        yield Finding("data folder", str(data_dir))
+
+
+def _sources_found(sources: Sources) -> Iterator[Finding]:
+    """Whether each asset of the shipped catalog can be had."""
+    from harness.data.assets import check_all
+    from harness.spec.catalog import Catalog
+    from harness.spec.entries import Corpus, Task, Teacher
+
+    catalog = Catalog()
+    assets = {f"teacher {one.name}": one.asset for one in catalog.entries("teachers", Teacher)}
+    for corpus in catalog.entries("corpora", Corpus):
+        for number, text in enumerate(corpus.texts):
+            assets[f"corpus {corpus.name}, {text.language} {number}"] = text.asset
+    for task in catalog.entries("tasks", Task):
+        assets |= {f"task {task.name}, {name}": asset for name, asset in task.assets.items()}
+    for name, availability in check_all(assets, sources).items():
+        yield Finding(name, availability.where or " ".join(availability.problem.split()), availability.ok)

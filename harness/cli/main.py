@@ -1,0 +1,75 @@
+"""Entry point: puts the commands together and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from harness.cli import authoring, machine, planning, results, running
+from harness.errors import (
+    EXIT_INPUT_WRONG,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_TRIALS_FAILED,
+    HarnessError,
+    InputError,
+)
+
+EXIT_BUG = 70
+"""An error that is ours (EX_SOFTWARE of sysexits.h)."""
+
+app = typer.Typer(
+    name="harness",
+    help="Benchmark task-agnostic knowledge distillation of Transformer encoders: a YAML spec in, a ranking out.\n\n"
+    "Example: [bold]harness run specs/quickstart.yaml[/bold], then [bold]harness report[/bold].",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _group in (planning, running, results, authoring, machine):
+    _group.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and leave with its exit code (`harness.errors`)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_run(given, debug="--debug" in given))
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    try:
+        code = app(arguments, standalone_mode=False, prog_name="harness")
+        return code if isinstance(code, int) else EXIT_OK
+    except TyperException as error:  # a mistyped option or command
+        error.show()  # type: ignore[attr-defined]
+        return EXIT_INPUT_WRONG
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `harness plan | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except HarnessError as error:
+        return _tell(
+            str(error), EXIT_INPUT_WRONG if isinstance(error, InputError) else EXIT_TRIALS_FAILED, debug
+        )
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        return _tell(f"{(error.strerror or str(error))}{where}", EXIT_INPUT_WRONG, debug)
+    except Exception as error:
+        told = f"a bug in the harness: {type(error).__name__}: {error}; run again with --debug and report it"
+        return _tell(" ".join(told.split()), EXIT_BUG, debug)
+
+
+def _tell(message: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(message, file=sys.stderr)
+    return code

@@ -1,0 +1,83 @@
+"""Options that several commands share, and what commands make of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.results.store import Store
+
+SpecPath = Annotated[
+    Path, typer.Argument(metavar="SPEC", help="YAML file of a benchmark.", show_default=False)
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback behind an error.")]
+Settings = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Replace one value of the spec; may be repeated. Example: --set distil.steps=100",
+    ),
+]
+Catalogs = Annotated[
+    list[Path],
+    typer.Option(
+        "--catalog",
+        metavar="DIR",
+        help="Folder with methods/, students/, teachers/, corpora/ or tasks/ of your own, searched first; may be repeated.",
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help="Local folder in the hub's layout, searched before every other source. Default: the variable HARNESS_DATA.",
+        show_default=False,
+    ),
+]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="Folder of the trials' folders.")]
+Database = Annotated[
+    Path | None,
+    typer.Option(
+        "--db",
+        metavar="FILE",
+        help="Database file. Default: results.duckdb in --runs-dir.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+RUNS = Path("runs")
+
+
+class Backend(StrEnum):
+    """Where trials run."""
+
+    ray = "ray"
+    local = "local"
+
+
+def console() -> Console:
+    """Where tables go: as wide as the terminal, or as wide as they need where the output is not one."""
+    from rich.console import Console
+
+    here = Console(highlight=False)
+    return here if here.is_terminal else Console(highlight=False, width=200)
+
+
+def database(db: Path | None, runs_dir: Path) -> Store:
+    """The database that `--db` and `--runs-dir` mean."""
+    from harness.results.store import Store
+
+    return Store(db or runs_dir / "results.duckdb")
+
+
+def example(text: str) -> str:
+    """The closing line of a command's help."""
+    return f"Example: [bold]{text}[/bold]"

@@ -1,0 +1,252 @@
+"""`harness plan` and `harness validate`: what a spec asks for, and whether it can work. Nothing is written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.options import (
+    RUNS,
+    AsJson,
+    Catalogs,
+    DataDir,
+    Debug,
+    RunsDir,
+    Settings,
+    SpecPath,
+    console,
+    example,
+)
+from harness.errors import EXIT_INPUT_WRONG, HarnessError, InputError, SpecError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from harness.plan import Plan
+    from harness.records import Trial
+
+MOST_ROWS = 60
+"""Of a printed table; `--trials` lists all."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog=example("harness plan specs/quickstart.yaml --set distil.steps=100"))(plan)
+    app.command(epilog=example("harness validate specs/quickstart.yaml my/methods/"))(validate)
+
+
+def plan(
+    spec: SpecPath,
+    settings: Settings = [],  # noqa: B006 (typer reads the default, nobody changes it)
+    catalog: Catalogs = [],  # noqa: B006
+    runs_dir: RunsDir = RUNS,
+    data_dir: DataDir = None,
+    trials: Annotated[bool, typer.Option("--trials", help="List every trial with its id.")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show the trials that a spec asks for, what is done already, and what the rest roughly costs."""
+    from harness.cli.loading import load_plan, sources_of
+    from harness.plan.cost import estimate, measured_speed
+
+    made = load_plan(spec, catalog, settings, sources_of(data_dir))
+    speed = measured_speed(runs_dir)
+    seconds = estimate(made, speed)
+    done = _done(made, runs_dir)
+    if as_json:
+        print(json.dumps(_as_json(made, seconds, done, speed.basis), indent=2))
+        return
+    out = console()
+    out.print(f"Plan of {made.spec}\n", style="bold")
+    out.print(_overview(made, seconds, done), "")
+    out.print(_listing(made, seconds, done) if trials else _groups(made, seconds, done))
+    out.print()
+    for line in _remarks(made, speed.basis):
+        out.print(line, style="dim")
+
+
+def _done(made: Plan, runs_dir: Path) -> set[str]:
+    """Trials with a recorded success."""
+    from harness.folders import TrialFolder
+
+    present = {path.name for path in runs_dir.iterdir()} if runs_dir.is_dir() else set()
+    results = (
+        TrialFolder.of(runs_dir, trial.id).read_result() for trial in made.trials if trial.id in present
+    )
+    return {result.trial_id for result in results if result is not None and result.status == "ok"}
+
+
+def _overview(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
+    from rich.table import Table
+
+    from harness.records import KINDS
+
+    table = Table(
+        box=None, pad_edge=False, header_style="bold", title=f"Plan of {made.spec}", title_justify="left"
+    )
+    for name in ("kind", "trials", "done", "to do", "core time to do"):
+        table.add_column(name, justify="left" if name == "kind" else "right")
+    total = 0.0
+    for kind in KINDS:
+        of_kind = made.of_kind(kind)
+        left = [trial for trial in of_kind if trial.id not in done]
+        work = sum(seconds[trial.id] * trial.resources.cpus for trial in left)
+        total += work
+        table.add_row(kind, *map(str, (len(of_kind), len(of_kind) - len(left), len(left))), _duration(work))
+    left_count = sum(trial.id not in done for trial in made.trials)
+    counts = (len(made.trials), len(made.trials) - left_count, left_count)
+    table.add_row("all", *map(str, counts), _duration(total), style="bold")
+    return table
+
+
+def _groups(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
+    from rich.table import Table
+
+    groups: dict[tuple[str, ...], list[Trial]] = {}
+    for trial in made.trials:
+        keys = ("method", "student", "teacher", "language", "milestone", "task")
+        groups.setdefault((trial.kind, *(trial.labels.get(key, "") for key in keys)), []).append(trial)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("kind", "method", "student", "teacher", "language", "task"):
+        table.add_column(name)
+    for name in ("trials", "to do", "time of one"):
+        table.add_column(name, justify="right")
+    for (kind, method, student, teacher, language, milestone, task), members in list(groups.items())[
+        :MOST_ROWS
+    ]:
+        left = sum(trial.id not in done for trial in members)
+        shown = f"{method} @{milestone}" if milestone else method
+        mean = _duration(sum(seconds[trial.id] for trial in members) / len(members))
+        table.add_row(kind, shown, student, teacher, language, task, str(len(members)), str(left), mean)
+    if len(groups) > MOST_ROWS:
+        table.add_row("...", f"{len(groups) - MOST_ROWS} more rows; --trials or --json show all")
+    return table
+
+
+def _listing(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("trial", "what", "after", "state"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("time", justify="right")
+    for trial in made.trials:
+        state = "done" if trial.id in done else "to do"
+        table.add_row(trial.id, trial.title, " ".join(trial.parents), state, _duration(seconds[trial.id]))
+    return table
+
+
+def _remarks(made: Plan, basis: str) -> Iterator[str]:
+    from harness.plan import cohorts
+
+    sizes = Counter(len(group) for group in cohorts(made.trials))
+    shared = ", ".join(f"{count} × {size}" for size, count in sorted(sizes.items(), reverse=True) if size > 1)
+    if shared:
+        yield f"Students that share a teacher pass (largest groups possible): {shared}."
+    yield f"Times are rough ({basis})."
+    for one in made.unresolved:
+        yield f"Unresolved: {one.name}; its trials' ids are provisional until its content can be identified."
+
+
+def _as_json(made: Plan, seconds: Mapping[str, float], done: set[str], basis: str) -> dict[str, Any]:
+    from harness.plan import cohorts
+
+    return {
+        "spec": made.spec,
+        "counts": dict(Counter(trial.kind for trial in made.trials)),
+        "done": len(done),
+        "core_seconds_left": sum(seconds[t.id] * t.resources.cpus for t in made.trials if t.id not in done),
+        "estimate": basis,
+        "unresolved": [one.name for one in made.unresolved],
+        "cohorts": [[trial.id for trial in group] for group in cohorts(made.trials) if len(group) > 1],
+        "trials": [
+            {
+                "id": trial.id,
+                "kind": trial.kind,
+                "title": trial.title,
+                "labels": trial.labels,
+                "parents": list(trial.parents),
+                "config_id": trial.config_id,
+                "done": trial.id in done,
+                "seconds": round(seconds[trial.id], 1),
+            }
+            for trial in made.trials
+        ],
+    }
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}" if seconds < 20 * size else f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def validate(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", help="Specs, catalog files, or folders of them.", show_default=False
+        ),
+    ],
+    settings: Settings = [],  # noqa: B006
+    catalog: Catalogs = [],  # noqa: B006
+    data_dir: DataDir = None,
+    debug: Debug = False,
+) -> None:
+    """Check specs, methods, students, teachers, corpora and tasks. Every mistake is one line: file:line:col: message."""
+    files = [file for path in paths for file in _yaml_files(path)]
+    wrong = 0
+    for file in files:
+        try:
+            told = _validate(file, settings, catalog, data_dir)
+        except HarnessError as error:
+            wrong += 1
+            if debug:
+                raise
+            for line in error.lines if isinstance(error, SpecError) else [str(error)]:
+                print(line, file=sys.stderr)
+            continue
+        print(f"ok  {file}  ({told})")
+    if wrong:
+        raise typer.Exit(EXIT_INPUT_WRONG)
+
+
+def _yaml_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.rglob("*.yaml") if file.is_file())
+    if not found:
+        raise InputError(f"{path}: no *.yaml below this folder")
+    return found
+
+
+def _validate(file: Path, settings: list[str], catalog: list[Path], data_dir: Path | None) -> str:
+    """What the file declares, in a few words; HarnessError where it is wrong."""
+    from harness.cli.loading import on_disk, sources_of
+    from harness.plan.build import build_plan
+    from harness.spec.catalog import NOUNS, Catalog, anchored, kind_of
+    from harness.spec.checks import check_cells
+    from harness.spec.entries import entry_kinds
+    from harness.spec.grid import expand
+    from harness.spec.resolve import check_entry, load_spec
+    from harness.spec.source import read
+
+    document = read(file)
+    kind = kind_of(file, document)
+    if kind != "specs":
+        entry = check_entry(
+            anchored(document), entry_kinds()[kind], kind, Catalog(catalog, beside=document.base.parent)
+        )
+        return f"{NOUNS[kind]} {entry.name}"
+    resolved = load_spec(file, catalog, settings)
+    cells = expand(resolved)
+    check_cells(resolved, cells, on_disk(sources_of(data_dir)))
+    made = build_plan(resolved, lambda asset: asset.sha256, "", cells)
+    return f"spec {resolved.name}, {len(cells)} students, {len(made.trials)} trials"

@@ -1,0 +1,76 @@
+"""`harness run`: do what is missing of a plan."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import (
+    RUNS,
+    Backend,
+    Catalogs,
+    Database,
+    DataDir,
+    Debug,
+    RunsDir,
+    Settings,
+    SpecPath,
+    database,
+    example,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog=example("harness run specs/quickstart.yaml --set distil.steps=200 --backend local"))(
+        run
+    )
+
+
+def run(
+    spec: SpecPath,
+    settings: Settings = [],  # noqa: B006 (typer reads the default, nobody changes it)
+    catalog: Catalogs = [],  # noqa: B006
+    runs_dir: RunsDir = RUNS,
+    db: Database = None,
+    data_dir: DataDir = None,
+    backend: Annotated[
+        Backend, typer.Option(help="Ray, or one process for tests and debugging.")
+    ] = Backend.ray,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Ray cluster to join, e.g. auto.", show_default=False),
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=64,
+            help="GPUs for each trial that asks for none; fractions share a card.",
+            show_default=False,
+        ),
+    ] = None,
+    cpus: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cores of this machine to use. Default: all.", show_default=False),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Run what is missing of a spec's plan; started again, it goes on where it was. Ctrl-C ends cleanly."""
+    from harness.cli.loading import load_plan, require_inputs, sources_of
+    from harness.cli.recording import Recorder, open_store
+    from harness.schedule.events import Together
+    from harness.schedule.live import live_view
+    from harness.schedule.run import Record, RunOptions, run_plan
+
+    sources = sources_of(data_dir)
+    plan = load_plan(spec, catalog, settings, sources)
+    store = database(db, runs_dir)
+    if Record.of(plan.trials, runs_dir).left(plan.trials, retry_failed=True):
+        require_inputs(plan, sources)
+    open_store(store, plan.trials, runs_dir)
+    options = RunOptions(backend=backend.value, address=address, gpus=gpus, cpus=cpus)
+    view = live_view()
+    summary = run_plan(plan, runs_dir, sources, options, Together(Recorder(store, runs_dir, view), view))
+    raise typer.Exit(summary.exit_code)
