@@ -16,11 +16,17 @@ from harness.results.statistics.bootstrap import (
     resample_indices,
 )
 from harness.results.statistics.chance import above_chance, correlation_far_below_zero, far_below_chance
-from harness.results.statistics.families import FamilyComparison, compare_families, family_sentence
+from harness.results.statistics.families import (
+    FamilyComparison,
+    WelchDifference,
+    compare_families,
+    family_sentence,
+    welch_difference,
+)
 from harness.results.statistics.holm import holm
 from harness.results.statistics.intervals import summarise
 from harness.results.statistics.rank_tests import Friedman, average_ranks, friedman, wilcoxon_pairs
-from harness.results.statistics.ranking import Ranking, rank
+from harness.results.statistics.ranking import Ranking, definitely_above, rank
 from harness.results.statistics.scores import (
     cell_summary,
     retention,
@@ -35,12 +41,14 @@ __all__ = [
     "Friedman",
     "PairedBootstrap",
     "Ranking",
+    "WelchDifference",
     "above_chance",
     "average_ranks",
     "bootstrap_means",
     "cell_summary",
     "compare_families",
     "correlation_far_below_zero",
+    "definitely_above",
     "family_sentence",
     "far_below_chance",
     "friedman",
@@ -57,5 +65,6 @@ __all__ = [
     "student_scores",
     "summarise",
     "task_means",
+    "welch_difference",
     "wilcoxon_pairs",
 ]

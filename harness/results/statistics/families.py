@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 from scipy import stats
 
-from harness.results.statistics.intervals import has_no_spread, t_quantile
-from harness.results.statistics.scores import scores_table
+from harness.results.statistics.intervals import has_no_spread, pooled_std, t_quantile
 
 By = Literal["best", "mean"]
+
+
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class WelchDifference:
+    """A difference of means with its interval, difference -+ half_width."""
+
+    difference: float
+    half_width: float
+    p: float
+    """Two-sided."""
+    no_interval_because: str
+    """Empty, or why half_width and p are NaN."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +75,10 @@ class FamilyComparison:
 
 
 def compare_families(
-    students: pd.DataFrame,
+    table: pd.DataFrame,
     family_of: Mapping[str, str],
     a: str,
     b: str,
-    tasks: Sequence[str] | None = None,
     *,
     by: By = "best",
     chosen: Mapping[str, str] | None = None,
@@ -74,54 +86,74 @@ def compare_families(
 ) -> FamilyComparison:
     """Difference between families `a` and `b` on a mean over fixed tasks; replicates are distilled students.
 
-    `students`: as from `student_means`; `family_of`: config_id to family. Only configurations all of whose
+    `table`: as from `scores_table`; `family_of`: config_id to family. Only configurations all of whose
     students are complete take part. by="mean": the unweighted mean over the family's configurations, which
     count as given. by="best": the family's best configuration. `chosen` (family to config_id) names one that
     was picked without these scores, on dev say. Otherwise it is picked by the very scores compared, and the
     interval is Bonferroni-corrected over all pairs of candidates, which makes it hold whichever is picked: at
-    least `confidence`, usually more. The interval is Welch's: variances of the configurations estimated
-    separately, degrees of freedom by Satterthwaite.
-    """
-    board = sorted(students["task"].unique()) if tasks is None else tasks
-    mine = students[students["config_id"].map(family_of).isin([a, b])]
-    if mine.empty:
-        return _nothing(a, b, by, (0, 0), (), confidence, f"neither {a} nor {b} has scores")
-    table = scores_table(mine, board)
-    left_out = tuple(table.loc[~table["complete"], "config_id"])
-    complete = table[table["complete"]]
-    sides = [complete[complete["config_id"].map(family_of) == family] for family in (a, b)]
+    least `confidence`, usually more. The interval is that of `welch_difference`."""
+    family = table["config_id"].map(family_of)
+    mine = family.isin([a, b])
+    left_out = tuple(table.loc[mine & ~table["complete"], "config_id"])
+    sides = [table[table["complete"] & (family == side)] for side in (a, b)]
     candidates = (len(sides[0]), len(sides[1]))
-    for family, side in zip((a, b), sides, strict=True):
+    for name, side in zip((a, b), sides, strict=True):
         if side.empty:
-            return _nothing(
-                a, b, by, candidates, left_out, confidence, f"{family} has no configuration with every task"
-            )
+            why = f"{name} has no configuration with every task"
+            return _nothing(a, b, by, candidates, left_out, confidence, why)
     pairs = 1
     if by == "best":
         if chosen is None:
             pairs = candidates[0] * candidates[1]
-            sides = [side.head(1) for side in sides]  # the table is sorted, best first
+            sides = [side.nlargest(1, "mean") for side in sides]
         else:
-            sides = [_named(side, chosen, family) for family, side in zip((a, b), sides, strict=True)]
-    difference, half, p, reason = _welch(sides[0], sides[1], 1 - (1 - confidence) / pairs)
+            sides = [_named(side, chosen, name) for name, side in zip((a, b), sides, strict=True)]
+    found = welch_difference(sides[0], sides[1], 1 - (1 - confidence) / pairs)
     return FamilyComparison(
-        a,
-        b,
-        by,
-        difference,
-        difference - half,
-        difference + half,
-        min(1.0, p * pairs) if not math.isnan(p) else p,
-        tuple(sides[0]["config_id"]),
-        tuple(sides[1]["config_id"]),
-        *candidates,
-        int(sides[0]["n"].min()),
-        int(sides[1]["n"].min()),
-        pairs,
-        left_out,
-        confidence,
-        reason,
+        a=a,
+        b=b,
+        by=by,
+        difference=found.difference,
+        low=found.difference - found.half_width,
+        high=found.difference + found.half_width,
+        p=found.p if math.isnan(found.p) else min(1.0, found.p * pairs),
+        configurations_a=tuple(sides[0]["config_id"]),
+        configurations_b=tuple(sides[1]["config_id"]),
+        candidates_a=candidates[0],
+        candidates_b=candidates[1],
+        seeds_a=int(sides[0]["n"].min()),
+        seeds_b=int(sides[1]["n"].min()),
+        corrected_for=pairs,
+        left_out=left_out,
+        confidence=confidence,
+        no_interval_because=found.no_interval_because,
     )
+
+
+def welch_difference(a: pd.DataFrame, b: pd.DataFrame, confidence: float = 0.95) -> WelchDifference:
+    """Mean of the means of the rows of `a` minus that of `b`; both are rows of a scores table (n, mean, std).
+
+    Rows are independent and count as given. The rows of one side share a variance, pooled over them; the two
+    sides do not (Welch 1947): squared standard error v = s^2 sum(1 / n) / rows^2 of each side, degrees of
+    freedom (v_a + v_b)^2 / (v_a^2 / df_a + v_b^2 / df_b) with df = sum(n - 1). One row against one is Welch's
+    t interval.
+    """
+    difference = float(a["mean"].mean() - b["mean"].mean())
+    variances, degrees, flat = [], [], []
+    for side in (a, b):
+        n, std = side["n"].to_numpy(), side["std"].to_numpy(dtype=float)
+        if (n < 2).any():
+            return WelchDifference(difference, _NAN, _NAN, "one seed")
+        spread, freedom = pooled_std(std, n)
+        variances.append(spread**2 * (1 / n).sum() / len(n) ** 2)
+        degrees.append(freedom)
+        flat.append(bool(has_no_spread(std, side["mean"]).all()))
+    if all(flat):
+        return WelchDifference(difference, _NAN, _NAN, "students that all score the same")
+    error = math.sqrt(sum(variances))
+    freedom = sum(variances) ** 2 / sum(v**2 / df for v, df in zip(variances, degrees, strict=True))
+    p = float(2 * stats.t.sf(abs(difference) / error, freedom))
+    return WelchDifference(difference, float(t_quantile(confidence, freedom)) * error, p, "")
 
 
 def family_sentence(comparison: FamilyComparison, suite: str) -> str:
@@ -151,12 +183,14 @@ def family_sentence(comparison: FamilyComparison, suite: str) -> str:
 
 
 def _selection(c: FamilyComparison) -> str:
-    """What was compared, where a family has more than one configuration."""
-    if c.candidates_a == c.candidates_b == 1:
-        return ""
-    if c.by == "mean":
-        return f" (mean of {c.candidates_a} configurations against mean of {c.candidates_b})"
-    return f" (best of {c.candidates_a} against best of {c.candidates_b})"
+    """What was compared, where a family has more than one configuration or an incomplete one."""
+    notes = []
+    if (c.candidates_a, c.candidates_b) != (1, 1):
+        verb = "mean" if c.by == "mean" else "best"
+        notes.append(f"{verb} of {c.candidates_a} {c.a} against {verb} of {c.candidates_b} {c.b}")
+    if c.left_out:
+        notes.append(f"{len(c.left_out)} incomplete left out")
+    return f" ({'; '.join(notes)})" if notes else ""
 
 
 def _named(side: pd.DataFrame, chosen: Mapping[str, str], family: str) -> pd.DataFrame:
@@ -168,27 +202,6 @@ def _named(side: pd.DataFrame, chosen: Mapping[str, str], family: str) -> pd.Dat
     return row
 
 
-def _welch(a: pd.DataFrame, b: pd.DataFrame, confidence: float) -> tuple[float, float, float, str]:
-    """(difference of mean of means, half-width, p, why there is no interval)."""
-    difference = float(a["mean"].mean() - b["mean"].mean())
-    nan = float("nan")
-    both = pd.concat([a, b])
-    if (both["n"] < 2).any():
-        return difference, nan, nan, "one seed"
-    if has_no_spread(both["std"], both["mean"]).all():
-        return difference, nan, nan, "students that all score the same"
-    weights = np.concatenate([np.full(len(side), len(side) ** -2.0) for side in (a, b)])
-    parts = weights * both["std"].to_numpy() ** 2 / both["n"].to_numpy()
-    degrees = parts.sum() ** 2 / (parts**2 / (both["n"].to_numpy() - 1)).sum()
-    error = math.sqrt(parts.sum())
-    return (
-        difference,
-        float(t_quantile(confidence, degrees)) * error,
-        float(2 * stats.t.sf(abs(difference) / error, degrees)),
-        "",
-    )
-
-
 def _nothing(
     a: str,
     b: str,
@@ -196,9 +209,8 @@ def _nothing(
     candidates: tuple[int, int],
     left_out: tuple[str, ...],
     confidence: float,
-    reason: str,
+    why: str,
 ) -> FamilyComparison:
-    nan = float("nan")
     return FamilyComparison(
-        a, b, by, nan, nan, nan, nan, (), (), *candidates, 0, 0, 1, left_out, confidence, reason
+        a, b, by, _NAN, _NAN, _NAN, _NAN, (), (), *candidates, 0, 0, 1, left_out, confidence, why
     )

@@ -51,7 +51,7 @@ def rank(table: pd.DataFrame, *, alpha: float = 0.05, pooled: bool = False) -> R
     )
     mean, std, n = (ordered[column].to_numpy() for column in ("mean", "std", "n"))
     ranked = int(ordered["mean"].notna().sum())
-    above, tested = _definitely_above(mean.astype(float), std.astype(float), n.astype(int), alpha, pooled)
+    above, tested = definitely_above(mean.astype(float), std.astype(float), n.astype(int), alpha, pooled)
     place = np.full(len(ordered), np.nan)
     place[:ranked] = stats.rankdata(-np.round(mean[:ranked].astype(float), TIE_DECIMALS), method="min")
     has_rank = np.arange(len(ordered)) < ranked
@@ -72,10 +72,17 @@ def rank(table: pd.DataFrame, *, alpha: float = 0.05, pooled: bool = False) -> R
     return Ranking(ordered, above, _groups(ordered["config_id"].tolist()[:ranked], above), tested, test)
 
 
-def _definitely_above(
-    mean: NDArray[np.float64], std: NDArray[np.float64], n: NDArray[np.int64], alpha: float, pooled: bool
+def definitely_above(
+    mean: NDArray[np.float64],
+    std: NDArray[np.float64],
+    n: NDArray[np.int64],
+    alpha: float = 0.05,
+    pooled: bool = False,
 ) -> tuple[NDArray[np.bool_], int]:
-    """(row definitely above column, pairs tested)."""
+    """Whether the row is definitely above the column (see `rank`), and how many pairs could be tested.
+
+    `mean`, `std`, `n`: shape (rows,), over students; returns shape (rows, rows).
+    """
     above = np.zeros((len(mean), len(mean)), dtype=bool)
     rows = np.flatnonzero(n > 1)
     if len(rows) < 2:

@@ -1,0 +1,306 @@
+"""Statistics: what is averaged over what, what is flagged, and agreement with SciPy and statsmodels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from harness.results import statistics as st
+
+
+def students(scores: Mapping[str, Sequence[Sequence[float | None]]]) -> pd.DataFrame:
+    """Long frame from {configuration: [students][tasks]}; tasks are t0, t1, ...; None leaves a score out."""
+    rows = [
+        (config, seed, f"t{task}", value)
+        for config, table in scores.items()
+        for seed, row in enumerate(table)
+        for task, value in enumerate(row)
+        if value is not None
+    ]
+    return pd.DataFrame(rows, columns=["config_id", "distil_seed", "task", "value"])
+
+
+def one_task(scores: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """Long frame from {configuration: [students]} on one task."""
+    return students({config: [[value] for value in values] for config, values in scores.items()})
+
+
+def board(scores: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """Scores table of {configuration: [students]} on one task."""
+    return st.scores_table(one_task(scores))
+
+
+def test_fine_tuning_seeds_are_averaged_inside_a_student_so_that_n_counts_students() -> None:
+    runs = pd.DataFrame(
+        {
+            "config_id": "c",
+            "distil_seed": [0, 0, 0, 1],
+            "finetune_seed": [0, 1, 2, 0],
+            "task": "t0",
+            "value": [0.1, 0.2, 0.3, 0.8],
+        }
+    )
+    means = st.student_means(runs)
+    assert means["finetune_runs"].tolist() == [3, 1]
+    row = st.scores_table(means).iloc[0]
+    assert row["n"] == 2
+    assert row["mean"] == pytest.approx(0.5)  # (0.2 + 0.8) / 2, not the mean of four runs
+
+
+def test_a_fine_tuning_run_given_twice_is_refused() -> None:
+    runs = pd.DataFrame(
+        {"config_id": "c", "distil_seed": 0, "finetune_seed": [1, 1], "task": "t0", "value": [0.1, 0.2]}
+    )
+    with pytest.raises(ValueError, match="twice"):
+        st.student_means(runs)
+    with pytest.raises(ValueError, match="lack the column"):
+        st.student_means(runs.drop(columns="value"))
+
+
+def test_an_undefined_score_is_no_excuse_to_average_over_the_rest() -> None:
+    runs = pd.DataFrame(
+        {"config_id": "c", "distil_seed": 0, "finetune_seed": [0, 1], "task": "t0", "value": [0.9, math.nan]}
+    )
+    row = st.scores_table(st.student_means(runs)).iloc[0]
+    assert math.isnan(row["mean"])
+    assert row["missing"] == ("t0",)
+
+
+def test_a_student_that_lacks_a_task_is_left_out_and_named() -> None:
+    table = st.scores_table(
+        students({"a": [[0.5, 0.7], [0.6, None], [0.7, 0.9]], "b": [[0.9, None]], "c": [[0.1, 0.2]]})
+    )
+    assert table["config_id"].tolist() == ["a", "c", "b"]
+    assert table["n"].tolist() == [2, 1, 0]
+    assert table["students"].tolist() == [3, 1, 1]
+    assert table["complete"].tolist() == [False, True, False]
+    assert table["missing"].tolist() == [("t1",), (), ("t1",)]
+    assert table["mean"].tolist()[:2] == pytest.approx([0.7, 0.15])
+    assert math.isnan(table["mean"].tolist()[2])  # 0.9 on one task of two is no score of the board
+
+
+def test_a_task_nobody_has_makes_every_row_incomplete_and_others_may_be_left_out_knowingly() -> None:
+    frame = students({"a": [[0.5, 0.7]], "b": [[0.6, 0.4]]})
+    assert st.scores_table(frame, ["t0", "t9"])["missing"].tolist() == [("t9",), ("t9",)]
+    only = st.scores_table(frame, ["t0"])
+    assert only["mean"].tolist() == [0.6, 0.5]
+
+
+def test_one_student_has_a_mean_and_no_interval() -> None:
+    for pooled in (False, True):
+        table = st.scores_table(one_task({"one": [0.5], "many": [0.1, 0.2]}), pooled=pooled).iloc[0]
+        assert table["config_id"] == "one"
+        assert table[["std", "low", "high"]].isna().all()
+        assert table["interval"] == "none: one student"
+
+
+def test_intervals_equal_those_of_scipy() -> None:
+    values = np.random.default_rng(0).normal(size=(4, 6))
+    summary = st.summarise(values)
+    for row, x in zip(summary.to_dict("records"), values, strict=True):
+        want = stats.ttest_1samp(x, 0).confidence_interval(0.95)
+        assert (row["low"], row["high"]) == pytest.approx(tuple(want))
+    pooled = st.summarise(values, pooled=True)
+    squares = stats.f_oneway(*values)  # its denominator is the pooled variance
+    between = 6 * values.mean(axis=1).var(ddof=1)
+    half = stats.t.ppf(0.975, 20) * math.sqrt(between / squares.statistic / 6)
+    assert (pooled["high"] - pooled["mean"]).to_numpy() == pytest.approx(half)
+
+
+def test_retention_is_the_mean_over_tasks_of_ratios_not_the_ratio_of_means() -> None:
+    teacher = pd.DataFrame({"task": ["t0", "t1"], "value": [0.5, 1.0]})
+    table = st.scores_table(st.retention(students({"a": [[0.5, 0.5]]}), teacher))
+    assert table["mean"].tolist() == [0.75]
+    useless = pd.DataFrame({"task": ["t0", "t1"], "value": [0.5, 0.0]})
+    assert st.scores_table(st.retention(students({"a": [[0.5, 0.5]]}), useless))["missing"].tolist() == [
+        ("t1",)
+    ]
+
+
+def test_retention_uses_each_configurations_own_teacher_and_refuses_two() -> None:
+    teacher = pd.DataFrame({"config_id": ["a", "b"], "task": "t0", "value": [0.5, 0.8]})
+    kept = st.retention(one_task({"a": [0.4], "b": [0.4]}), teacher)
+    assert kept["value"].tolist() == pytest.approx([0.8, 0.5])
+    with pytest.raises(ValueError, match="more than one"):
+        st.retention(kept, teacher.drop(columns="config_id"))
+
+
+@pytest.mark.parametrize("tests", [0, 1, 2, 15, 105])
+def test_holm_equals_statsmodels_on_the_tests_that_were_made(tests: int) -> None:
+    p = np.random.default_rng(tests).random(tests) ** 3
+    p[1::4] = p[::4][: len(p[1::4])]  # ties
+    p[2::5] = math.nan
+    made = ~np.isnan(p)
+    want = multipletests(p[made], method="holm")[1] if made.any() else []
+    assert st.holm(p)[made] == pytest.approx(want, rel=1e-12)
+    assert np.isnan(st.holm(p)[~made]).all()
+
+
+def test_a_separable_board_has_exact_ranks_and_an_inseparable_one_full_ranges() -> None:
+    apart = one_task({"a": [0.9, 0.91, 0.92], "b": [0.5, 0.51, 0.52], "c": [0.1, 0.11, 0.12]})
+    ranking = st.rank(st.scores_table(apart))
+    assert ranking.table[["rank", "best_rank", "worst_rank"]].to_numpy().tolist() == [
+        [1] * 3,
+        [2] * 3,
+        [3] * 3,
+    ]
+    assert ranking.groups == (("a",), ("b",), ("c",))
+    near = one_task({"a": [0.4, 0.5, 0.6], "b": [0.39, 0.5, 0.6], "c": [0.4, 0.5, 0.55]})
+    ranking = st.rank(st.scores_table(near))
+    assert ranking.table["best_rank"].tolist() == [1, 1, 1]
+    assert ranking.table["worst_rank"].tolist() == [3, 3, 3]
+    assert len(ranking.groups) == 1
+    assert len(ranking.groups[0]) == 3
+
+
+def test_groups_overlap_where_a_middle_row_belongs_to_both_sides() -> None:
+    chain = one_task({"a": [0.9, 0.92, 0.94], "m": [0.5, 0.7, 0.95], "z": [0.4, 0.42, 0.44]})
+    ranking = st.rank(st.scores_table(chain))
+    assert ranking.groups == (("a", "m"), ("m", "z"))
+    assert ranking.table["best_rank"].tolist() == [1, 1, 2]
+    assert ranking.table["worst_rank"].tolist() == [2, 3, 3]
+
+
+def test_with_one_student_each_nothing_is_separable_and_the_table_says_so() -> None:
+    ranking = st.rank(st.scores_table(one_task({"a": [0.9], "b": [0.1]})))
+    assert ranking.pairs_tested == 0
+    assert ranking.groups == (("a", "b"),)
+    assert ranking.table["worst_rank"].tolist() == [2, 2]
+    assert set(ranking.table["not_separable_because"]) == {"one student: its spread is unknown"}
+
+
+def test_equal_means_share_their_rank_and_a_row_without_a_mean_has_none() -> None:
+    frame = students({"a": [[0.5, 0.5]], "b": [[0.4, 0.6]], "c": [[0.1, 0.1]], "d": [[0.9, None]]})
+    table = st.rank(st.scores_table(frame)).table
+    assert table["rank"].tolist()[:3] == [1, 1, 3]
+    assert table.loc[3, ["rank", "best_rank", "worst_rank"]].isna().all()
+    assert table["worst_rank"].tolist()[:3] == [3, 3, 3]
+
+
+def test_students_that_all_score_the_same_prove_nothing_alone_but_may_with_a_pooled_variance() -> None:
+    frame = one_task({"a": [0.9] * 3, "b": [0.1] * 3, "c": [0.2, 0.21, 0.22]})
+    table = st.scores_table(frame)
+    assert not st.rank(table).above[0, 2]  # a and b: no variance on either side
+    assert st.rank(table, pooled=True).above[0, 2]
+
+
+def test_an_empty_board_gives_an_empty_ranking() -> None:
+    empty = one_task({})
+    assert st.rank(st.scores_table(empty, ["t0"])).groups == ()
+
+
+def test_welch_equals_scipy() -> None:
+    a, b = [0.5, 0.52, 0.57], [0.41, 0.5, 0.44, 0.46, 0.3]
+    got = st.compare_families(board({"a": a, "b": b}), {"a": "MHA", "b": "HS"}, "MHA", "HS")
+    want = stats.ttest_ind(a, b, equal_var=False)
+    assert got.p == pytest.approx(want.pvalue)
+    assert (got.low, got.high) == pytest.approx(tuple(want.confidence_interval(0.95)))
+
+
+FAMILIES = {"m1": "MHA", "m2": "MHA", "h1": "HS", "h2": "HS"}
+
+
+def test_a_clear_lead_is_told_with_its_interval_and_its_seeds() -> None:
+    table = board({"m1": [0.80, 0.81, 0.82, 0.81, 0.80], "h1": [0.70, 0.71, 0.72, 0.71, 0.70]})
+    sentence = st.family_sentence(st.compare_families(table, FAMILIES, "HS", "MHA"), "XNLI")
+    assert sentence == "MHA is ahead of HS by 10.0 ± 1.2 points on XNLI, 5 seeds."
+
+
+def test_an_unclear_lead_is_told_as_no_lead() -> None:
+    table = board({"m1": [0.80, 0.83], "m2": [0.7, 0.71], "h1": [0.79, 0.82, 0.80]})
+    sentence = st.family_sentence(st.compare_families(table, FAMILIES, "MHA", "HS"), "XNLI")
+    assert sentence.startswith("MHA and HS cannot be told apart on XNLI: MHA 1.2 ± ")
+    assert sentence.endswith(", 2 and 3 seeds (best of 2 MHA against best of 1 HS).")
+
+
+def test_one_seed_is_told_without_an_interval_and_an_incomplete_family_without_a_number() -> None:
+    table = st.scores_table(students({"m1": [[0.9, 0.9]], "h1": [[0.8, 0.8]], "h2": [[0.99, None]]}))
+    one = st.compare_families(table, FAMILIES, "MHA", "HS")
+    assert not one.separable
+    assert st.family_sentence(one, "GLUE") == (
+        "MHA scores 10.0 points above HS on GLUE (1 incomplete left out); one seed: no interval."
+    )
+    none = st.compare_families(table[table["config_id"] != "h1"], FAMILIES, "MHA", "HS")
+    assert st.family_sentence(none, "GLUE") == (
+        "MHA and HS cannot be compared on GLUE: HS has no configuration with every task."
+    )
+
+
+def test_the_best_of_several_pays_for_the_choice_unless_it_was_made_elsewhere() -> None:
+    rng = np.random.default_rng(3)
+    table = board({config: list(rng.normal(0.5, 0.01, 4)) for config in FAMILIES})
+    picked = st.compare_families(table, FAMILIES, "MHA", "HS")
+    assert picked.corrected_for == 4
+    chosen = {"MHA": picked.configurations_a[0], "HS": picked.configurations_b[0]}
+    given_before = st.compare_families(table, FAMILIES, "MHA", "HS", chosen=chosen)
+    assert given_before.difference == picked.difference
+    assert given_before.half_width < picked.half_width
+    with pytest.raises(ValueError, match="not among"):
+        st.compare_families(table, FAMILIES, "MHA", "HS", chosen={"MHA": "m1", "HS": "nobody"})
+
+
+def test_the_bootstrap_over_examples_draws_as_resampling_examples_does() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.random(300) < 0.7, rng.random(300) < 0.6
+    got = st.paired_bootstrap_over_examples(a, b, resamples=20_000)
+    want = st.paired_bootstrap(a.astype(float) - b, st.resample_indices(300, 20_000))
+    assert got.mean_difference == pytest.approx(want.mean_difference)
+    assert (got.low, got.high) == pytest.approx((want.low, want.high), abs=0.005)
+    with pytest.raises(ValueError, match="same examples"):
+        st.paired_bootstrap_over_examples(a, b[1:])
+    with pytest.raises(ValueError, match="0 or 1"):
+        st.paired_bootstrap_over_examples([0, 2], [0, 1])
+
+
+def test_a_bootstrap_over_tasks_needs_every_task_and_more_than_one() -> None:
+    frame = students({"a": [[0.5, 0.7, 0.6]], "b": [[0.4, 0.8, None]]})
+    with pytest.raises(ValueError, match="b has no student with every task; missing: t2"):
+        st.paired_bootstrap_over_tasks(frame, "a", "b")
+    assert st.paired_bootstrap_over_tasks(frame, "a", "b", ["t0", "t1"]).mean_difference == pytest.approx(0.0)
+    single = st.paired_bootstrap_over_tasks(frame, "a", "b", ["t0"])
+    assert math.isnan(single.low)
+    assert single.interval == "none: one unit"
+
+
+def test_wilcoxon_is_exact_without_ties_and_survives_equal_configurations() -> None:
+    rng = np.random.default_rng(1)
+    a = rng.normal(size=9)
+    means = pd.DataFrame([a, a, a + rng.normal(size=9)], index=["a", "same", "other"])
+    pairs = st.wilcoxon_pairs(means).set_index(["a", "b"]).to_dict("index")
+    assert pairs["a", "same"]["p"] == 1.0
+    assert pairs["a", "other"]["p"] == pytest.approx(
+        stats.wilcoxon(means.loc["a"] - means.loc["other"]).pvalue
+    )
+
+
+def test_friedman_is_undefined_where_nothing_differs_or_two_are_compared() -> None:
+    tied = pd.DataFrame(np.ones((3, 5)))
+    assert math.isnan(st.friedman(tied).p)
+    assert st.friedman(tied).average_ranks.tolist() == [2.0, 2.0, 2.0]
+    assert math.isnan(st.friedman(tied.head(2)).statistic)
+
+
+def test_chance_tests_equal_scipy_and_are_corrected_over_languages() -> None:
+    counts = pd.DataFrame({"language": ["en", "sw", "ur"], "correct": [500, 380, 335], "n": 1000})
+    result = st.above_chance(counts, 1 / 3)
+    assert result["p"][1] == pytest.approx(stats.binomtest(380, 1000, 1 / 3, alternative="greater").pvalue)
+    assert (result["p_holm"] >= result["p"]).all()
+    assert result["above_chance"].tolist() == [True, True, False]
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        st.above_chance(counts, 33.3)
+
+
+def test_only_a_score_that_bad_luck_cannot_explain_is_flagged() -> None:
+    assert st.far_below_chance(250, 1000, 1 / 3)
+    assert not st.far_below_chance(320, 1000, 1 / 3)
+    assert not st.far_below_chance(0, 3, 1 / 2)
+    assert st.correlation_far_below_zero(-0.9, 100)
+    assert not st.correlation_far_below_zero(-0.05, 100)
+    assert not st.correlation_far_below_zero(math.nan, 100)
+    assert not st.correlation_far_below_zero(-1.0, 3)
