@@ -58,13 +58,11 @@ class Vocabulary:
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
-        """Of a transformers tokenizer. Raises InputError where it lacks a piece that masked-LM training needs."""
+        """Of a transformers tokenizer; InputError where it lacks a token that masked-LM training needs."""
         needed = {name: getattr(tokenizer, f"{name}_token_id") for name in ("cls", "sep", "mask")}
         missing = [name for name, number in needed.items() if number is None]
         if missing:
-            raise InputError(
-                f"the tokenizer has no {' and no '.join(missing)} token; masked-LM training needs it"
-            )
+            raise InputError(f"the tokenizer has no {' and no '.join(missing)} token, which masked-LM needs")
         return cls(len(tokenizer), **needed, special=tuple(sorted(set(tokenizer.all_special_ids))))
 
 
@@ -107,7 +105,7 @@ class TokenBlocks:
     def stream(
         self, recipe: TokenBatches, seed: int, input: Literal["masked", "clean"] = "masked"
     ) -> BatchStream:
-        """The input stream: `stream(...).at(step)` is a pure function of these blocks, the recipe, the seed and the step."""
+        """The input stream: `stream(...).at(step)` is a pure function of blocks, recipe, seed and step."""
         from harness.data.stream import BatchStream
 
         return BatchStream(self, recipe, seed, input)
@@ -115,7 +113,7 @@ class TokenBlocks:
     def held_out(
         self, recipe: TokenBatches, seed: int = 0, max_blocks: int = 512, language: str | None = None
     ) -> list[Batch]:
-        """Corrupted batches of held-out blocks, of one language or of all by their share, for masked-LM accuracy.
+        """Corrupted batches of held-out blocks, of one language or of all by share, for masked-LM accuracy.
 
         Empty where the held-out documents fill no block.
         """
@@ -139,10 +137,10 @@ def build_blocks(
     base: Path | None = None,
     watcher: Watcher | None = None,
 ) -> TokenBlocks:
-    """The corpus as token blocks: from the cache, or read, cleaned, tokenised and packed now (text is streamed).
+    """The corpus as token blocks: from the cache, or read, cleaned, tokenised and packed now, in a stream.
 
-    `tokenizer_sha256` identifies the tokenizer. Raises AssetError where text cannot be had, InputError where a language
-    has too little text to fill one block.
+    `tokenizer_sha256` identifies the tokenizer. Raises AssetError where text cannot be had, InputError where
+    a language has too little text to fill one block.
     """
     reader = CorpusReader(corpus, sources, base)
     vocabulary = Vocabulary.of(tokenizer)
@@ -199,8 +197,8 @@ class _Builder:
                     self.watcher(language, train.tokens)
         if train.blocks == 0:
             raise InputError(
-                f"corpus {corpus.name}: the text in {language!r} ({counts.characters:,} characters, {train.tokens:,} "
-                f"tokens) does not fill one block of {self.length} tokens"
+                f"corpus {corpus.name}: the text in {language!r} fills no block of {self.length} tokens "
+                f"({counts.characters:,} characters, {train.tokens:,} tokens)"
             )
         return LanguageBlocks(summarise(counts, corpus), train.tokens, train.blocks, held.tokens, held.blocks)
 
@@ -220,7 +218,7 @@ class _Builder:
 
 
 class _Packer:
-    """Joins documents with [SEP] and cuts the stream into blocks; what does not fill the last block is dropped."""
+    """Joins documents with [SEP] and cuts the stream into blocks; a rest that fills no block is dropped."""
 
     def __init__(self, file: BinaryIO, vocabulary: Vocabulary, length: int) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""Documents on their way into a corpus: repeated sentences and sentences of evaluation splits are taken out, and counted."""
+"""Documents on their way into a corpus: repeated and evaluated sentences are taken out, and counted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PIECE = 256
 
 
 def hashes_of(normalised: Iterable[str]) -> Hashes:
-    """Sorted 64-bit hashes of normalised sentences: two sentences of a billion collide with probability below 1e-9."""
+    """Sorted 64-bit hashes of normalised sentences; a foreign one is among n with chance n / 2^64."""
     return np.unique(np.fromiter((text_hash(key) for key in normalised), dtype=np.uint64))
 
 
@@ -39,11 +39,11 @@ class CleaningCounts:
     excluded: Counter[str] = field(default_factory=Counter)
     """Task -> sentences dropped because one of its evaluation splits holds them."""
     remaining: Counter[str] = field(default_factory=Counter)
-    """Task -> sentences kept although one of its evaluation splits holds them (tasks that were only watched)."""
+    """Task -> sentences kept although one of its evaluation splits holds them (tasks only watched)."""
 
 
 class SeenHashes:
-    """A set of 64-bit hashes in 8 bytes each: sorted runs that are merged as they double (no Python objects)."""
+    """A set of 64-bit hashes, 8 bytes each: sorted runs that are merged as they double."""
 
     def __init__(self) -> None:
         self._runs: list[Hashes] = []
@@ -77,9 +77,9 @@ def clean(
     watched: Mapping[str, Hashes],
     counts: CleaningCounts,
 ) -> Iterator[str]:
-    """The documents without sentences that came before or that a task in `excluded` evaluates on; adds to `counts`.
+    """The documents without sentences that came before or that tasks in `excluded` evaluate on.
 
-    Documents that end up without words are dropped.
+    Adds to `counts`. Documents that end up without words are dropped.
     """
     seen = SeenHashes()
     stream = iter(documents)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from harness.data.assets import AssetFolder, fetch
 from harness.data.cleaning import CleaningCounts, Hashes, clean, hashes_of
@@ -51,11 +55,10 @@ class CorpusReader:
         self._base = base
         self._watched = watched
         self._folders = [fetch(text.asset, sources, base) for text in corpus.texts]
-        self._evaluated: dict[str, Hashes] = {}
 
     @property
     def identity(self) -> str:
-        """Hash of everything the documents depend on: files, readers, excluded tasks and the cleaning itself."""
+        """Hash of all that the documents depend on: files, readers, excluded tasks, the cleaning itself."""
         tasks = [[task, self._task_files(task)] for task in self._excluded()]
         files = [folder.sha256 for folder in self._folders]
         return digest([CLEANING_VERSION, self.corpus, files, tasks], 32)
@@ -79,8 +82,8 @@ class CorpusReader:
             yield from READERS[text.reader](file, text.field)
 
     def _files(self, language: str) -> list[tuple[CorpusText, Path]]:
-        """Files in the order of the corpus; under a token budget in the order of a hash of their names, since the first
-        files of a large collection are no fair sample of it."""
+        """Files in the order of the corpus; under a token budget in the order of a hash of their names, for
+        the first files of a large collection are no fair sample of it."""
         found = [
             (text, folder.path / name)
             for text, folder in zip(self.corpus.texts, self._folders, strict=True)
@@ -100,9 +103,15 @@ class CorpusReader:
         return tuple(task for task in self.corpus.exclude if isinstance(task, Task))
 
     def _hashes(self, task: Task) -> Hashes:
-        if task.name not in self._evaluated:
-            self._evaluated[task.name] = hashes_of(evaluation_sentences(task, self._sources, self._base))
-        return self._evaluated[task.name]
+        """Hashes of the task's evaluation sentences; computed once, then cached on disk."""
+        key = digest([CLEANING_VERSION, task, self._task_files(task)], 32)
+        memory = self._sources.cache_dir / "evaluated" / f"{key}.npy"
+        if not memory.is_file():
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=memory.parent, delete=False) as file:
+                np.save(file, hashes_of(evaluation_sentences(task, self._sources, self._base)))
+            os.replace(file.name, memory)
+        return np.asarray(np.load(memory, allow_pickle=False), dtype=np.uint64)
 
     def _task_files(self, task: Task) -> list[str]:
         return [self._task_folder(task, name).sha256 for name in sorted(task.assets)]
@@ -119,7 +128,7 @@ def corpus_statistics(corpus: Corpus, sources: Sources, base: Path | None = None
 def evaluation_overlap(
     corpus: Corpus, tasks: tuple[Task, ...], sources: Sources, base: Path | None = None
 ) -> dict[str, int]:
-    """Task -> sentences of its dev and test splits that the corpus still holds after `exclude`; should be 0."""
+    """Task -> sentences of its dev and test splits that the corpus still holds after `exclude`."""
     by_language = _survey(CorpusReader(corpus, sources, base, watched=tasks), sources)
     return {task.name: sum(text.overlap.get(task.name, 0) for text in by_language.values()) for task in tasks}
 

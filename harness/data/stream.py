@@ -1,8 +1,8 @@
 """The one input stream: batch `step` as a pure function of (token blocks, recipe, seed, step).
 
-Every access is random access at a cost that depends neither on the step nor on the size of the corpus, so a resumed
-trial reads exactly what an uninterrupted one would have read. Method and student play no part: methods are compared on
-the same tokens in the same order with the same corruption.
+Access is random, at a cost that depends neither on the step nor on the size of the corpus, so a
+resumed trial reads exactly what an uninterrupted one would have read. Method and student play no part, so all
+methods are compared on the same tokens in the same order with the same corruption.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def sampling_shares(tokens: dict[str, int], alpha: float) -> dict[str, float]:
 
 
 class BatchStream:
-    """Batches by step. Languages are drawn in shuffled periods that meet their shares; within a language every block
-    is seen once an epoch, in an order of that epoch's own."""
+    """Batches by step. Languages are drawn in shuffled periods that meet their shares; within a language each
+    block is seen once an epoch, in an order of that epoch's own."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ def held_out_batches(
 
 
 def _evenly(count: int, wanted: int, total: int) -> NDArray[np.int64]:
-    """Indices of this part's share of `wanted` blocks, spread evenly over its `count`."""
+    """Indices of this part's share of `wanted` blocks out of `total`, spread evenly over its `count`."""
     share = count if total <= wanted else max(1, count * wanted // total) if count else 0
     return (np.arange(share) * count) // max(share, 1)
 
@@ -147,9 +147,9 @@ def _quotas(shares: NDArray[np.float64]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class _Corruption:
-    """BERT's corruption: of the chosen positions 80 % become [MASK], 10 % a random piece, 10 % stay (Devlin et al., 2019).
+    """BERT's corruption: of the chosen positions 80 % become [MASK], 10 % a random piece, 10 % stay.
 
-    Special tokens are neither chosen nor drawn.
+    Devlin et al. (2019), section 3.1. Special tokens are neither chosen nor drawn.
     """
 
     vocabulary: Vocabulary
@@ -164,7 +164,7 @@ class _Corruption:
     def apply(
         self, ids: NDArray[np.int64], random: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(rows, length) token ids -> corrupted ids, and the true ids at corrupted positions (-100 elsewhere)."""
+        """(rows, length) token ids -> corrupted ids, true ids at chosen positions (-100 elsewhere)."""
         special: NDArray[np.bool_] = self._special  # type: ignore[attr-defined]
         ordinary: NDArray[np.int64] = self._ordinary  # type: ignore[attr-defined]
         chosen = (random.random(ids.shape, dtype=np.float32) < self.probability) & ~special[ids]

@@ -54,8 +54,8 @@ class TaskData:
         return pd.concat(parts, ignore_index=True)
 
     def with_train_holdout(self, share: float = HOLDOUT_SHARE) -> TaskData:
-        """The same rows, a `share` of train moved to a split `train_holdout`: by hash of the text, so that rows
-        of equal text stay together."""
+        """The same rows, a `share` of train moved to a split `train_holdout`: by hash of the text, so
+        that rows with the same text stay together."""
         frames = dict(self.frames)
         for language in self.languages("train"):
             frame = frames["train", language]
@@ -65,8 +65,8 @@ class TaskData:
         return _with_identity(self.task, frames)
 
     def with_train_rows(self, rows: int | None) -> TaskData:
-        """At most `rows` training rows a language, those whose text hashes lowest, in their own order; the choice
-        for more rows contains the one for fewer."""
+        """At most `rows` training rows a language, those whose text hashes lowest, in their order; a larger
+        choice contains every smaller one."""
         if rows is None:
             return self
         frames = dict(self.frames)
@@ -85,8 +85,8 @@ class TaskData:
 
 
 def load_task(task: Task, languages: tuple[str, ...], sources: Sources, base: Path | None = None) -> TaskData:
-    """The rows of every split: train in the task's training languages, dev and test in `languages` (and dev in
-    the training languages, for selection).
+    """The rows of every split: train in the task's training languages, dev and test in `languages`, dev in
+    the training languages too.
 
     Raises AssetError where the data cannot be had, InputError where it is not what the task file says.
     """

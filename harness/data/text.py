@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 _BOUNDARY = re.compile(
     r"""
-    (?<=[.!?…])["'”’»)\]]*\s+(?=["'“‘«(\[]*[^\W_a-zß-ÿ])   # a capital or a digit follows
-    | (?<=[。！？؟।۔])["'”’」』»)]*\s*                          # Chinese, Arabic, Hindi, Urdu full stops
+    [.!?…]["'”’»)\]]*\s+(?=["'“‘«(\[]*[^\W_a-zß-ÿ])   # a capital or a digit follows
+    | [。！？؟।۔]["'”’」』»)]*\s*                          # Chinese, Arabic, Hindi, Urdu full stops
     | \n+
     """,
     re.VERBOSE,
