@@ -80,7 +80,7 @@ def test_the_interval_between_means_of_families_covers_their_difference(
     students: int, sizes: tuple[int, int]
 ) -> None:
     each = sum(sizes)
-    offsets = np.random.default_rng(4).normal(0, 0.02, 2 * BOARDS * each)
+    offsets = np.random.default_rng(4).normal(0, 0.02, BOARDS * each)
     covered = []
     for rows in boards(offsets, students, each, seed=20 + students):
         truth = offsets[rows["config_id"]]
