@@ -4,7 +4,7 @@ The layout is documented by the C source in that package: a header, the tokenize
 tokenizer comes from its own file), a directory of tensors, the tensors. Matrices are Q4_0 blocks of 32
 weights: one fp16 scale, then 16 bytes of nibbles, weight j in the low half of byte j and weight j+16 in its
 high half, value (nibble − 8) · scale. LayerNorm, biases, positions and token types are float32. All numbers
-are little-endian. De-quantising is exact; the file itself is lossy, and it holds no masked-LM head. """
+are little-endian. De-quantising is exact; the file itself is lossy, and it holds no masked-LM head."""
 
 from __future__ import annotations
 

@@ -39,6 +39,8 @@ def build_student(
         return _from_checkpoint(init, shape, teacher, dropout, sources, base).train()
     model = build_encoder(student_config(teacher.model.config, shape, dropout), seed)
     if init.source == "teacher":
+        if teacher.model.dtype != torch.float32:
+            raise ValueError(f"the teacher is in {teacher.model.dtype}: students are copied from it before that")
         _copy_from_teacher(teacher.model, model, copied_layers(init, teacher.shape.layers, shape.layers))
     return model.train()
 

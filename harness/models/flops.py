@@ -1,0 +1,51 @@
+"""Floating-point operations of matrix products in an encoder, counted by formula. Imports no torch.
+
+A product (m × k) · (k × n) counts 2·m·k·n. For s sequences of n tokens, width d, feed-forward width f, one
+layer costs
+
+    s · [ 2·n·(4·d² + 2·d·f)  +  4·n²·d ]
+
+(query, key, value and output maps; two feed-forward maps; scores Q·Kᵀ and probabilities · V, over all heads
+together). Look-ups, LayerNorm, softmax, activations and biases count nothing. Padding counts: it is computed.
+"""
+
+from __future__ import annotations
+
+from harness.spec.base import Shape
+
+BACKWARD = 2
+"""A backward pass multiplies twice as much as its forward pass: once for the inputs, once for the weights."""
+
+
+def layer_flops(shape: Shape, sequences: int, tokens: int) -> int:
+    """One Transformer layer forward on `sequences` sequences of `tokens` tokens."""
+    maps = tokens * projection_flops(shape, 4)
+    return sequences * (maps + _feed_forward(shape, tokens) + _attention(shape, tokens))
+
+
+def projection_flops(shape: Shape, maps: int) -> int:
+    """`maps` square maps of the model's width on one token: three make query, key and value."""
+    return 2 * maps * shape.width**2
+
+
+def forward_flops(shape: Shape, sequences: int, tokens: int, layers: int | None = None) -> int:
+    """The encoder forward, all its layers or the first `layers`; no head."""
+    return (shape.layers if layers is None else layers) * layer_flops(shape, sequences, tokens)
+
+
+def head_flops(shape: Shape, positions: int) -> int:
+    """The masked-LM head forward on `positions` tokens: its dense map and the decoder matrix."""
+    return positions * (projection_flops(shape, 1) + 2 * shape.width * shape.vocabulary)
+
+
+def training_flops(shape: Shape, sequences: int, tokens: int) -> int:
+    """Forward and backward of the encoder, three times its forward pass."""
+    return (1 + BACKWARD) * forward_flops(shape, sequences, tokens)
+
+
+def _feed_forward(shape: Shape, tokens: int) -> int:
+    return 4 * tokens * shape.width * shape.ffn
+
+
+def _attention(shape: Shape, tokens: int) -> int:
+    return 4 * tokens**2 * shape.width

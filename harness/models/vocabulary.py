@@ -1,0 +1,134 @@
+"""Trim a teacher's vocabulary to the pieces that a corpus uses: a new, smaller teacher with its own
+tokenizer.
+
+WordPiece takes the longest piece that fits and Unigram the most probable segmentation; both choose the same
+pieces when pieces they did not choose are gone. So text that was tokenised into kept pieces tokenises as
+before, and each kept piece has the vector it had. """
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from transformers import PreTrainedModel
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from harness.errors import InputError
+from harness.models.loading import Loaded
+from harness.models.students import build_encoder
+
+CONTINUATIONS = ("##", "▁")
+"""Prefixes of WordPiece and Unigram pieces that are no character of the text."""
+
+
+def trim_vocabulary(loaded: Loaded, token_ids: Iterable[int]) -> Loaded:
+    """`loaded` with only the pieces in `token_ids`, its special tokens and every piece of a single character.
+
+    The characters keep words that the corpus lacks from turning into the unknown token. Pieces keep their
+    order, so the result is a function of the two arguments. Raises InputError for tokenizers that merge
+    (byte-level BPE) and for ids that are no pieces."""
+    spec: dict[str, Any] = json.loads(_backend(loaded.tokenizer).to_str())
+    kept = _kept(spec, set(token_ids), loaded.tokenizer)
+    new_ids = {old: new for new, old in enumerate(kept)}
+    tokenizer = _trimmed_tokenizer(loaded.tokenizer, spec, new_ids)
+    model = _trimmed_model(loaded.model, new_ids)
+    identity = hashlib.sha256(json.dumps([loaded.sha256, kept]).encode()).hexdigest()
+    return replace(
+        loaded,
+        model=model.eval(),
+        tokenizer=tokenizer,
+        shape=replace(loaded.shape, vocabulary=len(kept)),
+        sha256=identity,
+    )
+
+
+def _backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise InputError(f"trim_vocabulary: a {type(tokenizer).__name__} has no tokenizer.json to trim")
+    found: Tokenizer = backend
+    return found
+
+
+def _pieces(spec: dict[str, Any]) -> dict[str, int]:
+    """Piece -> old id, of the model inside a tokenizer.json."""
+    model = spec["model"]
+    if model["type"] == "WordPiece":
+        return dict(model["vocab"])
+    if model["type"] == "Unigram":
+        return {piece: number for number, (piece, _) in enumerate(model["vocab"])}
+    raise InputError(
+        f"trim_vocabulary: {model['type']} tokenizers cannot be trimmed; WordPiece and Unigram can"
+    )
+
+
+def _kept(spec: dict[str, Any], wanted: set[int], tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Old ids that stay, ascending."""
+    pieces = _pieces(spec)
+    known = {*pieces.values(), *(token["id"] for token in spec["added_tokens"])}
+    strange = sorted(wanted - known)
+    if strange:
+        raise InputError(f"trim_vocabulary: {strange[0]} is not the id of a piece ({len(known)} pieces)")
+    single = {number for piece, number in pieces.items() if len(_characters(piece)) <= 1}
+    special = {*tokenizer.all_special_ids, *(token["id"] for token in spec["added_tokens"])}
+    return sorted(wanted | single | special)
+
+
+def _characters(piece: str) -> str:
+    for prefix in CONTINUATIONS:
+        piece = piece.removeprefix(prefix)
+    return piece
+
+
+def _trimmed_tokenizer(
+    tokenizer: PreTrainedTokenizerBase, spec: dict[str, Any], new_ids: dict[int, int]
+) -> PreTrainedTokenizerBase:
+    spec = copy.deepcopy(spec)
+    model = spec["model"]
+    if model["type"] == "WordPiece":
+        model["vocab"] = {piece: new_ids[old] for piece, old in model["vocab"].items() if old in new_ids}
+    else:
+        model["vocab"] = [entry for old, entry in enumerate(model["vocab"]) if old in new_ids]
+        model["unk_id"] = new_ids[model["unk_id"]]
+    for token in spec["added_tokens"]:
+        token["id"] = new_ids[token["id"]]
+    _renumber(spec["post_processor"], new_ids)
+    trimmed = copy.deepcopy(tokenizer)
+    trimmed._tokenizer = Tokenizer.from_str(json.dumps(spec))
+    return trimmed
+
+
+def _renumber(processor: Any, new_ids: dict[int, int]) -> None:
+    """Put new ids where a post-processor names special tokens."""
+    for part in (processor or {}).get("processors", [processor] if processor else []):
+        for token in part.get("special_tokens", {}).values() if part["type"] == "TemplateProcessing" else ():
+            token["ids"] = [new_ids[old] for old in token["ids"]]
+        for role in ("sep", "cls") if part["type"] in ("BertProcessing", "RobertaProcessing") else ():
+            token, old = part[role]
+            part[role] = [token, new_ids[old]]
+
+
+def _trimmed_model(model: PreTrainedModel, new_ids: dict[int, int]) -> PreTrainedModel:
+    config = copy.deepcopy(model.config)
+    config.vocab_size = len(new_ids)
+    for role in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        old = getattr(model.config, role, None)
+        setattr(config, role, None if old is None else new_ids.get(old))
+    if config.model_type in ("roberta", "xlm-roberta") and config.pad_token_id != model.config.pad_token_id:
+        raise InputError("trim_vocabulary: positions count from the padding id, which trimming would move")
+    trimmed = build_encoder(config, seed=0)
+    rows = torch.tensor(list(new_ids))
+    shapes = {name: value.shape for name, value in trimmed.state_dict().items()}
+    trimmed.load_state_dict(
+        {
+            name: value if value.shape == shapes[name] else value[rows]
+            for name, value in model.state_dict().items()
+        }
+    )
+    return trimmed
