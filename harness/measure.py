@@ -3,7 +3,7 @@ protocol.
 
 Weights are random: none of these depend on what a model was trained for. The encoder alone is measured,
 without a masked-LM head and without a pooler, on random token ids of full length (no padding), in eval mode,
-without autograd. """
+without autograd."""
 
 from __future__ import annotations
 

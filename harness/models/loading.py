@@ -133,7 +133,9 @@ def load_tokenizer(folder: Path, vocabulary: int) -> PreTrainedTokenizerBase:
 
 def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     alone = folder / "tokenizer.json"
-    if alone.is_file() and not any((folder / name).is_file() for name in ("tokenizer_config.json", "config.json")):
+    if alone.is_file() and not any(
+        (folder / name).is_file() for name in ("tokenizer_config.json", "config.json")
+    ):
         tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(alone))
         known = set(tokenizer.get_vocab())
         for specials in (BERT_SPECIALS, ROBERTA_SPECIALS):

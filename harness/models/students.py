@@ -40,7 +40,9 @@ def build_student(
     model = build_encoder(student_config(teacher.model.config, shape, dropout), seed)
     if init.source == "teacher":
         if teacher.model.dtype != torch.float32:
-            raise ValueError(f"the teacher is in {teacher.model.dtype}: students are copied from it before that")
+            raise ValueError(
+                f"the teacher is in {teacher.model.dtype}: students are copied from it before that"
+            )
         _copy_from_teacher(teacher.model, model, copied_layers(init, teacher.shape.layers, shape.layers))
     return model.train()
 

@@ -3,7 +3,7 @@ tokenizer.
 
 WordPiece takes the longest piece that fits and Unigram the most probable segmentation; both choose the same
 pieces when pieces they did not choose are gone. So text that was tokenised into kept pieces tokenises as
-before, and each kept piece has the vector it had. """
+before, and each kept piece has the vector it had."""
 
 from __future__ import annotations
 
