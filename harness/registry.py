@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
 from harness.errors import InputError
@@ -39,6 +38,8 @@ class Registry(Generic[T]):
 
     def load_entry_points(self, group: str) -> None:
         """Add what installed third-party packages offer under `group`; each entry point names one entry object."""
+        from importlib.metadata import entry_points  # slower to load than all the rest of a base room
+
         for point in entry_points(group=group):
             self.register(point.name, point.load())
 

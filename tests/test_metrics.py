@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -28,6 +28,7 @@ def test_perfect_predictions_reach_the_highest_value(name: str) -> None:
     assert compute(name, values, values) == pytest.approx(metric.highest, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40))
 def test_binary_metrics_equal_their_formulas_on_any_predictions(pairs: list[tuple[int, int]]) -> None:
     predictions, labels = (np.array(side) for side in zip(*pairs, strict=True))
@@ -43,6 +44,7 @@ def test_binary_metrics_equal_their_formulas_on_any_predictions(pairs: list[tupl
     )
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-5, 5, width=16), st.sampled_from([0.0, 0.1, 2.5])), min_size=2, max_size=30)
 )
