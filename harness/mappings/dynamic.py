@@ -77,7 +77,7 @@ class EmdWeights(PairWeights):
 
     def refresh(self, costs: Tensor, generator: torch.Generator) -> Tensor:
         """The flow of least total cost."""
-        return torch.from_numpy(ot.emd([], [], costs.numpy()))
+        return torch.from_numpy(ot.emd([], [], costs.numpy())).contiguous()
 
 
 class GreedyWeights(PairWeights):

@@ -69,7 +69,6 @@ class Relations(OneLayerParams):
     term: Literal["relations"] = "relations"
     pairs: tuple[RelationPair, ...] = Field(
         default=("qq", "kk", "vv"),
-        min_length=1,
         description="Relations X·Yᵀ: `qq` relates queries with queries, `qk` queries with keys, and so on.",
     )
     weights: tuple[float, ...] = Field(
@@ -94,6 +93,8 @@ class Relations(OneLayerParams):
     @field_validator("pairs")
     @classmethod
     def _distinct(cls, pairs: tuple[str, ...]) -> tuple[str, ...]:
+        if not pairs:
+            raise ValueError("name at least one relation, such as qq")
         if len(set(pairs)) != len(pairs):
             raise ValueError("a relation is named twice; give it once with the summed weight")
         return pairs

@@ -1,0 +1,70 @@
+"""The methods shipped as YAML: their names, families, sources, and the shapes they serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from harness.spec.base import Shape
+from harness.spec.entries import Method
+
+FOLDER = Path(__file__).parents[2] / "specs" / "methods"
+FAMILIES = {
+    "control": ["mlm-only", "scratch", "truncated-teacher"],
+    "OD": ["od", "od-mlm", "od-t2"],
+    "HS": [
+        "hs-attention", "hs-emd", "hs-greedy", "hs-last", "hs-last-k", "hs-random", "hs-reverse", "hs-skip",
+        "hs-uniform", "hs-uniform-consecutive", "hs-uniform-consecutive-half-open", "hs-uniform-last",
+    ],
+    "MHA": ["direct-minilm", "minilm", "minilmv2"],
+    "composite": ["distilbert", "pkd", "tinybert"],
+}  # fmt: skip
+TEACHER = Shape(12, 768, 12, 3072, 30522, "bert", mlm_head=True)
+
+
+def shipped() -> dict[str, Method]:
+    """File name without its ending -> the method."""
+    yaml = YAML(typ="safe")
+    return {path.stem: Method.model_validate(yaml.load(path)) for path in sorted(FOLDER.glob("*.yaml"))}
+
+
+METHODS = shipped()
+
+
+def test_the_shipped_methods_are_those_of_the_definitions() -> None:
+    found: dict[str, list[str]] = {}
+    for name, method in METHODS.items():
+        assert method.name == name
+        found.setdefault(method.family, []).append(name)
+    assert {family: sorted(names) for family, names in found.items()} == FAMILIES
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=list(METHODS))
+def test_a_method_says_what_it_is_and_where_it_comes_from(method: Method) -> None:
+    assert method.summary
+    assert method.source
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=list(METHODS))
+@pytest.mark.parametrize("layers", [6, 4, 3])
+def test_every_method_serves_a_student_of_the_teachers_width_and_heads(method: Method, layers: int) -> None:
+    student = Shape(layers, 768, 12, 3072, 30522, "bert", mlm_head=False)
+    assert not list(method.problems(TEACHER, student))
+    assert method.init is None or not list(method.init.problems(TEACHER, student))
+
+
+@pytest.mark.parametrize("width", [384, 192])
+@pytest.mark.parametrize("name", [*FAMILIES["HS"], *FAMILIES["MHA"]])
+def test_hidden_state_and_attention_methods_serve_narrower_students(name: str, width: int) -> None:
+    for teacher_width in (768, 384):
+        teacher = Shape(12, teacher_width, 12, 4 * teacher_width, 30522, "bert", mlm_head=False)
+        student = Shape(3, width, 12, 4 * width, 30522, "bert", mlm_head=False)
+        assert not list(METHODS[name].problems(teacher, student))
+
+
+def test_which_methods_read_and_train_the_masked_lm_head() -> None:
+    trained = {name for name, method in METHODS.items() if method.trains_mlm_head}
+    assert trained == {"mlm-only", "od", "od-t2", "od-mlm", "distilbert", "pkd"}
+    assert {name for name, method in METHODS.items() if method.needs_mlm_head} == trained - {"mlm-only"}
