@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,8 +42,7 @@ def connected(address: str | None, cpus: int | None = None) -> Iterator[Any]:
 
     Nobody else's Ray is ever stopped.
     """
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    _set_environment()
     import ray
 
     session: str | None = None
@@ -73,6 +73,15 @@ def connected(address: str | None, cpus: int | None = None) -> Iterator[Any]:
         ray.shutdown()
         if session is not None:
             shutil.rmtree(session, ignore_errors=True)
+
+
+def _set_environment() -> None:
+    """Ray's own process reads these on import: where somebody has imported it already, the kind of
+    authentication that it has found stays, since its children would follow ours."""
+    late = {"RAY_AUTH_MODE"} if "ray" in sys.modules else set()
+    for name, value in ENVIRONMENT.items():
+        if name not in late:
+            os.environ.setdefault(name, value)
 
 
 def nodes(ray: Any) -> list[Node]:

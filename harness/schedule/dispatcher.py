@@ -79,11 +79,13 @@ class Dispatcher:
         cohorts: Sequence[Sequence[Trial]] = (),
         capacity: Mapping[Shape, int] | None = None,
         memory: Mapping[Shape, float] | None = None,
+        shared: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`trials`: the whole plan, parents first. `recorded`: ids that ended well before. `failed`: id ->
         reason of those that failed before and are not to be tried again. `cohorts`: groups that may share a
-        worker. `capacity`: shape -> slots that fit at once. `memory`: shape -> bytes a slot may use."""
+        worker. `capacity`: shape -> slots that fit at once. `memory`: shape -> bytes a slot may use.
+        `shared`: as of `Shape.of`."""
         self._lock = threading.RLock()
         self._clock = clock
         self._capacity = dict(capacity or {})
@@ -92,13 +94,14 @@ class Dispatcher:
         self._events: list[Event] = []
         self._losses: Counter[str] = Counter()
         self._running: Counter[Kind] = Counter()
+        self._shared = shared
         self._stopping = False
         self._barren = 0
         self._trouble = ""
         done = set(recorded)
         self._limits = _limits(trials)
         self._trials = {trial.id: trial for trial in trials}
-        self._queue = ReadyQueue(trials, longest_way(trials), cohorts, self._fitting)
+        self._queue = ReadyQueue(trials, longest_way(trials), cohorts, self._fitting, shared)
         self._state = _Progress()
         self._training = 0
         self._coming: Counter[Shape] = Counter()
@@ -111,7 +114,7 @@ class Dispatcher:
                 continue
             state.open.add(trial.id)
             self._training += trial.kind != "measure"
-            self._coming[Shape.of(trial)] += 1
+            self._coming[self._shape_of(trial)] += 1
             unmet = 0
             for parent in trial.parents:
                 if parent not in done:
@@ -160,13 +163,7 @@ class Dispatcher:
             place = self._next_place(slot)
             if place is not None:
                 return self._grant(slot_id, slot, place)
-            idle = self._clock() - slot.since
-            warm = (
-                self._coming[slot.shape] > 0
-                and idle < IDLE_SECONDS
-                and not self._wanted_elsewhere(slot.shape)
-            )
-            return Order.WAIT if warm else Order.LEAVE
+            return Order.WAIT if self._stays_warm(slot) else Order.LEAVE
 
     def settle(self, slot_id: str, results: Iterable[Result]) -> None:
         """The job of a slot ended. Members without a result go back into the queue."""
@@ -250,23 +247,20 @@ class Dispatcher:
         return Lease(job)
 
     def _next_place(self, slot: _Slot) -> Place | None:
-        if not self._node_allows(slot):
-            return None
         open_ = [
             place for place in self._queue.places() if place[0] == slot.shape and self._within_limits(place)
         ]
         return min(open_, key=self._queue.first, default=None)
 
     def _within_limits(self, place: Place) -> bool:
-        shape, kind = place
-        if shape.exclusive and self._training:
+        """Measuring comes when all else is done, one at a time: nothing of this run is ever beside it."""
+        kind = place[1]
+        if kind == "measure" and self._training:
             return False
         return self._running[kind] < self._limits.get(kind, len(self._trials))
 
-    def _node_allows(self, slot: _Slot) -> bool:
-        """An exclusive slot works alone on its node."""
-        others = [s for s in self._slots.values() if s is not slot and s.leased and s.node == slot.node]
-        return not others if slot.shape.exclusive else not any(s.shape.exclusive for s in others)
+    def _shape_of(self, trial: Trial) -> Shape:
+        return Shape.of(trial, self._shared)
 
     def _slots_per_entry(self, place: Place) -> int:
         """How many free slots each ready cohort may be divided over."""
@@ -302,6 +296,12 @@ class Dispatcher:
         mine = [slot for slot in self._slots.values() if slot.shape == shape]
         idle = sum(not slot.leased for slot in mine)
         return len(mine) < self._capacity.get(shape, 1) and self._leasable(shape) > idle
+
+    def _stays_warm(self, slot: _Slot) -> bool:
+        """Whether an idle slot keeps its place; not when only measuring is left, which wants quiet."""
+        idle = self._clock() - slot.since
+        more = self._training > 0 and self._coming[slot.shape] > 0
+        return more and idle < IDLE_SECONDS and not self._wanted_elsewhere(slot.shape)
 
     def _wanted_elsewhere(self, shape: Shape) -> bool:
         """Whether slots of another shape are short, so that this one had better free its place."""
@@ -363,7 +363,7 @@ class Dispatcher:
         if not members:
             return
         for trial in members:
-            self._coming[Shape.of(trial)] += 1
+            self._coming[self._shape_of(trial)] += 1
         ids = [trial.id for trial in members]
         half = (len(ids) + 1) // 2
         self._queue.add_together(ids[:half])
@@ -393,12 +393,12 @@ class Dispatcher:
                 self._events.append(Blocked(child, failed, reason))
                 self._state.open.discard(child)
                 self._training -= self._trials[child].kind != "measure"
-                self._coming[Shape.of(self._trials[child])] -= 1
+                self._coming[self._shape_of(self._trials[child])] -= 1
 
 
 def _limits(trials: Iterable[Trial]) -> dict[Kind, int]:
     """Jobs of a kind at once, where a limit is set; specs that differ get the smaller."""
-    limits: dict[Kind, int] = {}
+    limits: dict[Kind, int] = {"measure": 1}
     for trial in trials:
         if trial.resources.concurrency is not None:
             limits[trial.kind] = min(

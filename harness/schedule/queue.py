@@ -34,6 +34,7 @@ class ReadyQueue:
         ranks: Mapping[str, float],
         cohorts: Sequence[Sequence[Trial]],
         fits: Callable[[Sequence[Trial], Shape], int],
+        shared: bool = False,
     ) -> None:
         """`ranks`: trial -> length of the longest way from its start; `fits`: how many members one slot
         holds."""
@@ -43,6 +44,7 @@ class ReadyQueue:
             trial.id: number for number, cohort in enumerate(cohorts) if len(cohort) > 1 for trial in cohort
         }
         self._fits = fits
+        self._shared = shared
         self._heaps: dict[Place, list[_Entry]] = {}
         self._open: dict[tuple[Place, int], _Entry] = {}
         self._counts: dict[Place, int] = {}
@@ -50,7 +52,7 @@ class ReadyQueue:
     def place_of(self, trial_id: str) -> Place:
         """Where a trial queues."""
         trial = self._trials[trial_id]
-        return Shape.of(trial), trial.kind
+        return Shape.of(trial, self._shared), trial.kind
 
     def add(self, trial_id: str) -> None:
         """The trial is ready; it joins the others of its cohort."""

@@ -125,6 +125,7 @@ class RayBackend:
                 storage_path=str(self._tune_dir),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
         tuner.fit()

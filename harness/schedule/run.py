@@ -171,11 +171,13 @@ class _Run:
             "trials": list(self._trials.values()),
             "recorded": self._record.done,
             "failed": self._kept,
-            "cohorts": cohorts([trial for trial in self._todo if trial.kind == "distil"]),
+            "cohorts": cohorts(trial for trial in self._todo if trial.kind == "distil"),
+            "shared": self._shared,
         }
         options = self._options
         if options.backend == "local":
             room = self._room([this_machine(options.cpus)])
+            room["capacity"] = dict.fromkeys(room["capacity"], 1)  # one job after another
             return LocalBackend(Dispatcher(**plan, **room), self._runs_dir, sources, options.work)
         from harness.schedule.ray_tune import RayBackend
 
@@ -277,10 +279,15 @@ class _Run:
         trial = self._trials.get(trial_id)
         return f"{trial_id} {trial.title}" if trial else f"{trial_id} (not of this plan)"
 
+    @property
+    def _shared(self) -> bool:
+        """Whether others may use the machines too."""
+        return self._options.address is not None
+
     def _room(self, nodes: Sequence[Node]) -> dict[str, Any]:
         """What the dispatcher must know of the machines."""
         require_room(self._todo, nodes)
-        shapes = {Shape.of(trial) for trial in self._todo}
+        shapes = {Shape.of(trial, self._shared) for trial in self._todo}
         fitting = {shape: [node for node in nodes if node.slots(shape)] for shape in shapes}
         return {
             "capacity": capacity(shapes, nodes),

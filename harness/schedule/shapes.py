@@ -22,12 +22,13 @@ class Shape:
     gpus: float = 0.0
     """Fractions share a card."""
     exclusive: bool = False
-    """The slot has its node to itself (`measure`)."""
+    """The slot has its node to itself, whoever else uses the cluster."""
 
     @classmethod
-    def of(cls, trial: Trial) -> Shape:
-        """The shape that a trial asks for."""
-        return cls(trial.resources.cpus, trial.resources.gpus, trial.kind == "measure")
+    def of(cls, trial: Trial, shared: bool = False) -> Shape:
+        """The shape that a trial asks for. On machines `shared` with other people's work, `measure` takes a
+        whole node; elsewhere it is enough that the dispatcher runs nothing beside it."""
+        return cls(trial.resources.cpus, trial.resources.gpus, shared and trial.kind == "measure")
 
     def __str__(self) -> str:
         cores = f"{self.cpus} CPU core{'s' if self.cpus > 1 else ''}"

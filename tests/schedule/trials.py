@@ -81,8 +81,9 @@ def distil(
 def finetune(name: str, parent: Trial | None = None, resources: Resources = ONE_CORE) -> Trial:
     """A `finetune` trial."""
     recipe = FinetuneRecipe(
-        learning_rate=1e-4, epochs=1, batch_size=8, length=32, warmup_ratio=0.1, weight_decay=0.0, betas=(0.9, 0.999),
-        epsilon=1e-6, clip_norm=None, dropout=0.0, precision="fp32", train_rows=100, patience=None, select_on="dev",
+        learning_rate=1e-4, epochs=1, batch_size=8, length=32, warmup_ratio=0.1, weight_decay=0.0,
+        betas=(0.9, 0.999), epsilon=1e-6, clip_norm=None, dropout=0.0, precision="fp32", train_rows=100,
+        patience=None, select_on="dev",
     )  # fmt: skip
     model = ModelSource(trial=parent.id) if parent else ModelSource(teacher=TEACHER)
     job = FinetuneJob(model=model, task=TASK, languages=("en",), recipe=recipe, seed=0)
@@ -129,9 +130,9 @@ def succeed(trials: Sequence[Trial], place: Workplace) -> list[Result]:
 def note(place: Workplace, trials: Sequence[Trial], began: float) -> None:
     """Add a line to `log.jsonl`; lines this short are appended whole."""
     line = {
-        "ids": [trial.id for trial in trials], "kind": trials[0].kind, "pid": os.getpid(), "began": began,
-        "ended": time.time(), "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""), "share": trials[0].resources.gpus,
-        "node": os.environ.get("NODE_NAME", ""),
+        "ids": [trial.id for trial in trials], "kind": trials[0].kind, "share": trials[0].resources.gpus,
+        "began": began, "ended": time.time(), "pid": os.getpid(),
+        "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""), "cluster": os.environ.get("CLUSTER", ""),
     }  # fmt: skip
     with (place.runs_dir / "log.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
