@@ -87,9 +87,7 @@ def _overview(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table
 
     from harness.records import KINDS
 
-    table = Table(
-        box=None, pad_edge=False, header_style="bold", title=f"Plan of {made.spec}", title_justify="left"
-    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("kind", "trials", "done", "to do", "core time to do"):
         table.add_column(name, justify="left" if name == "kind" else "right")
     total = 0.0
@@ -235,7 +233,7 @@ def _validate(file: Path, settings: list[str], catalog: list[Path], data_dir: Pa
     from harness.spec.checks import check_cells
     from harness.spec.entries import entry_kinds
     from harness.spec.grid import expand
-    from harness.spec.resolve import check_entry, load_spec
+    from harness.spec.resolve import check_entry, resolve_document
     from harness.spec.source import read
 
     document = read(file)
@@ -245,7 +243,7 @@ def _validate(file: Path, settings: list[str], catalog: list[Path], data_dir: Pa
             anchored(document), entry_kinds()[kind], kind, Catalog(catalog, beside=document.base.parent)
         )
         return f"{NOUNS[kind]} {entry.name}"
-    resolved = load_spec(file, catalog, settings)
+    resolved = resolve_document(document, catalog, settings)
     cells = expand(resolved)
     check_cells(resolved, cells, on_disk(sources_of(data_dir)))
     made = build_plan(resolved, lambda asset: asset.sha256, "", cells)

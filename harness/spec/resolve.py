@@ -125,7 +125,14 @@ class ResolvedSpec:
 
 def load_spec(path: Path, catalog: Sequence[Path] = (), settings: Sequence[str] = ()) -> ResolvedSpec:
     """Read, override (`--set`), validate and resolve the spec in `path`. SpecError lists every mistake with its place."""
-    document = anchored(override(read(path), settings))
+    return resolve_document(read(path), catalog, settings)
+
+
+def resolve_document(
+    document: Document, catalog: Sequence[Path] = (), settings: Sequence[str] = ()
+) -> ResolvedSpec:
+    """`load_spec` of a document that is read already."""
+    document = anchored(override(document, settings))
     spec = validate(document, Spec)
     return resolve(spec, document, Catalog(catalog, beside=document.base))
 

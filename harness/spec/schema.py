@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from harness.registry import did_you_mean
 from harness.spec.base import Frozen, Label, Text
@@ -60,7 +61,8 @@ class Grid(Frozen):
             section, _, name = key.partition(".")
             if section != "distil" or name not in Distil.model_fields:
                 known = [*type(self).model_fields, *(f"distil.{field}" for field in Distil.model_fields)]
-                raise ValueError(f"unknown axis {key!r}; {did_you_mean(key, known)}")
+                told = f"unknown axis '{key}'; {did_you_mean(key, known)}"
+                raise PydanticCustomError("unknown_axis", "{told}", {"told": told, "key": key})
             if not isinstance(values, (list, tuple)) or not values:
                 raise ValueError(f"axis {key!r} needs a list of values")
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -96,21 +96,21 @@ class _Mistake:
         absent: NodePath = ()
         if error["type"] == "missing":
             loc, absent = loc[:-1], loc[-1:]
+        if error["type"] == "unknown_axis":  # raised for the whole grid; the key says which axis
+            loc = (*loc, error["ctx"]["key"])
         path, skipped = _walk(data, loc)
         return cls(path + absent, tuple(skipped), dict(error))
 
 
 def _walk(data: Any, loc: tuple[str | int, ...]) -> tuple[NodePath, list[tuple[NodePath, str]]]:
     """The longest way from `data` along `loc`, leaving out the union members pydantic puts between."""
-    best: tuple[NodePath, list[tuple[NodePath, str]]] = ((), [])
+    found: list[tuple[NodePath, list[tuple[NodePath, str]]]] = []
 
     def go(
         node: Any, rest: tuple[str | int, ...], path: NodePath, skipped: list[tuple[NodePath, str]]
     ) -> None:
-        nonlocal best
         if not rest:
-            if len(path) > len(best[0]) or not (best[0] or best[1]):
-                best = (path, skipped)
+            found.append((path, skipped))
             return
         step = rest[0]
         inside = (isinstance(node, dict) and step in node) or (
@@ -120,8 +120,9 @@ def _walk(data: Any, loc: tuple[str | int, ...]) -> tuple[NodePath, list[tuple[N
             go(node[step], rest[1:], (*path, step), skipped)
         go(node, rest[1:], path, [*skipped, (path, str(step))])
 
-    go(data, loc[:40], (), [])
-    return best
+    go(data, loc, (), [])
+    # A member may be called like a key of the data (`path`): the way that ends where `loc` ends is the right one.
+    return max(found, key=lambda way: (len(way[0]), way[0][-1:] == loc[-1:]))
 
 
 def _likely(mistakes: list[_Mistake], data: Any) -> list[_Mistake]:
@@ -137,15 +138,25 @@ def _likely(mistakes: list[_Mistake], data: Any) -> list[_Mistake]:
                     groups[member].append(mistake)
                     break
         if len(groups) > 1:
-            best = min(groups.values(), key=lambda group: _distance(group, point))
+            keys = _node(data, point)
+            member, best = min(groups.items(), key=lambda item: _distance(item[0], item[1], point, len(keys)))
+            if _distance(member, best, point, len(keys))[0]:
+                continue  # a list or mapping that no member would take
             dropped = {id(mistake) for group in groups.values() if group is not best for mistake in group}
             mistakes = [mistake for mistake in mistakes if id(mistake) not in dropped]
     return mistakes
 
 
-def _distance(group: list[_Mistake], point: NodePath) -> tuple[bool, int]:
+def _distance(member: str, group: list[_Mistake], point: NodePath, keys: int) -> tuple[bool, float, int]:
+    """How far the node is from a union member: of another kind, then by keys it does not know, then by errors.
+
+    A mapping from names to something takes any key; it is meant only where a model knows none of them."""
     wrong_kind = any(mistake.path == point and mistake.error["type"] in _EXPECTED for mistake in group)
-    return wrong_kind, len(group)
+    unknown = sum(
+        mistake.error["type"] == "extra_forbidden" and mistake.path[:-1] == point for mistake in group
+    )
+    accepted = 0.5 if member.startswith("dict[") else float(keys - unknown)
+    return wrong_kind, -accepted, len(group)
 
 
 def _complaints(
@@ -155,6 +166,8 @@ def _complaints(
     for mistake in mistakes:
         by_node[mistake.path].append(mistake)
     for path, group in by_node.items():
+        if all(mistake.error["type"] == "too_short" for mistake in group) and _any_below(by_node, path):
+            continue  # pydantic counts only the items that are right
         kinds = {mistake.error["type"] for mistake in group}
         where = ".".join(str(step) for step in path)
         if kinds & {"missing", "extra_forbidden"}:
@@ -165,13 +178,17 @@ def _complaints(
                 message = f"the key {path[-1]!r} is missing"
             else:
                 where = ".".join(str(step) for step in path[:-1])
-                message = (
-                    f"unknown key {path[-1]!r}; {did_you_mean(str(path[-1]), known.at(data, path[:-1]))}"
-                )
+                message = f"unknown key {path[-1]!r}; {did_you_mean(str(path[-1]), known.beside(data, path))}"
         else:
             mark = document.value_mark(at + path)
+            if "unknown_axis" in kinds:
+                mark, where = document.key_mark(at + path), ".".join(str(step) for step in path[:-1])
             message = _message([mistake.error for mistake in group])
         yield Complaint(mark, f"{where}: {message}" if where else message)
+
+
+def _any_below(nodes: Collection[NodePath], path: NodePath) -> bool:
+    return any(len(other) > len(path) and other[: len(path)] == path for other in nodes)
 
 
 def _message(errors: list[dict[str, Any]]) -> str:
@@ -182,6 +199,8 @@ def _message(errors: list[dict[str, Any]]) -> str:
     match first["type"]:
         case "value_error":
             return str(context["error"])
+        case "unknown_axis" | "source":
+            return str(first["msg"])
         case "union_tag_invalid":
             tags = [tag.strip().strip("'") for tag in context["expected_tags"].split(", ")]
             key = context["discriminator"].strip("'")
@@ -237,12 +256,12 @@ class _KnownKeys:
         self._model = model
         self._schema: dict[str, Any] | None = None
 
-    def at(self, data: Any, path: NodePath) -> list[str]:
-        """Keys known in the mapping at `path`."""
+    def beside(self, data: Any, path: NodePath) -> list[str]:
+        """Keys known where the unknown key at `path` stands: of the model whose keys the data there holds most."""
         if self._schema is None:
             self._schema = self._model.model_json_schema()
         schemas = list(self._flat(self._schema, data))
-        for step in path:
+        for step in path[:-1]:
             data = data[step]
             schemas = [
                 found
@@ -250,7 +269,10 @@ class _KnownKeys:
                 for inner in _below(schema, step)
                 for found in self._flat(inner, data)
             ]
-        return sorted({key for schema in schemas for key in schema.get("properties", ())})
+        known = [set(schema.get("properties", ())) for schema in schemas]
+        known = [keys for keys in known if keys and path[-1] not in keys]
+        most = max((len(keys & data.keys()) for keys in known), default=0)
+        return sorted(set().union(*(keys for keys in known if len(keys & data.keys()) == most)))
 
     def _flat(self, schema: Any, data: Any) -> Iterator[dict[str, Any]]:
         """`schema` without references and unions; a discriminated union by what the data says it is."""
