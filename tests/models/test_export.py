@@ -96,3 +96,17 @@ def test_the_card_names_recipe_provenance_and_what_is_untrained() -> None:
         assert line in card
     assert "2310.08797" in card
     assert "No masked-LM head" in card
+
+
+@pytest.mark.parametrize("mlm_head", [True, False])
+def test_a_shipped_pooler_travels_with_its_encoder(teacher: Loaded, tmp_path: Path, mlm_head: bool) -> None:
+    if teacher.shape.model_type == "distilbert":
+        pytest.skip("DistilBERT has no pooler")
+    pooler = {"dense.weight": torch.randn(32, 32), "dense.bias": torch.randn(32)}
+    folder = tmp_path / "model"
+    export_model(teacher.model, teacher.tokenizer, folder, mlm_head=mlm_head, card=CARD, pooler=pooler)
+    encoder = AutoModel.from_pretrained(folder)
+    assert torch.equal(encoder.pooler.dense.weight, pooler["dense.weight"])
+    again = load_folder(folder)
+    assert torch.equal(again.pooler["dense.bias"], pooler["dense.bias"])
+    assert again.shape.mlm_head == mlm_head

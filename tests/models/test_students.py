@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from harness.data.sources import Sources
 from harness.errors import InputError
 from harness.models.families import family_of
-from harness.models.loading import Loaded
+from harness.models.loading import Loaded, load_folder
 from harness.models.students import build_student
 from harness.spec.entries import Initialisation, Student
 
@@ -96,3 +99,28 @@ def test_the_decoder_stays_tied_to_the_word_embedding(teacher: Loaded) -> None:
     for init in (RANDOM, copying("last")):
         model = build_student(teacher, shaped(), init, seed=1)
         assert family_of(model).head(model).weight is model.get_input_embeddings().weight
+
+
+def starting_from(folder: Path) -> Initialisation:
+    asset = {"sources": [{"path": str(folder)}], "include": ["*.json", "*.safetensors"]}
+    return Initialisation.model_validate({"from": "checkpoint", "checkpoint": asset})
+
+
+def test_a_student_starts_from_a_checkpoint_of_its_shape(teacher, checkpoint, tmp_path: Path) -> None:
+    folder = checkpoint(teacher.shape.model_type, name="start", layers=2)
+    sources = Sources(cache_dir=tmp_path / "cache", offline=True)
+    model = build_student(teacher, shaped(), starting_from(folder), seed=1, dropout=0.1, sources=sources)
+    assert {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)} == {0.1}
+    for name, value in load_folder(folder).model.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value)
+    with pytest.raises(InputError, match="the checkpoint to start from has layers 2, the student needs 3"):
+        build_student(teacher, shaped(layers=3), starting_from(folder), seed=1, sources=sources)
+
+
+def test_a_checkpoint_with_another_tokenizer_is_refused(teacher, checkpoint, tmp_path: Path) -> None:
+    folder = checkpoint(teacher.shape.model_type, name="start", layers=2)
+    other = (folder / "tokenizer.json").read_text().replace('"a"', '"ä"')
+    (folder / "tokenizer.json").write_text(other)
+    sources = Sources(cache_dir=tmp_path / "cache", offline=True)
+    with pytest.raises(InputError, match="another tokenizer than the teacher"):
+        build_student(teacher, shaped(), starting_from(folder), seed=1, sources=sources)
