@@ -2,6 +2,7 @@
 
     run.py          `run_plan`: the plan minus what is recorded, on a backend, told to listeners
     dispatcher.py   who runs what next: leases jobs in dependency order, takes losses back (pure)
+      graph.py        which trials wait for which
       queue.py        ready trials, longest way to the end first, cohorts kept together
       effort.py       estimates that order and group
       shapes.py       what a worker occupies and how many fit
@@ -9,8 +10,8 @@
     worker.py       what a worker does with a job
     local.py        backend: this process
     ray_tune.py     backend: Ray Tune; `slots.py` its worker slots, `cluster.py` joining and starting Ray
-    claim.py        one driver for a runs directory
-    live.py         the view for people
+    claim.py        one driver for a runs directory; `interrupts.py` Ctrl-C and SIGTERM
+    live.py         the view for people; `tail.py` what running trials report
 
 What a trial *is* belongs to `harness.plan`, what it *does* to `harness.trial`, where results are stored and
 ranked to `harness.results`. Importing this package imports neither Ray nor torch."""

@@ -10,12 +10,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from harness.records import Failure, Kind, Result, Trial
 from harness.schedule.effort import longest_way, members_that_fit
 from harness.schedule.events import Blocked, Ended, Event, GivenUp, HandedBack, Started
+from harness.schedule.graph import Graph
 from harness.schedule.queue import Place, ReadyQueue
 from harness.schedule.shapes import Shape
 
@@ -55,17 +56,6 @@ class _Slot:
     started_at: float = 0.0
 
 
-@dataclass
-class _Progress:
-    """Where every trial of the plan stands."""
-
-    unmet: dict[str, int] = field(default_factory=dict)
-    """Waiting trials -> parents that have not ended well yet."""
-    children: dict[str, list[str]] = field(default_factory=dict)
-    open: set[str] = field(default_factory=set)
-    """Trials not settled: waiting, ready or leased."""
-
-
 class Dispatcher:
     """Thread-safe. Every call costs the same however large the plan is (but for the descendants of a
     failure)."""
@@ -102,31 +92,21 @@ class Dispatcher:
         self._limits = _limits(trials)
         self._trials = {trial.id: trial for trial in trials}
         self._queue = ReadyQueue(trials, longest_way(trials), cohorts, self._fitting, shared)
-        self._state = _Progress()
+        self._graph = Graph(trials, done, failed or {})
         self._training = 0
+        """Open trials that are not `measure`."""
         self._coming: Counter[Shape] = Counter()
-        self._fill(trials, done, dict(failed or {}))
-
-    def _fill(self, trials: Sequence[Trial], done: set[str], failed: dict[str, str]) -> None:
-        state = self._state
-        for trial in trials:
-            if trial.id in done or trial.id in failed:
-                continue
-            state.open.add(trial.id)
+        """Open trials that are not leased."""
+        for trial_id in self._graph.open:
+            trial = self._trials[trial_id]
             self._training += trial.kind != "measure"
             self._coming[self._shape_of(trial)] += 1
-            unmet = 0
-            for parent in trial.parents:
-                if parent not in done:
-                    state.children.setdefault(parent, []).append(trial.id)
-                    unmet += 1
-            state.unmet[trial.id] = unmet
-            if not unmet:
-                self._queue.add(trial.id)
-        for trial_id, reason in failed.items():
+        for trial_id, reason in (failed or {}).items():
             self._block_below(trial_id, reason)
-        for parent in [p for p in state.children if p not in self._trials]:
-            self._block_below(parent, "it is not part of the plan and has no result")
+        for trial_id in self._graph.strangers:
+            self._block_below(trial_id, "it is not part of the plan and has no result")
+        for trial_id in self._graph.ready:
+            self._queue.add(trial_id)
 
     # --- what slots call ---------------------------------------------------------------
 
@@ -229,7 +209,7 @@ class Dispatcher:
         """Nothing is left to hand out and nothing is being worked on."""
         with self._lock:
             busy = any(slot.leased for slot in self._slots.values())
-            return not busy and (self._stopping or not self._state.open)
+            return not busy and (self._stopping or not self._graph.open)
 
     def set_room(self, capacity: Mapping[Shape, int], memory: Mapping[Shape, float]) -> None:
         """Machines came or went."""
@@ -371,29 +351,21 @@ class Dispatcher:
         self._events.append(HandedBack(tuple(ids), reason))
 
     def _close(self, trial_id: str, failed: str | None) -> None:
-        state = self._state
-        state.open.discard(trial_id)
+        """A leased trial is settled; `failed` is the reason where it did not end well."""
         self._training -= self._trials[trial_id].kind != "measure"
         if failed is not None:
             self._block_below(trial_id, failed)
-            return
-        for child in state.children.pop(trial_id, ()):
-            if child in state.open:
-                state.unmet[child] -= 1
-                if not state.unmet[child]:
-                    self._queue.add(child)
+        else:
+            for child in self._graph.succeed(trial_id):
+                self._queue.add(child)
 
     def _block_below(self, failed: str, reason: str) -> None:
         """Everything that descends from a failed trial will not run."""
-        below = list(self._state.children.get(failed, ()))
-        while below:
-            child = below.pop()
-            if child in self._state.open:
-                below += self._state.children.get(child, ())
-                self._events.append(Blocked(child, failed, reason))
-                self._state.open.discard(child)
-                self._training -= self._trials[child].kind != "measure"
-                self._coming[self._shape_of(self._trials[child])] -= 1
+        for child in self._graph.fail(failed):
+            trial = self._trials[child]
+            self._events.append(Blocked(child, failed, reason))
+            self._training -= trial.kind != "measure"
+            self._coming[self._shape_of(trial)] -= 1
 
 
 def _limits(trials: Iterable[Trial]) -> dict[Kind, int]:

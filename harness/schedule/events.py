@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -89,8 +90,8 @@ class RunSummary:
 class Listener(Protocol):
     """Told what happens, in order, from the thread that called `run_plan`."""
 
-    def on_start(self, total: int, skipped: int) -> None:
-        """The run begins; `skipped` of `total` trials are done already."""
+    def on_start(self, total: int, skipped: int, left: Sequence[Trial]) -> None:
+        """The run begins: `skipped` of `total` trials are done already, `left` are to be done."""
 
     def on_trial_started(self, trial: Trial) -> None:
         """A worker took up the trial (again, after its worker was lost)."""
@@ -111,7 +112,7 @@ class Listener(Protocol):
 class Silent:
     """A listener that does nothing; a base for those that want some calls only."""
 
-    def on_start(self, total: int, skipped: int) -> None:
+    def on_start(self, total: int, skipped: int, left: Sequence[Trial]) -> None:
         """Nothing."""
 
     def on_trial_started(self, trial: Trial) -> None:
@@ -136,10 +137,10 @@ class Together:
     def __init__(self, *listeners: Listener) -> None:
         self.listeners = listeners
 
-    def on_start(self, total: int, skipped: int) -> None:
+    def on_start(self, total: int, skipped: int, left: Sequence[Trial]) -> None:
         """Pass on."""
         for listener in self.listeners:
-            listener.on_start(total, skipped)
+            listener.on_start(total, skipped, left)
 
     def on_trial_started(self, trial: Trial) -> None:
         """Pass on."""

@@ -101,6 +101,7 @@ class RayBackend:
                     self._fit()
                 except self._ray.exceptions.RayError as error:  # e.g. the memory monitor had to kill a slot
                     self._error = error
+                self._ray.get(self._dispatcher.close_all.remote())
                 if self._ray.get(self._dispatcher.is_finished.remote()):
                     return
         except BaseException as error:

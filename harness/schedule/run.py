@@ -160,7 +160,7 @@ class _Run:
 
     def nothing_left(self, began: float) -> RunSummary:
         """Tell the listener so."""
-        self._listener.on_start(self._tally.total, self._tally.skipped)
+        self._listener.on_start(self._tally.total, self._tally.skipped, self._todo)
         summary = self._tally.summary(began)
         self._listener.on_end(summary)
         return summary
@@ -193,7 +193,7 @@ class _Run:
             stack.callback(lambda: self._listener.on_end(self._tally.summary(began, interrupted)))
             stack.callback(backend.close)
             interrupts = stack.enter_context(Interrupts())
-            self._listener.on_start(self._tally.total, self._tally.skipped)
+            self._listener.on_start(self._tally.total, self._tally.skipped, self._todo)
             try:
                 backend.start()
                 interrupts.install()

@@ -50,6 +50,11 @@ class DispatcherActor(Dispatcher):
         """Whether work under way should end."""
         return self.stopping
 
+    def close_all(self) -> None:
+        """Tune ended and its slots with it."""
+        for slot_id in list(self._slots):
+            self.close_slot(slot_id)
+
     def is_finished(self) -> bool:
         """Whether all is over."""
         return self.finished

@@ -1,0 +1,120 @@
+"""How far a run is and how long it will take: counts by kind and estimates from what has been seen. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.records import KINDS, Kind, Progress, Result, Trial
+
+
+@dataclass
+class Running:
+    """One trial under way."""
+
+    trial: Trial
+    since: float
+    """When a worker took it up, seconds since the epoch."""
+    first: Progress | None = None
+    last: Progress | None = None
+
+    def heard(self, progress: Progress) -> None:
+        """It wrote a line."""
+        self.first = self.first or progress
+        self.last = progress
+
+    @property
+    def share(self) -> float:
+        """Part of its steps that is done, 0..1."""
+        return self.last.step / self.last.steps if self.last and self.last.steps else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """From the pace since it was first heard of; None before there is a pace."""
+        if self.first is None or self.last is None or self.last.step <= self.first.step:
+            return None
+        pace = (self.last.at - self.first.at) / (self.last.step - self.first.step)
+        return pace * (self.last.steps - self.last.step)
+
+
+@dataclass(frozen=True)
+class Count:
+    """Where the trials of one kind stand in this run."""
+
+    kind: Kind
+    done: int
+    failed: int
+    running: int
+    left: int
+
+
+class Outlook:
+    """Kept up to date by the calls of a listener."""
+
+    def __init__(self, left: Sequence[Trial], now: float) -> None:
+        self._left = Counter[Kind](trial.kind for trial in left)
+        self._kinds = {trial.id: trial.kind for trial in left}
+        self._done: Counter[Kind] = Counter()
+        self._failed: Counter[Kind] = Counter()
+        self._seconds: Counter[Kind] = Counter()
+        self._began = now
+        self.running: dict[str, Running] = {}
+
+    def started(self, trial: Trial, now: float) -> None:
+        """A worker took it up."""
+        self.running[trial.id] = Running(trial, now)
+
+    def heard(self, trial_id: str, progress: Progress) -> None:
+        """A line of progress."""
+        if trial_id in self.running:
+            self.running[trial_id].heard(progress)
+
+    def ended(self, result: Result) -> None:
+        """It ended, well or not."""
+        self.running.pop(result.trial_id, None)
+        if result.status == "failed":
+            self._failed[result.kind] += 1
+        else:
+            self._done[result.kind] += 1
+            self._seconds[result.kind] += result.seconds
+
+    def counts(self) -> list[Count]:
+        """By kind, in the order of work, kinds with nothing to do left out."""
+        running = Counter(item.trial.kind for item in self.running.values())
+        return [
+            Count(
+                kind,
+                self._done[kind],
+                self._failed[kind],
+                running[kind],
+                self._left[kind] - self._done[kind] - self._failed[kind] - running[kind],
+            )
+            for kind in KINDS
+            if self._left[kind]
+        ]
+
+    def seconds_left(self, now: float) -> float | None:
+        """For the whole run: the work left, by the mean seconds of trials of the same kind, over the work
+        done per second so far. None until a trial of every kind that is left has ended."""
+        worked = sum(self._seconds.values())
+        if not worked or now <= self._began:
+            return None
+        work = 0.0
+        for count in self.counts():
+            shares = [r.share for r in self.running.values() if r.trial.kind == count.kind]
+            units = count.left + sum(1 - share for share in shares)
+            if units and not count.done:
+                return None
+            work += units * self._seconds[count.kind] / count.done if count.done else 0.0
+        return work * (now - self._began) / worked
+
+
+def duration(seconds: float | None) -> str:
+    """`1h 05m`, `3m 20s`, `12s`; a dash where it is unknown."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600}h {whole % 3600 // 60:02}m"
+    return f"{whole // 60}m {whole % 60:02}s" if whole >= 60 else f"{whole}s"
