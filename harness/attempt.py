@@ -75,8 +75,9 @@ class Attempt:
         self.resumed = 0
         self.damaged: tuple[int, ...] = ()
         """Steps of checkpoints that could not be read."""
+        self.result: Result | None = None
+        """What it came to, once it has ended."""
         self._next_line = 0.0
-        self.folder.write_trial(trial)
 
     @property
     def seconds(self) -> float:
@@ -104,8 +105,11 @@ class Attempt:
         finally:
             self.training_seconds += share + time.monotonic() - started
 
-    def resume(self) -> Checkpoint | None:
-        """The newest good checkpoint, the accounts of earlier attempts taken over; None to start afresh."""
+    def begin(self) -> Checkpoint | None:
+        """Write trial.json and drop the result of a failed attempt; the newest good checkpoint, None to
+        start afresh."""
+        self.folder.write_trial(self.trial)
+        (self.folder.path / "result.json").unlink(missing_ok=True)
         found_any = bool(self.checkpoints.steps)
         checkpoint = self.checkpoints.load()
         if checkpoint is None:
@@ -157,7 +161,7 @@ class Attempt:
             flags=(*outcome.flags, *damaged),
             facts=dict(outcome.facts),
         )
-        self.folder.write_result(result)
+        self._leave(result)
         self.checkpoints.clear()
         (self.folder.path / "traceback.txt").unlink(missing_ok=True)
         return result
@@ -165,13 +169,20 @@ class Attempt:
     def fail(self, error: BaseException, precision: str = "unresolved") -> Result:
         """Write result.json with the reason and traceback.txt beside it, as far as the disk lets."""
         result = self._result(status="failed", error=failure_of(error), precision=precision)
+        self.result = result
         try:
+            self._leave(result)
             lines = traceback.format_exception(error)
             (self.folder.path / "traceback.txt").write_text("".join(lines), encoding="utf-8")
-            self.folder.write_result(result)
         except OSError:
             pass  # the caller has the result; there is nowhere to write it
         return result
+
+    def _leave(self, result: Result) -> None:
+        if not (self.folder.path / "trial.json").exists():
+            self.folder.write_trial(self.trial)
+        self.folder.write_result(result)
+        self.result = result
 
     def _result(
         self,

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from harness.attempt import Outcome, Workplace
 from harness.checkpoints import Cadence
-from harness.data.blocks import BatchStream
+from harness.data.stream import BatchStream
 from harness.faults import TrialInterruptedError
 from harness.feed import Feed
 from harness.held_out import HeldOut
@@ -27,7 +27,6 @@ from harness.member import Member
 from harness.methods.base import Activations, Batch, Needs
 from harness.methods.objective import union
 from harness.models.taps import Tapped
-from harness.records import Result
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,8 @@ Finish = Callable[[Member, HeldOut], Outcome]
 """Exports a member that is done, given its held-out loss, and says what came of it."""
 
 
-def train(members: list[Member], course: Course, workplace: Workplace, finish: Finish) -> dict[str, Result]:
-    """Take every member to its last step; trial id -> result, each written to its folder when it stands.
+def train(members: list[Member], course: Course, workplace: Workplace, finish: Finish) -> None:
+    """Take every member to its last step; each leaves its result as soon as it stands.
 
     Members leave the list as they end, so that their memory is free. Raises TrialInterruptedError, all
     members saved, where the workplace says stop; what concerns all (the teacher's pass, the input) is
@@ -64,7 +63,8 @@ def train(members: list[Member], course: Course, workplace: Workplace, finish: F
             done = [member for member in members if member.is_done]
             for member, held_out in _examine(done, company, teacher, course):
                 with company.alone(member):
-                    company.leave(member, member.attempt.succeed(finish(member, held_out)))
+                    member.attempt.succeed(finish(member, held_out))
+                    members.remove(member)
             if not members:
                 break
             _take_step(company, teacher, feed)
@@ -73,7 +73,6 @@ def train(members: list[Member], course: Course, workplace: Workplace, finish: F
                 raise TrialInterruptedError(company.title, company.step)
             if cadence.due:
                 cadence.run(company.save)
-    return company.results
 
 
 def _take_step(company: _Company, teacher: _Teacher, feed: Feed) -> None:
@@ -127,11 +126,10 @@ class _Teacher:
 
 
 class _Company:
-    """The members under way, and the results of those that have ended."""
+    """The members under way."""
 
     def __init__(self, members: list[Member]) -> None:
         self.members = members
-        self.results: dict[str, Result] = {}
 
     @property
     def step(self) -> int:
@@ -150,12 +148,8 @@ class _Company:
             try:
                 yield
             except Exception as error:
-                self.leave(member, member.attempt.fail(error, member.precision))
-
-    def leave(self, member: Member, result: Result) -> None:
-        """The member has ended."""
-        self.results[member.attempt.trial.id] = result
-        self.members.remove(member)
+                member.attempt.fail(error, member.precision)
+                self.members.remove(member)
 
     def save(self) -> None:
         """Write a checkpoint of every member."""

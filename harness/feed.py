@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from harness.data.blocks import BatchStream
+from harness.data.stream import BatchStream
 from harness.methods.base import Batch
 
 

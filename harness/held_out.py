@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -50,6 +50,12 @@ class HeldOut:
             ),
             Measurement(metric=f"perplexity{suffix}", value=self.perplexity, unit="1", protocol=protocol),
         )
+
+
+def uncorrupted(batch: Batch) -> Batch:
+    """The batch with its true tokens, for trials that read clean text."""
+    ids = torch.where(batch.masked_positions, batch.labels, batch.input_ids)
+    return replace(batch, input_ids=ids, labels=torch.full_like(batch.labels, -100))
 
 
 class Tally:

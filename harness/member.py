@@ -6,7 +6,6 @@ computes the same alone and in company, and can be saved and taken up again bit 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,18 +17,15 @@ from transformers import PreTrainedModel
 
 from harness.attempt import Attempt
 from harness.checkpoints import Checkpoint
-from harness.faults import NotFiniteError, is_out_of_memory
 from harness.held_out import HeldOut, Tally
-from harness.methods.base import QKV, Activations, Batch
+from harness.methods.base import QKV, Activations, Batch, Needs
 from harness.methods.objective import Objective
+from harness.micro_batches import MicroBatches
 from harness.models.placement import Resolved
 from harness.models.taps import Tapped
 from harness.optimise import Optimiser
-from harness.randomness import Randomness
-from harness.records import Progress
-
-_UNSEEN_STEPS = {"cpu": 1, "cuda": 50}
-"""Steps whose losses may wait on the device before they are looked at: reading them stalls a GPU."""
+from harness.randomness import Randomness, derived_seed
+from harness.steplog import StepLog
 
 
 class Member:
@@ -59,23 +55,30 @@ class Member:
         """Optimiser steps done; also the position in the input stream."""
         self.tokens = 0
         """Real tokens learnt from."""
-        self.micro_rows: int | None = None
-        """Rows of a micro-batch, once a whole batch did not fit into memory."""
         self.before: HeldOut | None = None
         """Held-out loss before the first step."""
         self._tapped = Tapped(model, objective.student_needs)
+        self._micro_batches = MicroBatches()
         self._milestones = frozenset(milestones)
         self._export = export
-        self._mapping_draws = torch.Generator().manual_seed(seed)
-        self._randomness = Randomness.seeded(seed, self.device)  # dropout
-        self._unseen: list[tuple[int, Tensor]] = []
-        self._term_names: list[str] = []
-        self._line = (time.monotonic(), 0)
+        self._mapping_draws = torch.Generator().manual_seed(derived_seed(seed, "mapping"))
+        self._randomness = Randomness.seeded(derived_seed(seed, "dropout"), self.device)
+        self._log = StepLog(attempt, optimiser.schedule)
 
     @property
     def is_done(self) -> bool:
         """Whether every step has been taken."""
         return self.step >= self.steps
+
+    @property
+    def learns_from_teacher(self) -> bool:
+        """Whether any term reads the teacher."""
+        return self.objective.teacher_needs != Needs()
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Fallbacks that were taken."""
+        return self._micro_batches.flags
 
     @property
     def untrained(self) -> tuple[str, ...]:
@@ -89,33 +92,25 @@ class Member:
         `counts` are the objective's and `tokens` the real tokens of the batch, both taken before it was moved
         to the device. Raises NotFiniteError where a loss or the gradient is NaN or infinite.
         """
-        values = None
-        while values is None:
-            values = self._attempt_step(teacher, batch, counts)
-        self._unseen.append((self.step, values))
-        self.step += 1
-        self.tokens += tokens
-        if self.is_done or self.attempt.line_due or len(self._unseen) >= _UNSEEN_STEPS[self.device.type]:
-            self.look()
+        randomness, draws = self._randomness, self._mapping_draws.get_state()
 
-    def look(self) -> None:
-        """Read the losses of steps not yet seen: stop at the first that is not finite, report the last."""
-        unseen, self._unseen = self._unseen, []
-        if not unseen:
-            return
-        names = [*self._term_names, "loss", "gradient"]
-        rows = torch.stack([values for _, values in unseen]).tolist()
-        for (step, _), row in zip(unseen, rows, strict=True):
-            for name, value in zip(names, row, strict=True):
-                if not abs(value) < float("inf"):
-                    raise NotFiniteError(step, name, value)
-        if self.attempt.line_due or self.is_done:
-            self._report(unseen[-1][0], *rows[-1])
+        def undo() -> None:
+            self.optimiser.forget()
+            self._randomness = randomness
+            self._mapping_draws.set_state(draws)
+
+        def step(rows: int | None) -> Tensor:
+            return self._learn(_parts(teacher, batch, rows), counts)
+
+        values = self._micro_batches.run(batch.examples, step, undo)
+        self.tokens += tokens
+        self._log.add(self.step, list(counts), values, self.tokens)
+        self.step += 1
 
     def pass_milestone(self) -> None:
         """Export the model where this step is one at which an intermediate one is wanted."""
         if self.step in self._milestones and self._export is not None:
-            self.look()
+            self._log.look()
             self._export(self, self.attempt.folder.milestone(self.step))
 
     def tally(self) -> Tally:
@@ -131,7 +126,7 @@ class Member:
 
     def save(self) -> None:
         """Write a checkpoint, never of a step whose loss has not been looked at."""
-        self.look()
+        self._log.look()
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"objective/{name}": tensor for name, tensor in self.objective.state_dict().items()}
         tensors |= {f"optimiser/{name}": tensor for name, tensor in self.optimiser.state().items()}
@@ -139,7 +134,7 @@ class Member:
         tensors["mapping_draws"] = self._mapping_draws.get_state()
         facts: dict[str, Any] = {
             "tokens": self.tokens,
-            "micro_rows": self.micro_rows,
+            "micro_rows": self._micro_batches.rows,
             "precision": self.precision,
             "before": None if self.before is None else self.before.as_json(),
         }
@@ -154,28 +149,10 @@ class Member:
         self._mapping_draws.set_state(checkpoint.tensors["mapping_draws"])
         self.step = checkpoint.step
         self.tokens = checkpoint.facts["tokens"]
-        self.micro_rows = checkpoint.facts["micro_rows"]
+        self._micro_batches = MicroBatches(checkpoint.facts["micro_rows"])
         before = checkpoint.facts["before"]
         self.before = None if before is None else HeldOut(**before)
-        self._line = (time.monotonic(), self.tokens)
-
-    def _attempt_step(self, teacher: Activations, batch: Batch, counts: Mapping[str, int]) -> Tensor | None:
-        """One step; None, with everything as before and smaller micro-batches set, where memory ran out."""
-        draws, randomness = self._mapping_draws.get_state(), self._randomness
-        try:
-            return self._learn(_micro_batches(teacher, batch, self.micro_rows), counts)
-        except (RuntimeError, MemoryError) as error:
-            rows = self.micro_rows or batch.examples
-            if not is_out_of_memory(error) or rows == 1:
-                raise
-            self.micro_rows = (rows + 1) // 2
-        # Outside the handler, where the exception no longer holds the failed step's tensors.
-        self.optimiser.forget()
-        self._mapping_draws.set_state(draws)
-        self._randomness = randomness
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        return None
+        self._log = StepLog(self.attempt, self.optimiser.schedule, self.tokens)
 
     def _learn(self, parts: Sequence[tuple[Activations, Batch]], counts: Mapping[str, int]) -> Tensor:
         """Forward, backward, update; (terms + 2,) losses by term, weighted loss, gradient norm."""
@@ -200,7 +177,6 @@ class Member:
                 values = torch.stack([*terms.values(), loss.detach()]).float()
                 summed = values if summed is None else summed + values
             self._randomness = reached()
-        self._term_names = list(terms)
         assert summed is not None
         norm = self.optimiser.step(self.step)
         return torch.cat([summed, norm.detach().float().reshape(1)])
@@ -217,29 +193,11 @@ class Member:
                     observed[name] = observed[name] + value if name in observed else value
         self.objective.refresh(due, observed, counts, self._mapping_draws)
 
-    def _report(self, step: int, *values: float) -> None:
-        now = time.monotonic()
-        since, tokens_then = self._line
-        *terms, loss, gradient_norm = values
-        self.attempt.report(
-            Progress(
-                step=step + 1,
-                steps=self.steps,
-                loss=loss,
-                terms=dict(zip(self._term_names, terms, strict=True)),
-                learning_rate=self.optimiser.schedule(step),
-                tokens_per_second=(self.tokens - tokens_then) / max(now - since, 1e-9),
-                at=time.time(),
-                gradient_norm=gradient_norm,
-            )
-        )
-        self._line = (now, self.tokens)
-
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
 
-def _micro_batches(teacher: Activations, batch: Batch, rows: int | None) -> list[tuple[Activations, Batch]]:
+def _parts(teacher: Activations, batch: Batch, rows: int | None) -> list[tuple[Activations, Batch]]:
     """The batch with the teacher's activations on it, in parts of at most `rows` rows."""
     if rows is None or rows >= batch.examples:
         return [(teacher, batch)]

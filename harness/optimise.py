@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from harness.spec.recipes import Optimisation
+
 _STATE = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -28,6 +30,20 @@ class LinearSchedule:
         if step < self.warmup:
             return self.peak * (step + 1) / self.warmup
         return self.peak * max(0, self.steps - step) / max(1, self.steps - self.warmup)
+
+
+def optimiser_for(model: nn.Module, objective: nn.Module, recipe: Optimisation) -> Optimiser:
+    """The optimiser of a model and of the projections that its objective brings along."""
+    named = [(f"model.{name}", p) for name, p in model.named_parameters()]
+    named += [(f"objective.{name}", p) for name, p in objective.named_parameters()]
+    return Optimiser(
+        named,
+        schedule=LinearSchedule(recipe.learning_rate, recipe.warmup_steps, recipe.steps),
+        betas=recipe.betas,
+        epsilon=recipe.epsilon,
+        weight_decay=recipe.weight_decay,
+        clip_norm=recipe.clip_norm,
+    )
 
 
 class Optimiser:

@@ -1,0 +1,31 @@
+"""How a model was trained, as rows of its card."""
+
+from __future__ import annotations
+
+from harness.held_out import HeldOut
+from harness.member import Member
+from harness.spec.recipes import Distil, Prepare
+
+
+def training_rows(member: Member, recipe: Distil | Prepare, seed: int) -> dict[str, object]:
+    """Steps, input, optimiser and precision."""
+    corrupted = isinstance(recipe, Prepare) or recipe.input == "masked"
+    read = f"{recipe.mlm_probability:.0%} of positions corrupted" if corrupted else "uncorrupted"
+    return {
+        "steps": f"{member.step} of {recipe.steps}",
+        "batch": f"{recipe.batch_size} blocks of {recipe.length} tokens, {read}",
+        "optimiser": f"AdamW, betas {recipe.betas}, epsilon {recipe.epsilon}",
+        "weight decay": recipe.weight_decay,
+        "learning rate": f"{recipe.learning_rate}, warm-up over {recipe.warmup_steps} steps, linear decay",
+        "dropout": recipe.dropout,
+        "precision": member.precision,
+        "seed": seed,
+    }
+
+
+def masked_accuracy(before: HeldOut, after: HeldOut) -> str:
+    """`0.12 before, 0.34 after (n positions)`."""
+    if before.masked_accuracy is None or after.masked_accuracy is None:
+        return "not measured: no held-out text"
+    change = f"{before.masked_accuracy:.3f} before, {after.masked_accuracy:.3f} after"
+    return f"{change} ({after.positions} positions)"

@@ -1,0 +1,43 @@
+"""When a batch does not fit into memory: the same step in smaller parts, the effective batch kept by
+accumulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from harness.faults import is_out_of_memory
+
+
+class MicroBatches:
+    """Remembers how many rows fit."""
+
+    def __init__(self, rows: int | None = None) -> None:
+        self.rows = rows
+        """Rows of a part; None while whole batches fit."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """For the result: `micro_batches:<rows>` where the fallback was taken."""
+        return () if self.rows is None else (f"micro_batches:{self.rows}",)
+
+    def run(self, examples: int, step: Callable[[int | None], Tensor], undo: Callable[[], None]) -> Tensor:
+        """`step(rows)` on a batch of `examples`; where memory runs out, `undo()` and again with half the
+        rows.
+
+        Raises the allocation error where a single row does not fit.
+        """
+        while True:
+            try:
+                return step(self.rows)
+            except (RuntimeError, MemoryError) as error:
+                rows = min(self.rows or examples, examples)
+                if not is_out_of_memory(error) or rows == 1:
+                    raise
+                self.rows = (rows + 1) // 2
+            # Outside the handler, where the exception no longer holds the failed step's tensors.
+            undo()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()

@@ -1,0 +1,74 @@
+"""Losses of the steps taken: watched for NaN and infinity, and reported now and then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from harness.attempt import Attempt
+from harness.faults import NotFiniteError
+from harness.optimise import LinearSchedule
+from harness.records import Progress
+
+_UNSEEN_STEPS = {"cpu": 1, "cuda": 50}
+"""Steps whose losses may wait on the device before they are looked at: reading them stalls a GPU."""
+
+
+class StepLog:
+    """What one trial's steps came to. Values stay on the device until they are looked at."""
+
+    def __init__(self, attempt: Attempt, schedule: LinearSchedule, tokens: int = 0) -> None:
+        self._attempt = attempt
+        self._schedule = schedule
+        self._unseen: list[tuple[int, Tensor]] = []
+        self._names: Sequence[str] = ()
+        self._tokens = tokens
+        self._line = (time.monotonic(), tokens)
+
+    def add(self, step: int, terms: Sequence[str], values: Tensor, tokens: int) -> None:
+        """Take note of 0-based `step`; `tokens` counts all learnt from so far.
+
+        `values` (terms + 2,) are the terms' losses, their weighted sum and the gradient norm. Raises
+        NotFiniteError when this or an earlier step turns out NaN or infinite.
+        """
+        self._names = terms
+        self._unseen.append((step, values))
+        self._tokens = tokens
+        is_last = step + 1 >= self._schedule.steps
+        if is_last or self._attempt.line_due or len(self._unseen) >= _UNSEEN_STEPS[values.device.type]:
+            self.look()
+
+    def look(self) -> None:
+        """Read what has not been seen; NotFiniteError at the first value that is not finite."""
+        unseen, self._unseen = self._unseen, []
+        if not unseen:
+            return
+        rows = torch.stack([values for _, values in unseen]).tolist()
+        for (step, _), row in zip(unseen, rows, strict=True):
+            for name, value in zip([*self._names, "loss", "gradient"], row, strict=True):
+                if not abs(value) < float("inf"):
+                    raise NotFiniteError(step, name, value)
+        last = unseen[-1][0]
+        if self._attempt.line_due or last + 1 >= self._schedule.steps:
+            self._report(last, *rows[-1])
+
+    def _report(self, step: int, *values: float) -> None:
+        now = time.monotonic()
+        since, tokens_then = self._line
+        *terms, loss, gradient_norm = values
+        self._attempt.report(
+            Progress(
+                step=step + 1,
+                steps=self._schedule.steps,
+                loss=loss,
+                terms=dict(zip(self._names, terms, strict=True)),
+                learning_rate=self._schedule(step),
+                tokens_per_second=(self._tokens - tokens_then) / max(now - since, 1e-9),
+                at=time.time(),
+                gradient_norm=gradient_norm,
+            )
+        )
+        self._line = (now, self._tokens)

@@ -1,0 +1,194 @@
+"""Students of one teacher: built from their trials, trained together, exported with their cards."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from harness.attempt import Attempt, Outcome, Workplace
+from harness.card import training_rows
+from harness.checkpoints import Checkpoint
+from harness.data.blocks import build_blocks
+from harness.distil import Course, train
+from harness.errors import InputError
+from harness.held_out import HeldOut, uncorrupted
+from harness.member import Member
+from harness.methods.objective import build_objective
+from harness.models.export import export_model, model_card
+from harness.models.loading import Loaded
+from harness.models.placement import Resolved, attention_rule, place_student, place_teacher
+from harness.models.students import build_student
+from harness.optimise import optimiser_for
+from harness.parents import load_source, parents_sha256, started_precision, thin_languages, tokenizer_sha256
+from harness.randomness import derived_seed
+from harness.records import DistilJob
+from harness.untrained import untrained_parts
+
+HELD_OUT_BLOCKS = 256
+"""Held-out blocks on which the loss is taken before and after training."""
+
+
+def distil(attempts: Sequence[Attempt], workplace: Workplace) -> None:
+    """Run one cohort (`harness.plan.cohorts`), each member to its result.
+
+    A trial that is taken up again keeps the precision it started in, whatever this machine would choose.
+    """
+    by_precision: dict[Resolved, list[tuple[Attempt, Checkpoint | None]]] = defaultdict(list)
+    for attempt in attempts:
+        try:
+            checkpoint = attempt.begin()
+            precision = started_precision(_job(attempt).recipe.precision, checkpoint, workplace)
+            by_precision[precision].append((attempt, checkpoint))
+        except Exception as error:
+            attempt.fail(error)
+    for precision, cohort in by_precision.items():
+        _Cohort(cohort, workplace, precision).run()
+
+
+def _job(attempt: Attempt) -> DistilJob:
+    job = attempt.trial.job
+    assert isinstance(job, DistilJob)
+    return job
+
+
+class _Cohort:
+    """Members of one precision."""
+
+    def __init__(
+        self, attempts: Sequence[tuple[Attempt, Checkpoint | None]], workplace: Workplace, precision: Resolved
+    ) -> None:
+        self.attempts = attempts
+        self.workplace = workplace
+        self.precision = precision
+        self.device = workplace.torch_device
+
+    def run(self) -> None:
+        """Build the members, train them, export them."""
+        started = time.monotonic()
+        job = _job(self.attempts[0][0])
+        if any(
+            (_job(a).teacher, _job(a).corpus, _job(a).seed) != (job.teacher, job.corpus, job.seed)
+            for a, _ in self.attempts
+        ):
+            raise ValueError("members of a cohort share teacher, corpus and seed (harness.plan.cohorts)")
+        teacher = load_source(job.teacher, self.workplace)
+        recipe = job.recipe
+        blocks = build_blocks(
+            job.corpus, teacher.tokenizer, tokenizer_sha256(teacher), recipe.length, self.workplace.sources
+        )
+        held_out = blocks.held_out(recipe, max_blocks=HELD_OUT_BLOCKS)
+        if recipe.input == "clean":
+            held_out = [uncorrupted(batch) for batch in held_out]
+        share = (time.monotonic() - started) / len(self.attempts)
+        members: list[Member] = []
+        for attempt, checkpoint in self.attempts:
+            with attempt.working(share):
+                try:
+                    members.append(self._member(attempt, checkpoint, teacher))
+                except Exception as error:
+                    attempt.fail(error, self.precision)
+        teaching = any(member.learns_from_teacher for member in members)
+        model = place_teacher(teacher.model, self.device, self.precision) if teaching else None
+        course = Course(model, blocks.stream(recipe, job.seed, recipe.input), held_out)
+        finish = partial(self._finish, teacher=teacher, cohort=len(members), thin=thin_languages(blocks))
+        train(members, course, self.workplace, finish)
+
+    def _member(self, attempt: Attempt, checkpoint: Checkpoint | None, teacher: Loaded) -> Member:
+        job = _job(attempt)
+        recipe = job.recipe
+        for problem in job.method.problems(teacher.shape, job.student.shape(teacher.shape)):
+            raise InputError(f"method {job.method.name}: {problem.message}")
+        model = build_student(
+            teacher,
+            job.student,
+            job.init,
+            seed=job.seed,
+            dropout=recipe.dropout,
+            sources=self.workplace.sources,
+        )
+        place_student(model, self.device)
+        draws = torch.Generator().manual_seed(derived_seed(job.seed, "projections"))
+        objective = build_objective(
+            job.method.objective, teacher.shape, job.student.shape(teacher.shape), draws
+        ).to(self.device)
+        member = Member(
+            attempt,
+            model,
+            objective,
+            optimiser_for(model, objective, recipe),
+            steps=recipe.steps if job.method.objective else 0,
+            precision=self.precision,
+            seed=job.seed,
+            milestones=recipe.milestones,
+            export=partial(self._export, teacher=teacher),
+        )
+        if checkpoint is not None:
+            member.restore(checkpoint)
+        return member
+
+    def _export(self, member: Member, folder: Path, *, teacher: Loaded) -> str:
+        """Write the student as it stands; SHA-256 of its weights."""
+        job = _job(member.attempt)
+        parts = self._untrained(member)
+        card = model_card(
+            f"{job.method.name} {job.student.name}",
+            summary=(
+                f"A {job.student.layers}-layer, {job.student.width}-wide {teacher.shape.model_type} encoder, "
+                f"made by `{job.method.name}` ({job.method.family}): {job.method.summary}"
+            ),
+            recipe={
+                "objective": " + ".join(term.formula() for term in job.method.objective) or "none (control)",
+                "initialised from": job.init.source,
+                **training_rows(member, job.recipe, job.seed),
+            },
+            provenance={
+                "trial": member.attempt.trial.id,
+                "teacher weights (SHA-256)": teacher.sha256,
+                "corpus": f"{job.corpus.name} ({', '.join(job.corpus.languages)})",
+                "tokens": member.tokens,
+            },
+            untrained=parts,
+            mlm_head=job.method.trains_mlm_head,
+            languages=job.corpus.languages,
+        )
+        return export_model(
+            member.model, teacher.tokenizer, folder, mlm_head=job.method.trains_mlm_head, card=card
+        )
+
+    def _untrained(self, member: Member) -> list[str]:
+        """Parts that stand as initialised, among those that are exported."""
+        whole = member.model if _job(member.attempt).method.trains_mlm_head else member.model.base_model
+        prefix = "" if whole is member.model else f"{member.model.base_model_prefix}."
+        own = {name.removeprefix(prefix) for name in member.untrained if name.startswith(prefix)}
+        return untrained_parts(whole, own)
+
+    def _finish(
+        self, member: Member, held_out: HeldOut, *, teacher: Loaded, cohort: int, thin: tuple[str, ...]
+    ) -> Outcome:
+        job = _job(member.attempt)
+        sha256 = self._export(member, member.attempt.folder.model, teacher=teacher)
+        return Outcome(
+            precision=self.precision,
+            kernels={
+                "student attention": attention_rule(self.device, trains=True),
+                "teacher attention": attention_rule(self.device, trains=False),
+                "optimiser": "fused AdamW",
+            },
+            tokens=member.tokens,
+            weights_sha256=sha256,
+            measurements=held_out.measurements() if job.method.trains_mlm_head else (),
+            flags=(*member.flags, *thin),
+            facts={
+                "steps": member.step,
+                "held_out_before": member.before.as_json() if member.before else None,
+                "held_out_after": held_out.as_json(),
+                "untrained": self._untrained(member),
+                "cohort": cohort,
+            },
+            parents_sha256=parents_sha256(job.teacher, teacher),
+        )

@@ -1,0 +1,93 @@
+"""Run trials in their folders: a recorded success is returned, a checkpoint taken up, a failure recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from harness.attempt import Attempt, Outcome, Workplace
+from harness.faults import TrialInterruptedError
+from harness.folders import TrialFolder
+from harness.plan.cohorts import cohorts
+from harness.records import DistilJob, FinetuneJob, MeasureJob, PrepareJob, Result, Trial
+
+__all__ = ["TrialInterruptedError", "Workplace", "run_trials"]
+
+
+def run_trials(trials: Sequence[Trial], workplace: Workplace) -> list[Result]:
+    """Run distil trials cohort by cohort, trials of other kinds one after the other.
+
+    Returns one result a trial, in order, each written to its folder as soon as it stands; what fails is a
+    result too. A trial with a recorded success is not run again. Raises TrialInterruptedError, with
+    everything saved, where `workplace.stop()` says so.
+    """
+    results: dict[str, Result] = {}
+    for trial in trials:
+        recorded = TrialFolder.of(workplace.runs_dir, trial.id).read_result()
+        if recorded is not None and recorded.status != "failed":
+            results[trial.id] = recorded
+    for group in _groups([trial for trial in trials if trial.id not in results]):
+        ended = _run(group, workplace)
+        if len(group) > 1:  # one that ran out of memory in company may fit alone
+            crowded = [trial for trial in group if _ran_out_of_memory(ended[trial.id])]
+            for trial in crowded:
+                ended |= _run((trial,), workplace)
+        results |= ended
+    return [results[trial.id] for trial in trials]
+
+
+def _groups(trials: Sequence[Trial]) -> Iterator[tuple[Trial, ...]]:
+    yield from cohorts(trials)
+    for trial in trials:
+        if not isinstance(trial.job, DistilJob):
+            yield (trial,)
+
+
+def _run(trials: Sequence[Trial], workplace: Workplace) -> dict[str, Result]:
+    """One cohort or one trial; what is raised here, other than the wish to stop, fails all that have not
+    ended."""
+    attempts = [Attempt(trial, workplace) for trial in trials]
+    torch.set_num_threads(trials[0].resources.cpus)
+    try:
+        _work(attempts, workplace)
+    except TrialInterruptedError:
+        raise
+    except Exception as error:
+        for attempt in attempts:
+            if attempt.result is None:
+                attempt.fail(error)
+    return {attempt.trial.id: attempt.result for attempt in attempts if attempt.result is not None}
+
+
+def _work(attempts: Sequence[Attempt], workplace: Workplace) -> None:
+    first = attempts[0]
+    match first.trial.job:
+        case PrepareJob():
+            from harness.prepare import prepare
+
+            prepare(first, workplace)
+        case DistilJob():
+            from harness.students import distil
+
+            distil(attempts, workplace)
+        case FinetuneJob():
+            from harness.finetune import finetune
+
+            finetune(first, workplace)
+        case MeasureJob() as job:
+            _measure(first, job, workplace)
+
+
+def _measure(attempt: Attempt, job: MeasureJob, workplace: Workplace) -> None:
+    from harness.measure import measure
+
+    with attempt.working():
+        attempt.begin()
+        measurements = tuple(measure(job, workplace.sources, device=workplace.torch_device))
+        invalid = tuple(f"unsteady:{one.metric}" for one in measurements if not one.valid)
+        attempt.succeed(Outcome(precision=job.protocol.precision, measurements=measurements, flags=invalid))
+
+
+def _ran_out_of_memory(result: Result) -> bool:
+    return result.error is not None and result.error.reason == "out_of_memory"
