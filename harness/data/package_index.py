@@ -9,7 +9,6 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -122,12 +121,10 @@ class PackageIndex:
             headers = {}  # a token is for its own registry only
         return Located(tarball, source.sha256, headers)
 
-    @contextmanager
-    def download(self, archive: Located, folder: Path, watcher: Watcher | None = None) -> Iterator[Path]:
-        """The archive as a file, its SHA-256 checked, while the block lasts. Raises UnavailableError."""
+    def download(self, archive: Located, folder: Path, watcher: Watcher | None = None) -> Path:
+        """The archive as a file below `folder`, its SHA-256 checked. Raises UnavailableError."""
         folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, suffix=f"-{archive.filename}")
-        path = Path(name)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".new-")
         try:
             with os.fdopen(handle, "wb") as out:
                 sha256 = hashlib.sha256()
@@ -135,12 +132,12 @@ class PackageIndex:
                     sha256.update(chunk)
                     out.write(chunk)
             if sha256.hexdigest() != archive.sha256:
-                raise UnavailableError(
-                    f"{archive.filename} has SHA-256 {sha256.hexdigest()}, not the pinned {archive.sha256}"
-                )
-            yield path
+                problem = f"has SHA-256 {sha256.hexdigest()}, not the pinned {archive.sha256}"
+                raise UnavailableError(f"{archive.filename} {problem}")
+            os.replace(name, folder / archive.sha256)
         finally:
-            path.unlink(missing_ok=True)
+            Path(name).unlink(missing_ok=True)
+        return folder / archive.sha256
 
     def _chunks(self, archive: Located, watcher: Watcher | None) -> Iterator[bytes]:
         """The archive's bytes, never more than LARGEST_ARCHIVE."""

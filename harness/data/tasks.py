@@ -18,6 +18,7 @@ import pandas as pd
 from harness.data.assets import AssetFolder, fetch
 from harness.data.hashing import text_fraction, text_hash
 from harness.data.labels import LabelMap
+from harness.data.readers import declaration_rows
 from harness.data.sources import Sources
 from harness.data.text import sentence_keys
 from harness.errors import InputError
@@ -114,7 +115,9 @@ def _read_splits(
 ) -> dict[tuple[str, str], pd.DataFrame]:
     folders = {name: fetch(asset, sources, base) for name, asset in task.assets.items()}
     return {
-        (name, language): _Reader(task, split, name, language, sources).read(folders[split.asset])
+        (name, language): _Reader(_as_laid_out(task, split), split, name, language, sources).read(
+            folders[split.asset]
+        )
         for name, split in task.splits.items()
         if name in splits
         for language in _languages_of(task, name, languages)
@@ -127,6 +130,12 @@ def _languages_of(task: Task, split: str, languages: tuple[str, ...]) -> tuple[s
     if split == "dev":
         return tuple(sorted({*languages, *task.train_languages} & set(task.languages)))
     return languages
+
+
+def _as_laid_out(task: Task, split: Split) -> Task:
+    """The task with what its split states otherwise about its files."""
+    own = {name: getattr(split, name) for name in ("format", "columns", "labels", "drop_labels")}
+    return task.model_copy(update={name: value for name, value in own.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -168,10 +177,13 @@ class _Reader:
         import datasets
         from datasets.exceptions import DatasetGenerationError
 
-        pattern = self.spec.files.replace("{language}", self.language)
-        files = [str(path) for path in folder.matching(pattern)]
-        if not files:
+        pattern = self._pattern(self.language)
+        paths = folder.matching(pattern) if pattern else ()
+        if not paths:
             raise InputError(self._no_files(folder, pattern))
+        if self.task.format == "udhr":
+            return datasets.Dataset.from_list([row for path in paths for row in declaration_rows(path)])
+        files = [str(path) for path in paths]
         builder = {"parquet": "parquet", "jsonl": "json", "csv": "csv", "tsv": "csv"}[self.task.format]
         progress = datasets.is_progress_bar_enabled()
         datasets.disable_progress_bars()
@@ -229,16 +241,18 @@ class _Reader:
         names = getattr(data.features[column], "names", None)
         return LabelMap(self.task, names).column(columns["label"], self._where)
 
+    def _pattern(self, language: str) -> str:
+        """Glob of the files in one language; empty where the split names none."""
+        if isinstance(self.spec.files, dict):
+            return self.spec.files.get(language, "")
+        return self.spec.files.replace("{language}", language)
+
     def _no_files(self, folder: AssetFolder, pattern: str) -> str:
-        if "{language}" in self.spec.files:
-            have = [
-                code
-                for code in self.task.languages
-                if folder.matching(self.spec.files.replace("{language}", code))
-            ]
-            if have:
-                lacks = f"lacks the language {self.language!r}; it has {', '.join(have)}"
-                return f"{self._where}: {folder.source} {lacks}"
+        patterns = {code: self._pattern(code) for code in self.task.languages}
+        have = [code for code, glob in patterns.items() if glob and folder.matching(glob)]
+        if have:
+            lacks = f"lacks the language {self.language!r}; it has {', '.join(have)}"
+            return f"{self._where}: {folder.source} {lacks}"
         shown = ", ".join(folder.files[:8]) + (", …" if len(folder.files) > 8 else "")
         return f"{self._where}: no file matches {pattern!r} in {folder.source}; it has {shown}"
 

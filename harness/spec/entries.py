@@ -63,7 +63,10 @@ class Initialisation(Frozen):
                     f"initialising from the teacher needs the student's {what} ({have}) to equal the teacher's ({want})",
                 )
         if student.layers > teacher.layers:
-            yield Problem(("init",), f"the teacher has {teacher.layers} layers to copy, the student wants {student.layers}")
+            yield Problem(
+                ("init",),
+                f"the teacher has {teacher.layers} layers to copy, the student wants {student.layers}",
+            )
 
 
 class Method(Entry):
@@ -166,8 +169,10 @@ class CorpusText(Frozen):
 
     language: Language
     asset: Asset
+    files: str = "*"
+    """Glob of this text's files below the asset."""
     reader: str = "lines"
-    """How text is read: lines, paragraphs, brown, jsonl, parquet, gettext, udhr."""
+    """How text is read: lines, paragraphs, brown, jsonl, parquet, gettext, messages, udhr."""
     field: str = "text"
     """Column of jsonl and parquet."""
     domain: Text = ""
@@ -219,15 +224,28 @@ class Columns(Frozen):
     """Aligns rows across languages (retrieval)."""
 
 
+Format = Literal["parquet", "jsonl", "csv", "tsv", "udhr"]
+"""How a task's files are read; `udhr`: HTML pages of the Declaration of Human Rights, columns id and text."""
+LabelValue = Annotated[str | int | Between, Field(union_mode="left_to_right")]
+
+
 class Split(Frozen):
     """Rows of one split."""
 
-    files: str
-    """Glob below the asset; `{language}` stands for the language's code."""
+    files: str | dict[Language, str]
+    """Glob below the asset, `{language}` standing for the language's code; or one glob a language."""
     asset: str = "data"
     """Which of the task's assets."""
     hash_range: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] | None = None
     """Keep rows whose text hashes into [low, high): how a split is cut from data that has none."""
+    format: Format | None = None
+    """Where this split's files are not laid out like the task's (it trains on another data set): their format,"""
+    columns: Columns | None = None
+    """their columns,"""
+    labels: dict[str, LabelValue] | None = None
+    """the values of the same labels in them, in the task's order,"""
+    drop_labels: tuple[str | int, ...] | None = None
+    """and the values that mark rows without a label."""
 
     @field_validator("hash_range")
     @classmethod
@@ -246,11 +264,11 @@ class Task(Entry):
     assets: dict[str, Asset]
     splits: dict[Literal["train", "dev", "test"], Split]
     columns: Columns
-    format: Literal["parquet", "jsonl", "csv", "tsv"] = "parquet"
+    format: Format = "parquet"
     header: tuple[str, ...] | None = None
     """Column names of csv/tsv files that have none."""
     encoding: str = "utf-8"
-    labels: dict[str, Annotated[str | int | Between, Field(union_mode="left_to_right")]] = {}
+    labels: dict[str, LabelValue] = {}
     """Label name -> its value in the data. Order is the classifier's output order."""
     drop_labels: tuple[str | int, ...] = ()
     """Values in the data that mark rows without a label."""
@@ -282,7 +300,13 @@ class Task(Entry):
             raise ValueError(f"the split {self.report!r} that is reported is not among {sorted(self.splits)}")
         for name, split in self.splits.items():
             if split.asset not in self.assets:
-                raise ValueError(f"split {name!r} reads asset {split.asset!r}; this task has {sorted(self.assets)}")
+                raise ValueError(
+                    f"split {name!r} reads asset {split.asset!r}; this task has {sorted(self.assets)}"
+                )
+            if split.labels is not None and list(split.labels) != list(self.labels):
+                raise ValueError(
+                    f"split {name!r} names the labels {list(split.labels)}, the task {list(self.labels)}"
+                )
         return self
 
 
