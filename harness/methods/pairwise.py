@@ -1,7 +1,7 @@
-"""Losses on scores X·Yᵀ between positions, a few heads at a time.
+"""Losses on scores X·Yᵀ between positions, a few matrices of scores at a time.
 
-Relations and attention compare tokens × tokens scores of many heads. Holding them all would take heads ×
-tokens² values a model, several times over; here a group of heads is scored, compared and differentiated
+Relations and attention compare tokens × tokens scores of many heads. Holding them all would take batch
+× heads × tokens² values a model, several times over; here a group is scored, compared and differentiated
 before the next one starts, so that memory is that of one group and of the gradients of X and Y.
 """
 
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from harness.methods.precision import differentiable_where_enabled, wide, without_autocast
 
-Compare = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(teacher scores, student scores), both (batch, heads, tokens, tokens) -> (0-d sum, its gradient in the
-student scores). It may overwrite its arguments."""
+Compare = Callable[[Tensor, Tensor, slice], tuple[Tensor, Tensor]]
+"""(teacher scores, student scores), both (matrices, tokens, tokens), and which of all batch · heads matrices
+they are -> (0-d sum, its gradient in the student scores). It may overwrite its arguments."""
 
-GROUP_ELEMENTS = {"cpu": 2**19, "cuda": 2**26}
+GROUP_ELEMENTS = {"cpu": 2**17, "cuda": 2**26}
 """Scores of one group: what stays in a core's cache, or keeps a GPU busy."""
 
 
@@ -30,17 +30,18 @@ def kl_rows(attention_mask: Tensor | None, heads: int) -> Compare:
     Padding columns are masked before the softmax, padding rows dropped after it. `attention_mask`
     (batch, tokens) bool is None where every position is real.
     """
+    if attention_mask is not None:
+        real = attention_mask.repeat_interleave(heads, dim=0)
+        padding = ~real[:, None, :]
+        rows_of_head = heads * real.sum(dim=1).clamp_min(1)[:, None, None]
 
-    def compare(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
-        if attention_mask is None:
-            share: Tensor | float = 1 / (heads * teacher.shape[-1])
-        else:
-            columns = ~attention_mask[:, None, None, :]
+    def compare(teacher: Tensor, student: Tensor, group: slice) -> tuple[Tensor, Tensor]:
+        share: Tensor | float = 1 / (heads * teacher.shape[-1])
+        if attention_mask is not None:
             # The lowest finite number makes softmax exactly 0, as −inf would, and differences free of NaN.
-            teacher.masked_fill_(columns, torch.finfo(teacher.dtype).min)
-            student.masked_fill_(columns, torch.finfo(student.dtype).min)
-            real = attention_mask.to(student.dtype)
-            share = (real / (heads * real.sum(dim=1, keepdim=True).clamp_min(1)))[:, None, :, None]
+            teacher.masked_fill_(padding[group], torch.finfo(teacher.dtype).min)
+            student.masked_fill_(padding[group], torch.finfo(student.dtype).min)
+            share = real[group, :, None].to(teacher.dtype) / rows_of_head[group]
         p, q = teacher.softmax(dim=-1), student.softmax(dim=-1)
         normaliser = _log_normaliser(student, q) - _log_normaliser(teacher, p)
         rows = teacher.sub_(student).mul_(p).sum(dim=-1, keepdim=True).add_(normaliser)
@@ -56,12 +57,13 @@ def _log_normaliser(scores: Tensor, probabilities: Tensor) -> Tensor:
 
 def squared_pairs(attention_mask: Tensor | None, heads: int) -> Compare:
     """(student − teacher)², mean over `heads`, summed over pairs of real positions."""
+    real = None if attention_mask is None else attention_mask.repeat_interleave(heads, dim=0)
 
-    def compare(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
+    def compare(teacher: Tensor, student: Tensor, group: slice) -> tuple[Tensor, Tensor]:
         difference = student.sub_(teacher)
-        if attention_mask is not None:
-            real = attention_mask[:, None, :, None] & attention_mask[:, None, None, :]
-            difference.masked_fill_(~real, 0)
+        if real is not None:
+            pairs = real[group, :, None] & real[group, None, :]
+            difference.masked_fill_(~pairs, 0)
         return difference.square().sum() / heads, difference.mul_(2 / heads)
 
     return compare
@@ -103,17 +105,17 @@ class _ScoreLoss(torch.autograd.Function):
             total = sx.new_zeros(())
             wanted = any(ctx.needs_input_grad[:2])
             grad_x, grad_y = (torch.empty_like(sx), torch.empty_like(sy)) if wanted else (None, None)
-            batch, _, tokens, width = sx.shape
-            size = max(1, GROUP_ELEMENTS.get(sx.device.type, 2**22) // (batch * tokens * tokens))
-            for group in (slice(start, start + size) for start in range(0, heads, size)):
-                scores = sx[:, group] @ sy[:, group].mT
-                loss, gradient = compare(tx[:, group] @ ty[:, group].mT, scores)
+            matrices, tokens, width = sx.shape
+            size = max(1, GROUP_ELEMENTS.get(sx.device.type, 2**22) // (tokens * tokens))
+            for group in (slice(start, start + size) for start in range(0, matrices, size)):
+                scores = sx[group] @ sy[group].mT
+                loss, gradient = compare(tx[group] @ ty[group].mT, scores, group)
                 total += loss
                 if grad_x is not None and grad_y is not None:
-                    grad_x[:, group] = (gradient @ sy[:, group]).mul_(1 / math.sqrt(width))
-                    grad_y[:, group] = gradient.mT @ sx[:, group]
+                    grad_x[group] = (gradient @ sy[group]).mul_(1 / math.sqrt(width))
+                    grad_y[group] = gradient.mT @ sx[group]
         if grad_x is not None and grad_y is not None:
-            ctx.save_for_backward(_merged(grad_x, student_x), _merged(grad_y, student_y))
+            ctx.save_for_backward(_merged(grad_x, student_x, heads), _merged(grad_y, student_y, heads))
         return total
 
     @staticmethod
@@ -123,13 +125,13 @@ class _ScoreLoss(torch.autograd.Function):
 
 
 def _by_head(x: Tensor, heads: int, mask: Tensor | None) -> Tensor:
-    """(batch, tokens, width) -> contiguous (batch, heads, tokens, width / heads), padding set to 0."""
+    """(batch, tokens, width) -> contiguous (batch · heads, tokens, width / heads), padding set to 0."""
     x = wide(x.detach())
     if mask is not None:
         x = x.masked_fill(~mask[:, :, None], 0)
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2).contiguous()
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2).flatten(0, 1)
 
 
-def _merged(gradient: Tensor, like: Tensor) -> Tensor:
+def _merged(gradient: Tensor, like: Tensor, heads: int) -> Tensor:
     """The inverse of the head split, in `like`'s type."""
-    return gradient.transpose(1, 2).flatten(2).to(like.dtype)
+    return gradient.unflatten(0, (-1, heads)).transpose(1, 2).flatten(2).to(like.dtype)
