@@ -171,8 +171,11 @@ def _local_attempts(asset: Asset, sources: Sources, base: Path | None) -> Iterat
     """What costs no network: the data folder, the cache, local folders."""
     for source in asset.sources:
         if isinstance(source, HubSource) and sources.data_dir is not None:
-            for folder in _in_hub_layout(source, sources.data_dir):
+            folders = list(_in_hub_layout(source, sources.data_dir))
+            for folder in folders:
                 yield f"data folder {folder}", partial(_folder, folder, asset, sources)
+            if not folders:
+                yield f"data folder {sources.data_dir}", partial(_not_in_hub_layout, source)
     for source in asset.sources:
         if isinstance(source, (PypiSource, NpmSource)):
             yield f"cache ({describe(source)})", partial(_cached, asset, source, sources)
@@ -199,6 +202,10 @@ def _in_hub_layout(source: HubSource, data_dir: Path) -> Iterator[Path]:
         folder = data_dir / stand_in / source.root
         if folder.is_dir():
             yield folder
+
+
+def _not_in_hub_layout(source: HubSource) -> AssetFolder:
+    raise UnavailableError("has no " + "/".join(filter(None, (source.hub.split("/")[-1], source.root))))
 
 
 def _folder(folder: Path, asset: Asset, sources: Sources, source: str | None = None) -> AssetFolder:
