@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,21 +35,21 @@ def load_plan(path: Path, catalog: Sequence[Path], settings: Sequence[str], sour
     resolved = load_spec(path, catalog, settings)
     cells = expand(resolved)
     check_cells(resolved, cells, on_disk(sources))
-    known = identities(inputs_of(resolved), sources)
+    known = identities(inputs_of(resolved).values(), sources)
     threads = resolved.spec.measure.threads
-    return build_plan(resolved, lambda asset: known.get(id(asset)), fingerprint(threads), cells)
+    return build_plan(resolved, known.get, fingerprint(threads), cells)
 
 
-def identities(assets: Mapping[str, Asset], sources: Sources) -> dict[int, str | None]:
-    """id() of each asset -> what its content is; asked together, so that a slow index costs its time-out once."""
+def identities(assets: Iterable[Asset], sources: Sources) -> dict[Asset, str | None]:
+    """What each asset's content is; asked together, so that a slow index costs its time-out once."""
     from harness.data.assets import identify
 
-    pending = {id(asset): asset for asset in assets.values()}
-    known: dict[int, str | None] = {key: asset.sha256 for key, asset in pending.items() if asset.sha256}
-    unknown = {key: asset for key, asset in pending.items() if key not in known}
+    wanted = set(assets)
+    known: dict[Asset, str | None] = {asset: asset.sha256 for asset in wanted if asset.sha256}
+    unknown = [asset for asset in wanted if asset not in known]
     if unknown:
         with ThreadPoolExecutor(max_workers=min(16, len(unknown))) as pool:
-            found = pool.map(lambda asset: identify(asset, sources), unknown.values())
+            found = pool.map(lambda asset: identify(asset, sources), unknown)
             known |= dict(zip(unknown, found, strict=True))
     return known
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,14 +48,19 @@ def plan(
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
     trials: Annotated[bool, typer.Option("--trials", help="List every trial with its id.")] = False,
+    survey: Annotated[
+        bool, typer.Option("--survey", help="Fetch and count the corpora, whatever their size.")
+    ] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Show the trials that a spec asks for, what is done already, and what the rest roughly costs."""
+    from harness.cli.corpora import survey_table, surveys
     from harness.cli.loading import load_plan, sources_of
     from harness.plan.cost import estimate, measured_speed
 
-    made = load_plan(spec, catalog, settings, sources_of(data_dir))
+    sources = sources_of(data_dir)
+    made = load_plan(spec, catalog, settings, sources)
     speed = measured_speed(runs_dir)
     seconds = estimate(made, speed)
     done = _done(made, runs_dir)
@@ -66,6 +71,12 @@ def plan(
     out.print(f"Plan of {made.spec}\n", style="bold")
     out.print(_overview(made, seconds, done), "")
     out.print(_listing(made, seconds, done) if trials else _groups(made, seconds, done))
+    for corpus, languages in surveys(made, sources, fetch=survey):
+        out.print()
+        if languages is None:
+            out.print(f"corpus {corpus.name}: not counted; --survey fetches and counts it", style="dim")
+        else:
+            out.print(survey_table(corpus, languages))
     out.print()
     for line in _remarks(made, speed.basis):
         out.print(line, style="dim")
@@ -88,19 +99,22 @@ def _overview(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table
     from harness.records import KINDS
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("kind", "trials", "done", "to do", "core time to do"):
+    for name in ("kind", "trials", "done", "to do", "core time", "GPU time"):
         table.add_column(name, justify="left" if name == "kind" else "right")
-    total = 0.0
-    for kind in KINDS:
-        of_kind = made.of_kind(kind)
-        left = [trial for trial in of_kind if trial.id not in done]
-        work = sum(seconds[trial.id] * trial.resources.cpus for trial in left)
-        total += work
-        table.add_row(kind, *map(str, (len(of_kind), len(of_kind) - len(left), len(left))), _duration(work))
-    left_count = sum(trial.id not in done for trial in made.trials)
-    counts = (len(made.trials), len(made.trials) - left_count, left_count)
-    table.add_row("all", *map(str, counts), _duration(total), style="bold")
+    for kind in (*KINDS, "all"):
+        trials = made.trials if kind == "all" else [trial for trial in made.trials if trial.kind == kind]
+        left = [trial for trial in trials if trial.id not in done]
+        counts = (len(trials), len(trials) - len(left), len(left))
+        cores, gpus = _work(left, seconds)
+        style = "bold" if kind == "all" else None
+        table.add_row(kind, *map(str, counts), _duration(cores), _duration(gpus) if gpus else "", style=style)
     return table
+
+
+def _work(trials: Sequence[Trial], seconds: Mapping[str, float]) -> tuple[float, float]:
+    """(core-seconds of what runs on processors, GPU-seconds of what runs on GPUs)."""
+    cores = sum(seconds[trial.id] * trial.resources.cpus for trial in trials if not trial.resources.gpus)
+    return cores, sum(seconds[trial.id] * trial.resources.gpus for trial in trials)
 
 
 def _groups(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
@@ -155,11 +169,13 @@ def _remarks(made: Plan, basis: str) -> Iterator[str]:
 def _as_json(made: Plan, seconds: Mapping[str, float], done: set[str], basis: str) -> dict[str, Any]:
     from harness.plan import cohorts
 
+    cores, gpus = _work([trial for trial in made.trials if trial.id not in done], seconds)
     return {
         "spec": made.spec,
         "counts": dict(Counter(trial.kind for trial in made.trials)),
         "done": len(done),
-        "core_seconds_left": sum(seconds[t.id] * t.resources.cpus for t in made.trials if t.id not in done),
+        "core_seconds_left": cores,
+        "gpu_seconds_left": gpus,
         "estimate": basis,
         "unresolved": [one.name for one in made.unresolved],
         "cohorts": [[trial.id for trial in group] for group in cohorts(made.trials) if len(group) > 1],

@@ -58,10 +58,11 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Run what is missing of a spec's plan; started again, it goes on where it was. Ctrl-C ends cleanly."""
+    from harness.cli.corpora import refuse_overlap
     from harness.cli.loading import load_plan, require_inputs, sources_of
     from harness.cli.recording import Recorder, open_store
     from harness.schedule.events import Together
-    from harness.schedule.live import live_view
+    from harness.schedule.live import view as view_of
     from harness.schedule.run import Record, RunOptions, run_plan
 
     sources = sources_of(data_dir)
@@ -69,8 +70,9 @@ def run(
     store = database(db, runs_dir)
     if Record.of(plan.trials, runs_dir).left(plan.trials, retry_failed=True):
         require_inputs(plan, sources)
+        refuse_overlap(plan, sources)
     open_store(store, plan.trials, runs_dir)
     options = RunOptions(backend=backend.value, address=address, gpus=gpus, cpus=cpus)
-    view = live_view()
+    view = view_of()
     summary = run_plan(plan, runs_dir, sources, options, Together(Recorder(store, runs_dir, view), view))
     raise typer.Exit(summary.exit_code)

@@ -110,7 +110,8 @@ class _Planner:
         """Plan one trial unless it is planned already; returns its id."""
         identity = self.hasher.trial(kind, job, data, parents)
         if identity not in self.trials[kind]:
-            self.trials[kind][identity] = Trial(
+            # Everything in it is validated already, and a plan may hold a hundred thousand.
+            self.trials[kind][identity] = Trial.model_construct(
                 id=identity,
                 kind=kind,
                 recipe_version=self.hasher.version(kind),
@@ -253,7 +254,7 @@ class _Planner:
         for one in self.evaluations[language.name]:
             data = self.inputs.of_task(one.task, made.data)
             for recipe, seed in one.recipes:
-                job = FinetuneJob(
+                job = FinetuneJob.model_construct(
                     model=made.source, task=one.task, languages=one.languages, recipe=recipe, seed=seed
                 )
                 labels = {

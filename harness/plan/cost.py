@@ -1,7 +1,8 @@
 """What a plan roughly costs, from counted multiplications and an assumed or measured speed. Never part of a number.
 
 Assumptions, stated wherever an estimate is shown: a forward pass takes 2 operations per weight and token, training three
-times that; a size that is not known is BERT-base's; a task without `train_rows` has 100,000 rows; examples fill a third of
+times that; a size that is not known is BERT-base's; a task without `train_rows` has 100,000 rows and
+1,000 scored ones a language; examples fill a third of
 their `length`; the teacher's pass is shared by its cohort."""
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ CPU_FLOPS = 100e9
 GPU_FLOPS = 60e12
 """Operations a second of one GPU (bf16, a third of an A100's peak)."""
 TASK_ROWS = 100_000
+SCORED_ROWS = 1_000
+"""Rows of dev and test that a task is scored on, for each language."""
 FILLED = 1 / 3
 """Share of `length` that an example of a task fills."""
 LATEST = 300

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-
-from pydantic import BaseModel
+from collections.abc import Callable
+from json.encoder import encode_basestring_ascii
 
 from harness.records import RECIPE_VERSIONS, Kind
 from harness.spec.assets import Asset
@@ -24,44 +23,50 @@ class Hasher:
 
     def __init__(self) -> None:
         self._parts: dict[int, tuple[object, str]] = {}
+        self._fields: dict[type[Frozen], list[str]] = {}
 
-    def trial(self, kind: Kind, job: Frozen, data: dict[str, str], parents: Sequence[str]) -> str:
+    def trial(self, kind: Kind, job: Frozen, data: dict[str, str], parents: tuple[str, ...]) -> str:
         """`trial_id(kind, job, data, parents)`."""
-        return _hash(
-            [json.dumps(kind), str(RECIPE_VERSIONS[kind]), self._job(job), self._text(data), _plain(parents)]
-        )
+        version = str(RECIPE_VERSIONS[kind])
+        return _hash([f'"{kind}"', version, self._job(job), self._text(data), self._text(parents)])
 
     @staticmethod
     def version(kind: Kind) -> int:
         """The recipe version that enters the ids of a kind."""
         return RECIPE_VERSIONS[kind]
 
-    def config(self, job: Frozen, data: dict[str, str], parents: Sequence[str]) -> str:
+    def config(self, job: Frozen, data: dict[str, str], parents: tuple[str, ...]) -> str:
         """The configuration a distil job belongs to: its id without the seed."""
-        return _hash(['"config"', self._job(job, leave_out="seed"), self._text(data), _plain(parents)])
+        return _hash(['"config"', self._job(job, leave_out="seed"), self._text(data), self._text(parents)])
 
     def model(self, *parts: object) -> str:
         """The configuration of a model that no method of the harness made."""
-        return _hash(['"model"', *(self._text(part) for part in parts)])
+        return _hash(['"model"', *map(self._text, parts)])
 
     def _job(self, job: Frozen, leave_out: str | None = None) -> str:
-        fields = type(job).model_fields
-        named = sorted(
-            name
-            for name, field in fields.items()
-            if name != leave_out and not any(isinstance(mark, Label) for mark in field.metadata)
-        )
-        return "{" + ",".join(f'"{name}":{self._text(getattr(job, name))}' for name in named) + "}"
+        names = self._fields.get(type(job)) or self._fields.setdefault(type(job), _identity_fields(type(job)))
+        return "{" + ",".join([f'"{n}":{self._text(getattr(job, n))}' for n in names if n != leave_out]) + "}"
 
     def _text(self, value: object) -> str:
-        """Canonical JSON of `value`, kept by object for models and dicts (both are never changed here)."""
-        if not isinstance(value, (BaseModel, dict)):
-            return _plain(value)
+        """Canonical JSON of `value`; kept for what is shared between trials and never changed."""
+        if type(value) is int:
+            return str(value)
+        if type(value) is str:
+            return encode_basestring_ascii(value)
         kept = self._parts.get(id(value))
         if kept is None:
             kept = (value, _plain(value))  # holding the object keeps its id its own
             self._parts[id(value)] = kept
         return kept[1]
+
+
+def _identity_fields(model: type[Frozen]) -> list[str]:
+    labels = {
+        name
+        for name, field in model.model_fields.items()
+        if any(isinstance(mark, Label) for mark in field.metadata)
+    }
+    return sorted(set(model.model_fields) - labels)
 
 
 def _plain(value: object) -> str:
