@@ -18,8 +18,8 @@ from harness.methods.precision import compute_dtype, differentiable_where_enable
 RowLoss = Callable[[Tensor, slice], tuple[Tensor, Tensor]]
 """(logits of a chunk (rows, vocabulary), which rows) -> (0-d sum, its gradient). May overwrite the logits."""
 
-CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
-"""Logits held at a time (float32: 16 MiB on a CPU, 256 MiB on a GPU)."""
+CHUNK_ELEMENTS = {"cpu": 2**24, "cuda": 2**26}
+"""Logits held at a time (float32: 64 MiB on a CPU, 256 MiB on a GPU); fewer would go over W more often."""
 
 
 def distribution_kl(

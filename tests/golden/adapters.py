@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from harness.methods.base import QKV, Activations, Batch, Term
 from harness.spec.base import Shape
+
+from .cases import GoldenCase
 
 
 class IdentityHead:
@@ -62,3 +65,25 @@ def scores_as_qkv(scores: Tensor) -> QKV:
 def mean(term: Term, teacher: Activations, student: Activations, batch: Batch) -> Tensor:
     """The term's loss: its sum over its count."""
     return term(teacher, student, batch) / term.count(batch)
+
+
+def entropy_of(scores: Tensor) -> Tensor:
+    """Entropy of softmax over the last dimension: what cross entropy has over KL."""
+    return functional.softmax(scores, dim=-1).mul(functional.log_softmax(scores, dim=-1)).sum(dim=-1).neg()
+
+
+def double_inputs(case: GoldenCase, *leaves: str) -> dict[str, Tensor]:
+    """The case's inputs in float64 (indices and masks as they are); the named ones collect gradients."""
+    tensors = {name: x for name, x in case.tensors().items() if not name.startswith("expected.")}
+    return {
+        name: leaf(x) if name in leaves else x.double() if x.is_floating_point() else x
+        for name, x in tensors.items()
+    }
+
+
+def assert_gradients(case: GoldenCase, loss: Tensor, leaves: dict[str, Tensor]) -> None:
+    """The gradients of `loss` are the case's `expected.grad_<name>`."""
+    expected = case.tensors()
+    gradients = torch.autograd.grad(loss, list(leaves.values()), retain_graph=True)
+    for (name, _), gradient in zip(leaves.items(), gradients, strict=True):
+        case.assert_tensor(gradient, expected[f"expected.grad_{name}"], f"gradient of {name}")

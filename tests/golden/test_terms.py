@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from harness.methods.attention import AttentionProbsTerm, AttentionScoresTerm
 from harness.methods.base import QKV, Activations
 from harness.methods.logits import LogitsTerm
 from harness.methods.objective import build_objective
@@ -16,7 +14,6 @@ from harness.methods.relations import RelationsTerm
 from harness.methods.states import HiddenStatesTerm
 from harness.spec.terms import (
     AttentionProbs,
-    AttentionScores,
     Cosine,
     HiddenStates,
     Logits,
@@ -25,27 +22,19 @@ from harness.spec.terms import (
     Relations,
 )
 
-from .adapters import batch_of, leaf, mean, one_layer, predictions, scores_as_qkv, shape
+from .adapters import (
+    assert_gradients,
+    batch_of,
+    double_inputs,
+    entropy_of,
+    mean,
+    one_layer,
+    predictions,
+    shape,
+)
 from .cases import GoldenCase
 
 STUDENT = ("student_q", "student_k", "student_v")
-
-
-def _double(case: GoldenCase, *leaves: str) -> dict[str, Tensor]:
-    """The case's inputs in float64 (indices and masks as they are); the named ones collect gradients."""
-    tensors = {name: x for name, x in case.tensors().items() if not name.startswith("expected.")}
-    return {
-        name: leaf(x) if name in leaves else x.double() if x.is_floating_point() else x
-        for name, x in tensors.items()
-    }
-
-
-def _assert_gradients(case: GoldenCase, loss: Tensor, leaves: dict[str, Tensor]) -> None:
-    """The gradients of `loss` are the case's `expected.grad_<name>`."""
-    expected = case.tensors()
-    gradients = torch.autograd.grad(loss, list(leaves.values()), retain_graph=True)
-    for (name, _), gradient in zip(leaves.items(), gradients, strict=True):
-        case.assert_tensor(gradient, expected[f"expected.grad_{name}"], f"gradient of {name}")
 
 
 # Relations ----------------------------------------
@@ -59,7 +48,7 @@ def _is_models(case: GoldenCase) -> bool:
 def test_relations_of_given_projections(golden_case: GoldenCase) -> None:
     if _is_models(golden_case):
         pytest.skip("this case holds models, not projections")
-    tensors = _double(golden_case, *STUDENT)
+    tensors = double_inputs(golden_case, *STUDENT)
     parameters, expected = golden_case.document["hyper_parameters"], golden_case.expected
     batch = batch_of(tensors.get("attention_mask"), tensors["student_q"])
     teacher, student = one_layer(tensors, "teacher"), one_layer(tensors, "student")
@@ -73,7 +62,7 @@ def test_relations_of_given_projections(golden_case: GoldenCase) -> None:
     golden_case.assert_scalar(loss.item(), expected["loss"], "loss")
     for pair in ("qq", "kk", "vv"):
         golden_case.assert_scalar(relations(pair).item(), expected[f"loss_{pair}"], f"loss_{pair}")
-    _assert_gradients(golden_case, loss, {name: tensors[name] for name in STUDENT})
+    assert_gradients(golden_case, loss, {name: tensors[name] for name in STUDENT})
 
 
 @pytest.mark.golden("minilmv2-relations")
@@ -135,7 +124,7 @@ def _projections(model: torch.nn.Module, layer: int, inputs: dict[str, Tensor]) 
 
 @pytest.mark.golden("minilmv1")
 def test_minilm_is_attention_and_value_relations(golden_case: GoldenCase) -> None:
-    tensors = _double(golden_case, *STUDENT)
+    tensors = double_inputs(golden_case, *STUDENT)
     heads, expected = golden_case.document["hyper_parameters"]["A_h"], golden_case.expected
     sizes = [shape(tensors[f"{who}_q"].shape[-1], heads=heads) for who in ("teacher", "student")]
     objective = build_objective(
@@ -147,12 +136,12 @@ def test_minilm_is_attention_and_value_relations(golden_case: GoldenCase) -> Non
     golden_case.assert_scalar(values["attention_probs"].item(), expected["loss_at"], "loss_at")
     golden_case.assert_scalar(values["relations"].item(), expected["loss_vr"], "loss_vr")
     golden_case.assert_scalar(loss.item(), expected["loss"], "loss")
-    _assert_gradients(golden_case, loss, {name: tensors[name] for name in STUDENT})
+    assert_gradients(golden_case, loss, {name: tensors[name] for name in STUDENT})
 
 
 @pytest.mark.golden("direct-minilm")
 def test_direct_minilm(golden_case: GoldenCase) -> None:
-    tensors = _double(golden_case, *STUDENT)
+    tensors = double_inputs(golden_case, *STUDENT)
     heads, expected = golden_case.document["hyper_parameters"]["A_r"] or "whole", golden_case.expected
     sizes = [shape(tensors[f"{who}_q"].shape[-1]) for who in ("teacher", "student")]
     term = QkvTerm(Qkv(heads=heads), *sizes).double()
@@ -161,7 +150,7 @@ def test_direct_minilm(golden_case: GoldenCase) -> None:
     batch = batch_of(tensors.get("attention_mask"), tensors["student_q"])
     loss = mean(term, one_layer(tensors, "teacher"), one_layer(tensors, "student"), batch)
     golden_case.assert_scalar(loss.item(), expected["loss"], "loss")
-    _assert_gradients(golden_case, loss, {name: tensors[name] for name in STUDENT})
+    assert_gradients(golden_case, loss, {name: tensors[name] for name in STUDENT})
     (gradient,) = torch.autograd.grad(loss, term.weight)
     want = golden_case.tensors()["expected.grad_projection"]
     golden_case.assert_tensor(gradient.reshape(want.shape), want, "gradient of projection")
@@ -172,7 +161,7 @@ def test_direct_minilm(golden_case: GoldenCase) -> None:
 
 @pytest.mark.golden("hidden-mse")
 def test_hidden_states(golden_case: GoldenCase) -> None:
-    tensors = _double(golden_case, "student_hidden")
+    tensors = double_inputs(golden_case, "student_hidden")
     student, teacher = tensors["student_hidden"], tensors["teacher_hidden"]
     weight, bias = tensors["projection_weight"], tensors["projection_bias"]
     several = student.ndim == 4  # stacked layers; one W a pair
@@ -203,16 +192,16 @@ def test_hidden_states(golden_case: GoldenCase) -> None:
     golden_case.assert_scalar(loss.item(), golden_case.expected["loss"], "loss")
     for got, want in zip(losses, golden_case.expected.get("loss_per_pair", []), strict=False):
         golden_case.assert_scalar(got.item(), want, "loss of a pair")
-    _assert_gradients(golden_case, loss, {"student_hidden": student})
+    assert_gradients(golden_case, loss, {"student_hidden": student})
     if not several:
-        _assert_gradients(
+        assert_gradients(
             golden_case, loss, {"projection_weight": matrices[0].weight, "projection_bias": matrices[0].bias}
         )
 
 
 @pytest.mark.golden("hidden-mse")
 def test_several_pairs_of_a_uniform_mapping_are_one_term(golden_case: GoldenCase) -> None:
-    tensors = _double(golden_case, "student_hidden")
+    tensors = double_inputs(golden_case, "student_hidden")
     student, teacher = tensors["student_hidden"], tensors["teacher_hidden"]
     if student.ndim != 4:
         pytest.skip("one pair of layers")
@@ -241,7 +230,7 @@ def test_several_pairs_of_a_uniform_mapping_are_one_term(golden_case: GoldenCase
     mine, theirs = Activations(hidden=dict(enumerate(student))), Activations(hidden=dict(enumerate(teacher)))
     loss = mean(term, theirs, mine, batch)
     golden_case.assert_scalar(loss.item(), golden_case.expected["loss"], "loss")
-    _assert_gradients(golden_case, loss, {"student_hidden": student})
+    assert_gradients(golden_case, loss, {"student_hidden": student})
 
 
 # Output distribution ----------------------------------------
@@ -249,7 +238,7 @@ def test_several_pairs_of_a_uniform_mapping_are_one_term(golden_case: GoldenCase
 
 @pytest.mark.golden("output-distribution")
 def test_output_distribution(golden_case: GoldenCase) -> None:
-    tensors = _double(golden_case, "student_logits")
+    tensors = double_inputs(golden_case, "student_logits")
     logits = tensors["student_logits"]
     lead = (1, *logits.shape[:1]) if logits.ndim == 2 else logits.shape[:2]
     mask = tensors.get("position_mask")
@@ -271,7 +260,7 @@ def test_output_distribution(golden_case: GoldenCase) -> None:
         plain, scaled = kl(scale_t2=False), kl(scale_t2=True)
         golden_case.assert_scalar(plain.item(), want["kl_batchmean"], f"KL at t={name}")
         golden_case.assert_scalar(scaled.item(), want["kl_batchmean_times_t2"], f"t²·KL at t={name}")
-        entropy = _entropy(tensors["teacher_logits"].reshape(flat.shape)[chosen] / t).mean()
+        entropy = entropy_of(tensors["teacher_logits"].reshape(flat.shape)[chosen] / t).mean()
         golden_case.assert_scalar((plain + entropy).item(), want["textbrewer_kd_ce"], f"CE at t={name}")
         for loss, wanted in (
             (plain, f"expected.grad_kd_ce_t{name}"),
@@ -281,14 +270,9 @@ def test_output_distribution(golden_case: GoldenCase) -> None:
             golden_case.assert_tensor(gradient, expected[wanted], wanted)
 
 
-def _entropy(scores: Tensor) -> Tensor:
-    """Entropy of softmax over the last dimension: what cross entropy has over KL."""
-    return functional.softmax(scores, dim=-1).mul(functional.log_softmax(scores, dim=-1)).sum(dim=-1).neg()
-
-
 @pytest.mark.golden("distilbert-triple")
 def test_distilbert(golden_case: GoldenCase) -> None:
-    tensors = _double(golden_case, "student_logits", "student_hidden")
+    tensors = double_inputs(golden_case, "student_logits", "student_hidden")
     parameters, expected = golden_case.document["hyper_parameters"], golden_case.expected
     logits, hidden = tensors["student_logits"], tensors["student_hidden"]
     batch = batch_of(tensors.get("attention_mask"), logits, labels=tensors["mlm_labels"])
@@ -312,105 +296,4 @@ def test_distilbert(golden_case: GoldenCase) -> None:
     for name, value in (("ce", values["logits"]), ("mlm", values["mlm"]), ("cos", more["cosine"])):
         golden_case.assert_scalar(value.item(), expected[f"loss_{name}"], f"loss_{name}")
     golden_case.assert_scalar(loss.item(), expected["loss"], "loss")
-    _assert_gradients(golden_case, loss, {"student_logits": logits, "student_hidden": hidden})
-
-
-# Attention as a peer compares it ----------------------------------------
-
-THRESHOLD = -1e-3
-"""Raw scores at or below it are masked, says the peer where no mask is given."""
-
-
-def _attention(case: GoldenCase) -> tuple[Tensor, Tensor, Tensor | None]:
-    tensors = _double(case, "student_attention")
-    return tensors["student_attention"], tensors["teacher_attention"], tensors.get("attention_mask")
-
-
-def _scores_loss(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
-    size = shape(width=student.shape[1] * student.shape[2], heads=student.shape[1])
-    term = AttentionScoresTerm(AttentionScores(), size, size)
-    mine, theirs = (Activations(qkv={1: scores_as_qkv(scores)}) for scores in (student, teacher))
-    return mean(term, theirs, mine, batch_of(mask, student[:, 0]))
-
-
-def _probs_sum(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
-    """Sum over examples of the KL, mean over heads and real rows."""
-    size = shape(width=student.shape[1] * student.shape[2], heads=student.shape[1])
-    term = AttentionProbsTerm(AttentionProbs(), size, size)
-    mine, theirs = (Activations(qkv={1: scores_as_qkv(scores)}) for scores in (student, teacher))
-    return term(theirs, mine, batch_of(mask, student[:, 0]))
-
-
-@pytest.mark.golden("attention-mse")
-def test_squared_attention_scores(golden_case: GoldenCase) -> None:
-    student, teacher, mask = _attention(golden_case)
-    expected = golden_case.expected
-
-    def kept(scores: Tensor) -> Tensor:
-        """The peer's quirk: without a mask, low scores count as masked and become 0."""
-        return scores if mask is not None else torch.where(scores <= THRESHOLD, 0.0, scores)
-
-    loss = _scores_loss(kept(student), kept(teacher), mask)
-    golden_case.assert_scalar(loss.item(), expected["loss"], "loss")
-    _assert_gradients(golden_case, loss, {"student_attention": student})
-    if "plain_loss_without_threshold" in expected:
-        plain = _scores_loss(student, teacher, mask)
-        golden_case.assert_scalar(plain.item(), expected["plain_loss_without_threshold"], "plain loss")
-
-
-@pytest.mark.golden("attention-ce")
-def test_attention_cross_entropy_is_our_kl_and_the_teachers_entropy(golden_case: GoldenCase) -> None:
-    student, teacher, mask = _attention(golden_case)
-    expected = golden_case.expected
-    if mask is None:
-        kl = _probs_sum(student, teacher, None) / len(student)
-        loss = kl + _entropy(teacher).mean()
-        golden_case.assert_scalar(loss.item(), expected["plain_loss_without_threshold"], "plain loss")
-        return
-    # The peer divides by all real tokens; ours are means per example, so each example comes with its length.
-    kl, entropy = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-    for x, t, m in zip(student, teacher, mask.bool(), strict=True):
-        kl = kl + m.sum() * _probs_sum(x[None], t[None], m[None])
-        entropy = entropy + _entropy(t[:, m][:, :, m]).mean(dim=0).sum()
-    total = mask.sum()
-    golden_case.assert_scalar(
-        (kl / total).item(), expected["alternative_kl_softmax_over_real_keys_only"], "KL"
-    )
-    golden_case.assert_scalar(
-        ((kl + entropy) / total).item(), expected["alternative_ce_softmax_over_real_keys_only"], "CE"
-    )
-
-
-@pytest.mark.golden("attention-ce")
-def test_attention_cross_entropy_with_the_peers_quirks(golden_case: GoldenCase) -> None:
-    """The peer zeroes teacher probabilities (padded keys, or low scores without a mask) after a softmax over
-    the full width and does not renormalise. A row's target then has mass m < 1, and its cross entropy is m
-    times our KL to the renormalised target, plus a constant: each row goes through our term alone.
-    """
-    student, teacher, mask = _attention(golden_case)
-    batch, heads, tokens, _ = student.shape
-    real = torch.ones(batch, tokens, dtype=torch.bool) if mask is None else mask.bool()
-    loss = torch.zeros((), dtype=torch.float64)
-    for b in range(batch):
-        for a in range(heads):
-            for i in real[b].nonzero().flatten().tolist():
-                kept = real[b] if mask is not None else teacher[b, a, i] > THRESHOLD
-                if kept.any():
-                    loss = loss + _cut_row(student[b, a, i], teacher[b, a, i], kept)
-    loss = loss / (heads * real.sum())
-    golden_case.assert_scalar(loss.item(), golden_case.expected["loss"], "loss")
-    _assert_gradients(golden_case, loss, {"student_attention": student})
-
-
-def _cut_row(student: Tensor, teacher: Tensor, kept: Tensor) -> Tensor:
-    """−Σ_{j kept} p_j log q_j of one row of scores, (tokens,) each."""
-    p = functional.softmax(teacher, dim=-1)[kept]
-    mass = p.sum()
-    cut = teacher.masked_fill(~kept, -1e9)
-
-    def square(row: Tensor) -> Tensor:
-        """One example of one head, all of whose rows are this one."""
-        return row.expand(1, 1, len(row), len(row))
-
-    kl = _probs_sum(square(student), square(cut), None)
-    return mass * kl - (p * (p / mass).log()).sum()
+    assert_gradients(golden_case, loss, {"student_logits": logits, "student_hidden": hidden})
