@@ -1,4 +1,6 @@
-"""The question the project exists for, answered from a ranking: which family of methods is ahead, and how surely."""
+"""The question the project exists for, answered from a ranking: which family of methods is ahead, and how
+surely.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,10 @@ COMPARED = ("MHA", "HS", "OD", "composite")
 """Families that are methods of distillation; controls, teachers and external models are not."""
 
 
+STUDIED = ("MHA", "HS", "OD")
+"""The families of the study; they are answered for first."""
+
+
 @dataclass(frozen=True)
 class FamilyAnswer:
     """One pair of families on one student shape."""
@@ -26,7 +32,8 @@ class FamilyAnswer:
 def family_answers(board: Leaderboard, suite: str) -> list[FamilyAnswer]:
     """Every pair of families, the widest lead first, on the student shape that most families share.
 
-    Each family is represented by its configuration with the best dev score, so that no reported score chose what is compared.
+    Each family is represented by its configuration with the best dev score, so that no reported score chose
+    what is compared.
     """
     complete = board.ranked[board.ranked["mean"].notna() & board.ranked["family"].isin(COMPARED)]
     if complete.empty:
@@ -35,18 +42,14 @@ def family_answers(board: Leaderboard, suite: str) -> list[FamilyAnswer]:
     rows = complete if student is None else complete[complete["student"] == student]
     chosen = best_by_dev(board, rows)
     family_of = dict(zip(rows["config_id"], rows["family"], strict=True))
-    students = board.students[board.students["config_id"].isin(rows["config_id"])]
     where = f"{suite} ({student})" if student and complete["student"].nunique() > 1 else suite
     order = rows.groupby("family")["mean"].max().sort_values(ascending=False).index
+    order = sorted(order, key=lambda family: family not in STUDIED)  # stable: by score within
     answers = []
     for a, b in itertools.combinations(order, 2):
         picked = {family: config for family, config in chosen.items() if family in (a, b)}
-        whole = all(
-            bool(rows.loc[rows["config_id"] == config, "complete"].iloc[0]) for config in picked.values()
-        )
-        comparison = statistics.compare_families(
-            students, family_of, a, b, board.tasks, by="best", chosen=picked if whole else None
-        )
+        whole = rows.set_index("config_id")["complete"].reindex(list(picked.values())).all()
+        comparison = statistics.compare_families(rows, family_of, a, b, chosen=picked if whole else None)
         answers.append(FamilyAnswer(statistics.family_sentence(comparison, where), comparison, student))
     return answers
 
@@ -61,7 +64,8 @@ def best_by_dev(board: Leaderboard, rows: pd.DataFrame) -> dict[str, str]:
     ranked = rows.assign(dev=rows["config_id"].map(dev)).sort_values(
         ["dev", "config_id"], ascending=[False, True]
     )
-    return ranked.drop_duplicates("family").set_index("family")["config_id"].to_dict()
+    first = ranked.drop_duplicates("family")
+    return dict(zip(first["family"].astype(str), first["config_id"].astype(str), strict=True))
 
 
 def _shared_student(rows: pd.DataFrame) -> str | None:

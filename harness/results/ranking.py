@@ -1,11 +1,13 @@
-"""The ranking: one row per configuration, with its uncertainty, what it keeps of its teacher, and what it costs.
+"""The ranking: one row per configuration, with its uncertainty, what it keeps of its teacher, and what it
+costs.
 
     snapshot = load(store)                                  # once per state of the database
     board = ranking(snapshot, Filters(suite="GLUE"))        # as often as a reader turns a knob
     board.table
 
-Scores are averaged over metrics, then fine-tuning seeds, then languages inside one task, then tasks inside one student, then
-students inside one configuration; never across configurations. What is compared, and how surely, is `harness.results.statistics`.
+Scores are averaged over metrics, then fine-tuning seeds, then languages inside one task, then tasks inside
+one student, then students inside one configuration; never across configurations. What is compared, and how
+surely, is `harness.results.statistics`.
 """
 
 from __future__ import annotations
@@ -67,7 +69,9 @@ class Leaderboard:
     """A ranking and what it was made of."""
 
     table: pd.DataFrame
-    """One row per configuration, best first, teachers after the ranked rows; columns in `docs/statistics.md` and `COLUMNS`."""
+    """One row per configuration, best first, teachers after the ranked rows; columns in
+    `docs/statistics.md` and `COLUMNS`.
+    """
     tasks: tuple[str, ...]
     """The tasks every mean is over."""
     languages: dict[str, tuple[str, ...]]
@@ -97,7 +101,7 @@ class Leaderboard:
         return self.table[self.table["role"].isin(TEACHERS)]
 
 
-def ranking(snapshot: Snapshot, filters: Filters = Filters()) -> Leaderboard:  # noqa: B008 (frozen)
+def ranking(snapshot: Snapshot, filters: Filters = Filters()) -> Leaderboard:
     """Rank the configurations that `filters` let through."""
     cells, other = _one_protocol(_in_scope(snapshot.cells, filters), filters.protocols)
     models = _matching(snapshot.models, filters)
@@ -109,7 +113,7 @@ def ranking(snapshot: Snapshot, filters: Filters = Filters()) -> Leaderboard:  #
     keyed = task_values.join(snapshot.models[["row_id", "role", "distil_seed"]], on="model_key")
     students = keyed.assign(config_id=keyed["row_id"], distil_seed=keyed["distil_seed"].fillna(0))
     students = students[["config_id", "distil_seed", "model_key", "role", "task", "value", "dev_value"]]
-    present = snapshot.models[snapshot.models.index.isin(shown["model_key"].unique())]
+    present = _scored(snapshot.models, shown)
     tasks = tuple(sorted(required))
     table, ranked = _table(students, present, tasks, filters)
     table = _with_names(table, snapshot, present)
@@ -177,6 +181,12 @@ def _matching(models: pd.DataFrame, filters: Filters) -> pd.DataFrame:
     return models[keep]
 
 
+def _scored(models: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """The models that have a cell at all."""
+    keys = set(cells["model_key"].unique())
+    return models[[key in keys for key in models.index]]
+
+
 def _teachers_of(everything: pd.DataFrame, models: pd.DataFrame) -> set[str]:
     """Keys of the teachers of these models, and of theirs."""
     parent = everything["teacher_key"].dropna()
@@ -198,7 +208,9 @@ def _required(cells: pd.DataFrame) -> dict[str, tuple[str, ...]]:
 
 
 def _task_values(cells: pd.DataFrame, required: dict[str, tuple[str, ...]]) -> pd.DataFrame:
-    """model_key, task, value (mean over the task's languages; none where a language is missing), dev_value."""
+    """model_key, task, value (mean over the task's languages; none where a language is missing),
+    dev_value.
+    """
     grouped = cells.groupby(["model_key", "task"], observed=True, sort=False)
     values = grouped.agg(
         total=("value", "sum"),
@@ -269,7 +281,9 @@ def _with_names(table: pd.DataFrame, snapshot: Snapshot, present: pd.DataFrame) 
 def _with_retention(
     table: pd.DataFrame, students: pd.DataFrame, models: pd.DataFrame, tasks: tuple[str, ...]
 ) -> pd.DataFrame:
-    """The share of the teacher's score that is kept, per task and student first; of the teacher it learnt from, and as shipped."""
+    """The share of the teacher's score that is kept, per task and student first; of the teacher it learnt
+    from, and as shipped.
+    """
     reference = students[["model_key", "task", "value"]].rename(columns={"model_key": "teacher_key"})
     for column, teacher_of in (
         ("retention", models["teacher_key"]),
@@ -337,7 +351,7 @@ def _square(ranked: statistics.Ranking | None) -> pd.DataFrame:
 
 def choices(snapshot: Snapshot) -> dict[str, list[str]]:
     """What each filter can be set to: suite, task, evaluation, student, teacher, language, family."""
-    scored = snapshot.models[snapshot.models.index.isin(snapshot.cells["model_key"].unique())]
+    scored = _scored(snapshot.models, snapshot.cells)
     found = {
         column: sorted(scored[column].dropna().unique()) for column in ("student", "teacher", "language")
     }

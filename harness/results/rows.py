@@ -36,7 +36,9 @@ _SETTING = ("learning_rate", "epochs")
 
 
 def model_key(source: ModelSource) -> str:
-    """Names a model: the trial that made it (`@step` for a milestone), or the content of a teacher as shipped."""
+    """Names a model: the trial that made it (`@step` for a milestone), or the content of a teacher as
+    shipped.
+    """
     if source.trial is None:
         assert source.teacher is not None
         return shipped_key(source.teacher)
@@ -59,7 +61,9 @@ def arch_key(teacher: Teacher, student: Student | None) -> str:
 
 
 def protocol_of(job: FinetuneJob, data: dict[str, str]) -> str:
-    """Names everything that must be equal before two scores of a task may be compared, besides the model: 8 hex digits."""
+    """Names everything that must be equal before two scores of a task may be compared, besides the model:
+    8 hex digits.
+    """
     recipe = job.recipe.model_dump(mode="json", exclude=set(_SETTING))
     task_data = {key: value for key, value in data.items() if key.startswith("task")}
     return digest([recipe, job.task, task_data], length=8)
@@ -160,7 +164,9 @@ def _finetune_columns(trial: Trial, job: FinetuneJob, parents: dict[str, Trial])
 
 
 def root_teacher(source: ModelSource, parents: dict[str, Trial]) -> Teacher | None:
-    """The shipped checkpoint at the root of a chain of prepared teachers and assistants, where the chain is known."""
+    """The shipped checkpoint at the root of a chain of prepared teachers and assistants, where the chain
+    is known.
+    """
     if source.teacher is not None:
         return source.teacher
     maker = parents.get(source.trial or "")
@@ -238,7 +244,9 @@ def measurement_rows(trial: Trial, result: Result, row: Row) -> list[Row]:
 
 
 def progress_rows(trial_id: str, lines: Iterable[Progress]) -> list[Row]:
-    """The rows of `progress`: the last line of each step, thinned evenly to `PROGRESS_POINTS` with the first and last kept."""
+    """The rows of `progress`: the last line of each step, thinned evenly to `PROGRESS_POINTS` with the
+    first and last kept.
+    """
     by_step = {line.step: line for line in lines}
     return [
         {

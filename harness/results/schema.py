@@ -1,7 +1,8 @@
 """The database's tables and views, its version, and how older files are brought up to it.
 
-Version n is made from version n - 1 by `MIGRATIONS[n]`; version 0 is an empty file, so a new database is made by the same steps
-as an old one is brought up to date. Views hold nothing and are made anew at every migration.
+Version n is made from version n - 1 by `MIGRATIONS[n]`; version 0 is an empty file, so a new database is made
+by the same steps as an old one is brought up to date. Views hold nothing and are made anew at every
+migration.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from harness.errors import InputError
 def _first_tables(con: duckdb.DuckDBPyConnection) -> None:
     """Version 1."""
     con.execute(
-        """
-        CREATE TABLE trials (
+        """CREATE TABLE trials (
             trial_id VARCHAR PRIMARY KEY,
             kind VARCHAR NOT NULL,
             status VARCHAR NOT NULL,             -- planned, running, ok, failed, pruned
@@ -135,7 +135,9 @@ def check_version(found: int) -> None:
 
 
 def migrate(con: duckdb.DuckDBPyConnection) -> list[int]:
-    """Bring the open database up to `VERSION` in one transaction; the versions made, in order (none where it is current)."""
+    """Bring the open database up to `VERSION` in one transaction; the versions made, in order (none where
+    it is current).
+    """
     found = version_of(con)
     check_version(found)
     missing = [version for version in sorted(MIGRATIONS) if version > found]

@@ -38,7 +38,7 @@ def flattened(job: Mapping[str, Any]) -> dict[str, object]:
 def _walk(value: Any, path: str) -> Iterable[tuple[str, object]]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if key in _PROSE and not (key == "name" and path.endswith("mapping")):
+            if key == "term" or (key in _PROSE and not (key == "name" and path.endswith("mapping"))):
                 continue
             yield from _walk(item, f"{path}.{key}" if path else str(key))
     elif isinstance(value, (list, tuple)) and any(isinstance(item, (Mapping, list, tuple)) for item in value):
@@ -50,7 +50,9 @@ def _walk(value: Any, path: str) -> Iterable[tuple[str, object]]:
 
 
 def differing(configurations: Mapping[str, Settings]) -> dict[str, dict[str, object]]:
-    """Path -> configuration -> value, for every setting that is not the same in all; one that is absent reads `–`."""
+    """Path -> configuration -> value, for every setting that is not the same in all; one that is absent
+    reads `–`.
+    """
     paths = dict.fromkeys(path for settings in configurations.values() for path in settings)
     found: dict[str, dict[str, object]] = {}
     for path in paths:
@@ -61,7 +63,8 @@ def differing(configurations: Mapping[str, Settings]) -> dict[str, dict[str, obj
 
 
 def variants(rows: Mapping[str, tuple[str, ...]], settings: Mapping[str, Settings]) -> dict[str, str]:
-    """Row -> what sets it apart from the rows of the same names, e.g. `learning_rate 0.0003, steps 1000`; empty where it stands alone.
+    """Row -> what sets it apart from the rows of the same names, e.g. `learning_rate 0.0003, steps 1000`;
+    empty where it stands alone.
 
     `rows`: row -> (method, student, teacher, language).
     """

@@ -1,4 +1,6 @@
-"""What the leaderboard needs of the database, read once per state of it: every later question is a pure function of these frames."""
+"""What the leaderboard needs of the database, read once per state of it: every later question is a pure
+function of these frames.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,13 @@ class Snapshot:
     """Frames of one state of the database."""
 
     cells: pd.DataFrame
-    """row_id, model_key, role, suite, task, language, protocol, value, runs, n, dev_value, flags: see the view `cells`."""
+    """row_id, model_key, role, suite, task, language, protocol, value, runs, n, dev_value, flags: see the
+    view `cells`.
+    """
     models: pd.DataFrame
-    """Indexed by model_key: row_id, role, family, method, student, teacher, language, distil_seed, teacher_key, arch_key, tokens."""
+    """Indexed by model_key: row_id, role, family, method, student, teacher, language, distil_seed,
+    teacher_key, arch_key, tokens.
+    """
     settings: dict[str, dict[str, object]]
     """row_id -> the settings of its distillation, flattened to dotted paths."""
     measurements: pd.DataFrame
@@ -44,7 +50,8 @@ def load(store: Store) -> Snapshot:
         ).df()
         models = con.execute("SELECT * FROM models ORDER BY model_key").df()
         measurements = con.execute(
-            "SELECT m.*, t.finished_at FROM measurements m JOIN trials t USING (trial_id) WHERE m.valid ORDER BY t.finished_at"
+            "SELECT m.*, t.finished_at FROM measurements m JOIN trials t USING (trial_id) "
+            "WHERE m.valid ORDER BY t.finished_at"
         ).df()
         trials = con.execute(
             "SELECT kind, status, count(*) AS count FROM trials GROUP BY ALL ORDER BY ALL"
@@ -52,7 +59,7 @@ def load(store: Store) -> Snapshot:
     models["config_id"] = models["config_id"].fillna(models["model_key"])
     for frame in (cells, models):
         frame.insert(0, "row_id", _row_ids(frame["config_id"], frame["milestone"]))
-    for column in ("suite", "task", "language", "protocol", "role"):
+    for column in ("row_id", "model_key", "suite", "task", "language", "protocol", "role"):
         cells[column] = cells[column].astype("category")
     first = models.drop_duplicates("row_id")
     settings = {
@@ -76,8 +83,9 @@ def measures(
 ) -> pd.DataFrame:
     """One row per row_id, one column per measure.
 
-    Timings are taken under one protocol on one hardware, given or by `timings`; a measure of the model itself (made by its own
-    trial) goes before one of its architecture. Where a model was measured twice, the last time counts.
+    Timings are taken under one protocol on one hardware, given or by `timings`; a measure of the model itself
+    (made by its own trial) goes before one of its architecture. Where a model was measured twice, the last
+    time counts.
     """
     found = snapshot.measurements
     timed = timings(snapshot)
@@ -100,7 +108,9 @@ def measures(
 
 
 def timings(snapshot: Snapshot) -> pd.DataFrame:
-    """Protocols under which latency was measured, with hardware, the widest covered first: protocol, fingerprint, device, models."""
+    """Protocols under which latency was measured, with hardware, the widest covered first: protocol,
+    fingerprint, device, models.
+    """
     latency = snapshot.measurements[snapshot.measurements["metric"] == "latency_ms"]
     keys = ["protocol", "fingerprint", "device"]
     counted = latency.groupby(keys, dropna=False)["arch_key"].nunique().rename("models").reset_index()

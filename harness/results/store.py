@@ -69,7 +69,9 @@ class Store:
         return self.path.parent
 
     def state(self) -> tuple[int, ...]:
-        """Changes whenever the data does: (inode, size, time of change) of the file and its log. What caches are keyed by."""
+        """Changes whenever the data does: (inode, size, time of change) of the file and its log. What
+        caches are keyed by.
+        """
         found: list[int] = []
         for path in (self.path, _log_of(self.path)):
             try:
@@ -91,7 +93,9 @@ class Store:
             return con.execute(query, list(parameters)).df()
 
     def plan(self, trials: Iterable[Trial]) -> None:
-        """Note trials that are about to be run, so that progress can be told as a share; those known already stay as they are."""
+        """Note trials that are about to be run, so that progress can be told as a share; those known
+        already stay as they are.
+        """
         planned = list(trials)
         family = {trial.id: trial for trial in planned}
         with writing(self.path, self.patience) as con:
@@ -106,7 +110,9 @@ class Store:
     def record(
         self, trial: Trial, result: Result | None = None, *, progress: Iterable[Progress] = ()
     ) -> None:
-        """Put in one trial: as running without a result, else with everything its result holds. What was there of it is replaced."""
+        """Put in one trial: as running without a result, else with everything its result holds. What was
+        there of it is replaced.
+        """
         with writing(self.path, self.patience) as con:
             ancestors = _ancestors(con, trial)
             row = rows.trial_row(trial, result, parents=ancestors)

@@ -1,6 +1,7 @@
 """Synthetic boards: invented scores in real records, laid out in folders as a run would leave them.
 
-Nothing was trained for these numbers. They exist so that the store, the ranking and the pages can be tried on boards of any shape.
+Nothing was trained for these numbers. They exist so that the store, the ranking and the pages can be tried on
+boards of any shape.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from harness.records import (
     Failure,
     FinetuneJob,
     FinetuneRecipe,
-    Measurement,
     MeasureJob,
+    Measurement,
     ModelSource,
     PrepareJob,
     Progress,
@@ -34,7 +35,7 @@ from harness.results import rows
 from harness.results.store import Entry, Store, write_database
 from harness.spec.assets import Asset
 from harness.spec.base import digest
-from harness.spec.entries import Corpus, Initialisation, Method, Student, Task, Teacher
+from harness.spec.entries import Corpus, DeclaredShape, Initialisation, Method, Student, Task, Teacher
 from harness.spec.languages import XNLI15, language_set_name
 from harness.spec.recipes import Distil, Measure, Prepare
 
@@ -340,7 +341,8 @@ def _asset(name: str) -> Asset:
 
 
 def _teacher(name: str) -> Teacher:
-    return Teacher(name=name, asset=_asset(name))
+    shape = DeclaredShape(model_type="bert", layers=12, width=768, heads=12, ffn=3072, vocabulary=30522)
+    return Teacher(name=name, asset=_asset(name), shape=shape)
 
 
 def _student(name: str) -> Student:

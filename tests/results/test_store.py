@@ -1,4 +1,6 @@
-"""The database is an index of the folders: it can be rebuilt, migrated, written while it is read, and it says what is wrong with it."""
+"""The database is an index of the folders: it can be rebuilt, migrated, written while it is read, and it
+says what is wrong with it.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,34 @@
+"""Predictions that fine-tuning trials keep: read as plain columns, so that scores can be computed again
+and models paired.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.errors import InputError
+
+COLUMNS = ["split", "language", "row", "label", "prediction"]
+"""What every file of predictions holds; scores per class may follow."""
+MOST_BYTES = 512 * 2**20
+MOST_ROWS = 20_000_000
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The columns `COLUMNS`. InputError where the file is oversized, no Parquet, or lacks one."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise InputError(f"{path}: larger than {MOST_BYTES >> 20} MiB")
+        with pq.ParquetFile(path) as file:
+            lacking = set(COLUMNS) - set(file.schema_arrow.names)
+            if lacking:
+                raise InputError(f"{path}: lacks the column(s) {', '.join(sorted(lacking))}")
+            if file.metadata.num_rows > MOST_ROWS:
+                raise InputError(f"{path}: more than {MOST_ROWS:,} rows")
+            return file.read(columns=COLUMNS).to_pandas()
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read as predictions ({str(error).splitlines()[0]})") from error

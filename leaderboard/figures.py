@@ -1,0 +1,235 @@
+"""Charts of rankings and comparisons: from frames to Altair, nothing read and nothing computed but
+positions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from harness.results import text
+from leaderboard.theme import HEAT, colour, shape
+
+ROW = 22
+"""Pixels a row of a chart takes."""
+
+
+def _names(most: int) -> alt.Axis:
+    """An axis of names, each beside its row."""
+    return alt.Axis(
+        labelLimit=most, ticks=False, domain=False, labelFlush=False, labelPadding=8, labelOverlap=False
+    )
+
+
+def forest(rows: pd.DataFrame, teacher: pd.DataFrame, title: str) -> alt.LayerChart:
+    """Means with their intervals, best at the top; teachers as dashed lines.
+
+    `rows`: label, family, mean, low, high, n, rank_text. `teacher`: label, mean.
+    """
+    shown = rows.assign(
+        points=100 * rows["mean"], from_=100 * rows["low"], to=100 * rows["high"], span=_spans(rows)
+    )
+    families = shown["family"].unique().tolist()
+    y = alt.Y("label:N", sort=shown["label"].tolist(), title=None, axis=_names(340))
+    x = alt.X("points:Q", scale=alt.Scale(zero=False, padding=12), title=title, axis=alt.Axis(tickCount=8))
+    hover = [
+        alt.Tooltip("label:N", title="configuration"),
+        alt.Tooltip("points:Q", title="mean", format=".2f"),
+        alt.Tooltip("span:N", title="95 % interval"),
+        alt.Tooltip("rank_text:N", title="rank (range)"),
+        alt.Tooltip("n:Q", title="seeds"),
+    ]
+    base = alt.Chart(shown)
+    bars = base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(
+        x="from_:Q", x2="to:Q", y=y, color=colour(families), tooltip=hover
+    )
+    dots = base.mark_point(size=85, filled=True, opacity=1).encode(
+        x=x, y=y, color=colour(families), shape=shape(families), tooltip=hover
+    )
+    layers: list[Any] = [bars, dots]
+    if len(teacher):
+        layers = [*_lines(teacher), *layers]
+    return alt.layer(*layers).properties(height=alt.Step(ROW))
+
+
+def _lines(teacher: pd.DataFrame) -> list[alt.Chart]:
+    """A dashed line with its name above for every teacher."""
+    base = alt.Chart(teacher.assign(points=100 * teacher["mean"]))
+    line = base.mark_rule(strokeDash=[4, 4], opacity=0.6, color="#78716c").encode(
+        x="points:Q",
+        tooltip=[
+            alt.Tooltip("label:N", title="teacher"),
+            alt.Tooltip("points:Q", format=".2f", title="mean"),
+        ],
+    )
+    return [line]
+
+
+def _spans(rows: pd.DataFrame) -> list[str]:
+    pairs = zip(rows["low"], rows["high"], strict=True)
+    return [text.interval(low, high) or "none: one student" for low, high in pairs]
+
+
+def heat_map(cells: pd.DataFrame, rows: list[str], columns: list[str], title: str) -> alt.LayerChart:
+    """Rows × columns, each cell with its number. `cells`: label, column, value (points), shade (what
+    colours it), shown.
+    """
+    middle = (cells["shade"].min() + cells["shade"].max()) / 2
+    base = alt.Chart(cells).encode(
+        x=alt.X(
+            "column:N",
+            sort=columns,
+            title=None,
+            axis=alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False, labelFlush=False),
+        ),
+        y=alt.Y("label:N", sort=rows, title=None, axis=_names(300)),
+    )
+    boxes = base.mark_rect(cornerRadius=2).encode(
+        color=alt.Color("shade:Q", scale=alt.Scale(scheme=HEAT), legend=None),
+        tooltip=[
+            alt.Tooltip("label:N", title="configuration"),
+            alt.Tooltip("column:N", title="where"),
+            alt.Tooltip("shown:N", title=title),
+        ],
+    )
+    ink = alt.condition(alt.datum.shade > middle, alt.value("#1c2128"), alt.value("white"))
+    numbers = base.mark_text(fontSize=11).encode(text=alt.Text("value:Q", format=".1f"), color=ink)
+    return (boxes + numbers).properties(height=alt.Step(26))
+
+
+def trade_off(
+    rows: pd.DataFrame, front: pd.DataFrame, cost: str, title: str, budget: float | None, y_title: str
+) -> alt.LayerChart:
+    """Quality against a cost on a logarithmic axis, the Pareto front as a line. `rows`: label, family,
+    mean, low, high, cost column.
+    """
+    shown = rows.assign(
+        points=100 * rows["mean"],
+        from_=100 * rows["low"],
+        to=100 * rows["high"],
+        span=_spans(rows),
+        cost=rows[cost],
+    )
+    families = shown["family"].unique().tolist()
+    x = alt.X(
+        "cost:Q",
+        scale=alt.Scale(type="log", nice=False, padding=25),
+        title=title,
+        axis=alt.Axis(format="~s", grid=False, tickCount=6),
+    )
+    y = alt.Y("points:Q", scale=alt.Scale(zero=False, padding=15), title=y_title)
+    hover = [
+        alt.Tooltip("label:N", title="configuration"),
+        alt.Tooltip("points:Q", format=".2f", title="mean"),
+        alt.Tooltip("span:N", title="95 % interval"),
+        alt.Tooltip("cost:Q", format=",.4~g", title=title),
+    ]
+    base = alt.Chart(shown)
+    layers: list[Any] = []
+    if budget is not None:
+        limit = pd.DataFrame({"cost": [budget]})
+        layers.append(
+            alt.Chart(limit).mark_rule(strokeDash=[2, 3], color="#dc2626").encode(x=alt.X("cost:Q"))
+        )
+    if len(front) > 1:
+        line = alt.Chart(front.assign(points=100 * front["mean"], cost=front[cost]))
+        layers.append(
+            line.mark_line(interpolate="step-after", strokeWidth=1.5, opacity=0.55, color="#8b95a1").encode(
+                x=x, y=y
+            )
+        )
+    layers.append(
+        base.mark_rule(opacity=0.35, strokeWidth=1.5).encode(
+            x=x, y="from_:Q", y2="to:Q", color=colour(families)
+        )
+    )
+    layers.append(
+        base.mark_point(size=95, filled=True, opacity=0.95).encode(
+            x=x, y=y, color=colour(families), shape=shape(families), tooltip=hover
+        )
+    )
+    return alt.layer(*layers).properties(height=430)
+
+
+def differences(rows: pd.DataFrame, title: str) -> alt.LayerChart:
+    """Differences with intervals about zero. `rows`: label, difference, low, high (points), separable."""
+    shown = rows.assign(
+        span=[
+            f"{low:.1f} to {high:.1f}" if text.known(low) else "none"
+            for low, high in zip(rows["low"], rows["high"], strict=True)
+        ]
+    )
+    y = alt.Y("label:N", sort=shown["label"].tolist(), title=None, axis=_names(300))
+    tone = alt.Color(
+        "separable:N",
+        scale=alt.Scale(domain=[True, False], range=["#0d9f6e", "#8b95a1"]),
+        legend=None,
+    )
+    base = alt.Chart(shown)
+    zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(opacity=0.5).encode(x="x:Q")
+    hover = [
+        alt.Tooltip("label:N", title="task"),
+        alt.Tooltip("difference:Q", format="+.2f"),
+        alt.Tooltip("span:N", title="interval"),
+    ]
+    bars = base.mark_rule(strokeWidth=2.5, opacity=0.6).encode(
+        x=alt.X("low:Q", title=title), x2="high:Q", y=y, color=tone, tooltip=hover
+    )
+    dots = base.mark_point(filled=True, size=80, opacity=1).encode(
+        x="difference:Q", y=y, color=tone, tooltip=hover
+    )
+    return (zero + bars + dots).properties(height=alt.Step(ROW + 4))
+
+
+def curves(
+    points: pd.DataFrame, value: str, title: str, series: str = "term", *, log: bool = False
+) -> alt.Chart:
+    """A value over steps, one line a series."""
+    kinds = points[series].nunique()
+    return (
+        alt.Chart(points)
+        .mark_line(strokeWidth=1.8)
+        .encode(
+            x=alt.X("step:Q", title="step", axis=alt.Axis(format=",", grid=False, tickCount=8)),
+            y=alt.Y(f"{value}:Q", title=title, scale=alt.Scale(zero=False, type="log" if log else "linear")),
+            color=alt.Color(
+                f"{series}:N",
+                legend=alt.Legend(title=None, orient="bottom", columns=2, labelLimit=380)
+                if kinds > 1
+                else None,
+            ),
+            tooltip=[alt.Tooltip(f"{series}:N"), "step:Q", alt.Tooltip(f"{value}:Q", format=".4g")],
+        )
+        .properties(height=280)
+    )
+
+
+def layer_map(pairs: pd.DataFrame, teacher_layers: int, student_layers: int) -> alt.LayerChart:
+    """A mapping drawn: student layers on the left, teacher layers on the right. `pairs`: student, teacher
+    (0 is the embedding output).
+    """
+    top = max(teacher_layers, 1)
+    nodes = pd.DataFrame(
+        [(0, i * top / student_layers, i, "student") for i in range(student_layers + 1)]
+        + [(1, float(j), j, "teacher") for j in range(teacher_layers + 1)],
+        columns=["x", "y", "layer", "side"],
+    )
+    lines = pairs.assign(
+        x=0, y=pairs["student"] * top / student_layers, x2=1, y2=pairs["teacher"].astype(float)
+    )
+    x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.12, 1.12]))
+    y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-0.6, top + 0.6]))
+    links = (
+        alt.Chart(lines)
+        .mark_rule(strokeWidth=1.6, opacity=0.7, color="#3b82f6")
+        .encode(x=x, y=y, x2="x2:Q", y2="y2:Q", tooltip=["student:Q", "teacher:Q"])
+    )
+    dots = (
+        alt.Chart(nodes)
+        .mark_circle(size=190, opacity=1, color="#8b95a1")
+        .encode(x=x, y=y, tooltip=["side:N", "layer:Q"])
+    )
+    names = alt.Chart(nodes).mark_text(fontSize=9, color="white").encode(x=x, y=y, text="layer:N")
+    return (links + dots + names).properties(height=230)

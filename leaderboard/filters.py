@@ -1,0 +1,83 @@
+"""The filters in the sidebar. Each is bound to the query string, so that an address brings back what was
+seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from harness.results.ranking import Filters, choices
+from harness.results.snapshot import Snapshot, timings
+
+BOUND: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
+"""What every widget shares: its value lives in the address and survives a change of page."""
+
+
+def sidebar(snapshot: Snapshot, *, suite: bool = True) -> Filters:
+    """Draw the filters that leave a choice, and return what they are set to."""
+    found = choices(snapshot)
+    with st.sidebar:
+        picked = one("Suite", found["suite"], "suite") if suite and found["suite"] else None
+        in_suite = snapshot.cells[snapshot.cells["suite"] == picked] if picked else snapshot.cells
+        filters = Filters(
+            suite=picked,
+            tasks=several("Tasks", sorted(in_suite["task"].astype(str).unique()), "task"),
+            evaluation=several("Evaluated in", sorted(in_suite["language"].astype(str).unique()), "lang"),
+            student=several("Student", found["student"], "student"),
+            teacher=several("Teacher", found["teacher"], "teacher"),
+            language=several("Distilled on", found["language"], "corpus"),
+            family=several("Family", found["family"], "family"),
+        )
+        return _advanced(snapshot, filters)
+
+
+def _advanced(snapshot: Snapshot, filters: Filters) -> Filters:
+    timed = timings(snapshot)
+    labels = {
+        f"{row.device} · {row.protocol}": (str(row.protocol), str(row.fingerprint))
+        for row in timed.itertuples()
+    }
+    pooled = st.toggle(
+        "Common variance",
+        key="pooled",
+        help="Estimate one variance from all configurations. Intervals get narrower where seeds are few, "
+        "and hold only if configurations scatter alike.",
+        **BOUND,
+    )
+    timing = labels[one("Latency measured on", list(labels), "timing")] if len(labels) > 1 else (None, None)
+    milestones = bool(snapshot.cells["milestone"].notna().any()) and st.toggle(
+        "Intermediate students",
+        key="milestones",
+        help="Rank students exported before the last step, too.",
+        **BOUND,
+    )
+    return Filters(
+        **{
+            **filters.__dict__,
+            "pooled": pooled,
+            "milestones": milestones,
+            "latency_protocol": timing[0],
+            "fingerprint": timing[1],
+        }
+    )
+
+
+def one(label: str, options: Sequence[str], key: str, **kwargs: Any) -> str:
+    """Pick one; drawn only where there is more than one."""
+    if len(options) < 2:
+        return options[0]
+    return str(st.selectbox(label, options, key=key, **BOUND, **kwargs))
+
+
+def several(
+    label: str, options: Sequence[str], key: str, format_func: Callable[[str], str] = str, **kwargs: Any
+) -> tuple[str, ...]:
+    """Pick any; none means all. Drawn only where there is more than one."""
+    if len(options) < 2:
+        return ()
+    return tuple(
+        st.multiselect(label, options, key=key, placeholder="all", format_func=format_func, **BOUND, **kwargs)
+    )

@@ -1,0 +1,63 @@
+"""Colours and shapes that mean the same on every page, in light and in dark."""
+
+from __future__ import annotations
+
+import altair as alt
+
+from harness.results.ranking import FAMILIES
+
+COLOURS = {
+    "OD": "#d97706",
+    "HS": "#3b82f6",
+    "MHA": "#0d9f6e",
+    "composite": "#a855f7",
+    "control": "#8b95a1",
+    "external": "#e0559a",
+    "teacher": "#78716c",
+}
+"""Family -> colour, of like weight on white and on black, and told apart by the colour-blind (with the
+shapes).
+"""
+SHAPES = {
+    "OD": "square",
+    "HS": "circle",
+    "MHA": "triangle-up",
+    "composite": "diamond",
+    "control": "cross",
+    "external": "triangle-down",
+    "teacher": "triangle-right",
+}
+NAMES = {
+    "OD": "output distribution",
+    "HS": "hidden states",
+    "MHA": "attention",
+    "composite": "several kinds of knowledge",
+    "control": "no teacher, or no distillation",
+    "external": "published checkpoints",
+    "teacher": "the teachers",
+}
+STATES = {
+    "ok": "#0d9f6e",
+    "running": "#3b82f6",
+    "planned": "#b6bec8",
+    "failed": "#dc2626",
+    "pruned": "#8b95a1",
+}
+"""Status of a trial -> colour."""
+HEAT = "viridis"
+
+
+def colour(families: list[str], title: str | None = "Family") -> alt.Color:
+    """Families by colour, in the order of the house."""
+    shown = [family for family in FAMILIES if family in families]
+    scale = alt.Scale(domain=shown, range=[COLOURS[family] for family in shown])
+    legend = alt.Legend(title=None, orient="top", symbolOpacity=1) if title else None
+    return alt.Color("family:N", scale=scale, legend=legend)
+
+
+def shape(families: list[str]) -> alt.Shape:
+    """Families by shape, too."""
+    shown = [family for family in FAMILIES if family in families]
+    return alt.Shape(
+        "family:N", scale=alt.Scale(domain=shown, range=[SHAPES[family] for family in shown]), legend=None
+    )

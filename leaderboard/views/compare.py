@@ -1,0 +1,144 @@
+"""Two or more configurations side by side: where they differ in score, and in settings."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import streamlit as st
+
+from harness.results import text
+from harness.results.compare import SUITE, differences, paired_examples, settings_apart
+from harness.results.ranking import Leaderboard
+from harness.results.snapshot import Snapshot
+from leaderboard import data, figures
+from leaderboard.filters import BOUND, sidebar
+from leaderboard.labels import row_labels
+
+MOST = 6
+"""Rows compared at once."""
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Compare")
+    if data.explain_missing(data.store()):
+        return
+    snapshot = data.snapshot()
+    if snapshot.empty:
+        st.info("Nothing has been scored yet, so there is nothing to compare.")
+        return
+    filters = sidebar(snapshot)
+    board = data.board(filters)
+    labels = row_labels(board.table)
+    rows = st.multiselect(
+        "Configurations",
+        board.table["config_id"].tolist(),
+        format_func=lambda row: labels.get(row, row),
+        key="rows",
+        max_selections=MOST,
+        placeholder="two to six of them",
+        **BOUND,
+    )
+    if len(rows) < 2:
+        _suggest(board, labels)
+        return
+    _compare(board, snapshot, rows, labels)
+    _settings(snapshot, rows, labels)
+
+
+def _suggest(board: Leaderboard, labels: pd.Series) -> None:
+    ranked = board.ranked[board.ranked["mean"].notna()]
+    if len(ranked) < 2:
+        st.info("There are fewer than two complete configurations under these filters.")
+        return
+    st.info("Choose two or more configurations above, or start with the best two.")
+    best = ranked["config_id"].head(2).tolist()
+
+    def pick() -> None:
+        st.session_state["rows"] = best
+
+    st.button(f"Compare {labels[best[0]]} with {labels[best[1]]}", on_click=pick)
+
+
+def _compare(board: Leaderboard, snapshot: Snapshot, rows: list[str], labels: pd.Series) -> None:
+    selected = _selected(snapshot)
+    paired = paired_examples(board, rows, selected, data.store().runs_dir) if len(selected) else {}
+    found = differences(board, rows, paired=paired)
+    pairs = list(dict.fromkeys(zip(found["a"], found["b"], strict=True)))
+    st.caption(
+        f"{len(found)} comparisons; all intervals hold at once with 95 % (Bonferroni), p values are corrected by Holm. "
+        "Green: the interval excludes zero."
+    )
+    for a, b in pairs:
+        rows_of_pair = found[(found["a"] == a) & (found["b"] == b)]
+        st.subheader(f"{labels[a]}  vs.  {labels[b]}")
+        st.markdown(_verdict(rows_of_pair, labels[a], labels[b]))
+        drawn = rows_of_pair.assign(
+            label=rows_of_pair["task"],
+            **{name: 100 * rows_of_pair[name] for name in ("difference", "low", "high")},
+        )
+        left, right = st.columns([3, 2], wrap=True)
+        left.altair_chart(
+            figures.differences(drawn, f"← {labels[b]} better · points · {labels[a]} better →"),
+            width="stretch",
+        )
+        right.dataframe(_table(rows_of_pair), hide_index=True, width="stretch")
+
+
+def _verdict(rows: pd.DataFrame, a: str, b: str) -> str:
+    whole = rows[rows["task"] == SUITE] if (rows["task"] == SUITE).any() else rows
+    one = whole.iloc[0]
+    if not text.known(one["difference"]):
+        return "One of them lacks a task, so their means cannot be compared."
+    ahead, behind = (a, b) if one["difference"] >= 0 else (b, a)
+    size = f"{100 * abs(one['difference']):.1f} points"
+    if not text.known(one["low"]):
+        return (
+            f"**{ahead}** scores {size} above {behind}; {one['interval']}, so the difference has no interval."
+        )
+    half = 50 * (one["high"] - one["low"])
+    if one["separable"]:
+        return f"**{ahead}** is ahead of {behind} by {size} ± {half:.1f}."
+    return f"They **cannot be told apart**: {ahead} scores {size} ± {half:.1f} above {behind}."
+
+
+def _table(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "task": rows["task"],
+            "difference": [
+                f"{100 * value:+.1f}" if text.known(value) else text.NONE for value in rows["difference"]
+            ],
+            "interval": [
+                f"{100 * low:+.1f} to {100 * high:+.1f}" if text.known(low) else text.NONE
+                for low, high in zip(rows["low"], rows["high"], strict=True)
+            ],
+            "p (Holm)": [f"{p:.3f}" if text.known(p) else text.NONE for p in rows["p_holm"]],
+            "by": rows["interval"],
+        }
+    )
+
+
+def _settings(snapshot: Snapshot, rows: list[str], labels: pd.Series) -> None:
+    st.subheader("Settings that differ")
+    apart = settings_apart(snapshot.settings, rows)
+    if apart.empty:
+        st.caption("None that are recorded: these rows were not distilled here, or differ in the model only.")
+        return
+    shown = apart.rename(columns=labels.to_dict()).map(
+        lambda value: f"{value:g}" if isinstance(value, float) else str(value)
+    )
+    st.dataframe(shown.rename_axis("setting").reset_index(), hide_index=True, width="stretch")
+
+
+def _selected(snapshot: Snapshot) -> pd.DataFrame:
+    """Trials at the chosen settings of tasks scored by accuracy alone."""
+    trials = data.query(
+        "SELECT trial_id, model_key, task, config FROM trials WHERE kind = 'finetune' AND selected AND status = 'ok'"
+    )
+    trials = trials[trials["model_key"].isin(snapshot.models.index)]
+    jobs = [json.loads(config)["task"] for config in trials["config"]]
+    trials["report"] = [job["report"] for job in jobs]
+    plain = [set(job["metrics"]) <= {"accuracy", "accuracy@1"} for job in jobs]
+    return trials[plain].join(snapshot.models["row_id"], on="model_key")

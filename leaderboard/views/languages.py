@@ -1,0 +1,112 @@
+"""Cross-lingual tasks: scores by language, and what is lost against English."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from leaderboard import data, figures
+from leaderboard.filters import BOUND, one, sidebar
+from leaderboard.labels import row_labels
+
+MOST_ROWS = 30
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Languages")
+    if data.explain_missing(data.store()):
+        return
+    snapshot = data.snapshot()
+    counted = snapshot.cells.groupby("task", observed=True)["language"].nunique()
+    tasks = sorted(counted[counted > 1].index.astype(str))
+    if not tasks:
+        st.info(
+            "No task here was scored in more than one language. `specs/multilingual.yaml` evaluates cross-lingually; "
+            "XNLI is scored wherever its data is found."
+        )
+        return
+    with st.sidebar:
+        task = one("Task", tasks, "xtask")
+    filters = sidebar(snapshot, suite=False)
+    board = data.board(type(filters)(**{**filters.__dict__, "suite": None, "tasks": (task,)}))
+    labels = row_labels(board.table)
+    scores = _scores(board.cells[board.cells["task"] == task], snapshot.models)
+    if scores.empty:
+        st.info("Nothing matches these filters. Clear one of them in the sidebar.")
+        return
+    _draw(scores, board.table, labels, task)
+
+
+def _scores(cells: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
+    """Row × language, mean over students."""
+    rows = cells.assign(row=cells["row_id"].astype(str), language=cells["language"].astype(str))
+    return rows.pivot_table(index="row", columns="language", values="value", aggfunc="mean", observed=True)
+
+
+def _draw(scores: pd.DataFrame, table: pd.DataFrame, labels: pd.Series, task: str) -> None:
+    languages = sorted(scores.columns, key=lambda code: (code != "en", code))
+    views = ["score", "gap to English"] if "en" in scores else ["score"]
+    left, right = st.columns([1, 1], wrap=True)
+    with left:
+        view = (
+            st.segmented_control("Show", views, default=views[0], key="view", required=True, **BOUND)
+            if len(views) > 1
+            else "score"
+        )
+    with right:
+        by = st.selectbox("Sort by", ["mean", *languages], key="sort", **BOUND)
+    values = scores[languages]
+    if view == "gap to English":
+        values = values.sub(values["en"], axis=0).drop(columns="en")
+        languages = languages[1:] if languages[0] == "en" else languages
+    means = values.mean(axis=1, skipna=False)
+    order = (
+        (values[by] if by in values else means)
+        .sort_values(ascending=False, na_position="last")
+        .index.tolist()
+    )
+    if len(order) > MOST_ROWS and not st.toggle(
+        f"Show all {len(order)} rows", key="all", bind="query-params"
+    ):
+        order = order[:MOST_ROWS]
+    wide = values.loc[order].assign(mean=means)
+    long = (
+        wide.reset_index().melt(id_vars="row", var_name="column", value_name="value").dropna(subset="value")
+    )
+    long["label"] = long["row"].map(labels)
+    long["value"] = 100 * long["value"]
+    long["shown"] = long["value"].map(("{:+.1f}" if view != "score" else "{:.1f}").format)
+    title = "points" if view == "score" else "points to English"
+    st.altair_chart(
+        figures.heat_map(
+            long.assign(shade=long["value"])[["label", "column", "value", "shade", "shown"]],
+            [labels[row] for row in order],
+            ["mean", *languages],
+            title,
+        ),
+        width="stretch",
+    )
+    st.caption(
+        f"{task}, in points, mean over seeds. "
+        + (
+            "Zero-shot: fine-tuned on English only unless the task says otherwise. "
+            if view != "score"
+            else ""
+        )
+        + "A row's mean is shown only where it was scored in every language."
+    )
+    _best(values.loc[order], labels)
+
+
+def _best(values: pd.DataFrame, labels: pd.Series) -> None:
+    with st.expander("Best configuration by language"):
+        best = values.apply(lambda column: column.idxmax() if column.notna().any() else None)
+        shown = pd.DataFrame(
+            {
+                "language": values.columns,
+                "best": [labels.get(row, "–") for row in best],
+                "points": (100 * values.max()).round(1).to_numpy(),
+            }
+        )
+        st.dataframe(shown, hide_index=True, width="stretch")

@@ -1,0 +1,233 @@
+"""The ranking: which configuration is best on a suite, and how far the data can tell."""
+
+from __future__ import annotations
+
+import html
+
+import pandas as pd
+import streamlit as st
+
+from harness.results import text
+from harness.results.ranking import FAMILIES, Filters, Leaderboard
+from leaderboard import data, figures
+from leaderboard.filters import sidebar
+from leaderboard.labels import group_letters, row_labels
+from leaderboard.theme import COLOURS
+
+MOST_BARS = 30
+"""Rows drawn before the reader asks for all."""
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Ranking")
+    if data.explain_missing(data.store()):
+        return
+    snapshot = data.snapshot()
+    if snapshot.empty:
+        st.info("Trials are running; nothing has been scored yet. The **Runs** page shows how far they are.")
+        return
+    filters = sidebar(snapshot)
+    board = data.board(filters)
+    _answers(filters)
+    _meta(board, filters)
+    if board.ranked.empty and board.references.empty:
+        st.info("Nothing matches these filters. Clear one of them in the sidebar.")
+        return
+    labels = row_labels(board.table)
+    _chart(board, labels, filters)
+    _table(board, labels)
+    _incomplete(board, labels)
+    _how_to_read(board)
+
+
+def _answers(filters: Filters) -> None:
+    """The family question, in a sentence or two."""
+    found = data.answers(filters)
+    lines = [
+        f'<div class="answer" style="--c:{COLOURS[answer.comparison.a]}">{html.escape(answer.sentence)}</div>'
+        for answer in found[:2]
+    ]
+    if lines:
+        st.html("".join(lines))
+    if len(found) > 2:
+        with st.expander("All pairs of families"):
+            st.markdown("\n".join(f"- {answer.sentence}" for answer in found))
+
+
+def _meta(board: Leaderboard, filters: Filters) -> None:
+    parts = [f"Mean over {_counted(board.tasks, 'task')}: {', '.join(board.tasks)}."]
+    languages = {codes for codes in board.languages.values() if len(codes) > 1}
+    if languages:
+        parts.append(
+            f"Tasks in several languages count by their mean over {max(map(len, languages))} languages."
+        )
+    if board.other_protocols:
+        count = sum(board.other_protocols.values())
+        parts.append(f"{count} models scored under other fine-tuning settings are not shown.")
+    st.html(f'<div class="meta">{html.escape(" ".join(parts))}</div>')
+
+
+def _counted(items: tuple[str, ...], noun: str) -> str:
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
+
+
+def _chart(board: Leaderboard, labels: pd.Series, filters: Filters) -> None:
+    ranked = board.ranked[board.ranked["mean"].notna()]
+    if ranked.empty:
+        return
+    rows = ranked.assign(
+        label=ranked["config_id"].map(labels),
+        rank_text=[text.rank_range(*row) for row in ranked[["rank", "best_rank", "worst_rank"]].to_numpy()],
+    )
+    every = len(rows) <= MOST_BARS or st.toggle(
+        f"Draw all {len(rows)} configurations", key="all", bind="query-params"
+    )
+    teacher = board.references[board.references["mean"].notna()]
+    columns = ["label", "family", "mean", "low", "high", "n", "rank_text"]
+    chart = figures.forest(
+        rows[columns] if every else rows[columns].head(MOST_BARS),
+        teacher.assign(label=teacher["config_id"].map(labels))[["label", "mean"]],
+        f"{filters.suite or 'all suites'}, points, with 95 % intervals",
+    )
+    st.altair_chart(chart, width="stretch")
+    if len(teacher):
+        named = ", ".join(
+            f"{labels[row]} {text.points(mean)}"
+            for row, mean in zip(teacher["config_id"], teacher["mean"], strict=True)
+        )
+        st.caption(f"Dashed: teachers ({named}).")
+
+
+def _table(board: Leaderboard, labels: pd.Series) -> None:
+    shown = _columns(board)
+    event = st.dataframe(
+        shown,
+        hide_index=True,
+        width="stretch",
+        placeholder=text.NONE,
+        height=min(36 * len(shown) + 40, 640),
+        column_config=_config(board),
+        on_select="rerun",
+        selection_mode="multi-row",
+        key="table",
+    )
+    picked = [str(board.table["config_id"].iloc[row]) for row in event["selection"]["rows"]]
+    if len(picked) >= 2:
+        names = " · ".join(labels[row] for row in picked[:2]) + (" …" if len(picked) > 2 else "")
+        st.page_link(
+            st.session_state["pages"]["compare"],
+            label=f"Compare {names}",
+            icon=":material/compare_arrows:",
+            query_params={"rows": picked, "suite": st.session_state.get("suite", "")},
+        )
+    else:
+        st.caption("Tick two or more rows to compare them. Click a heading to sort.")
+
+
+def _columns(board: Leaderboard) -> pd.DataFrame:
+    table = board.table
+    letters = group_letters(board.groups)
+    shown = pd.DataFrame(
+        {
+            "rank": [
+                text.rank_range(*row)
+                for row in table[["rank", "best_rank", "worst_rank"]].astype(object).to_numpy()
+            ],
+            "family": [[family] for family in table["family"]],
+            "method": table["method"],
+            "student": table["student"].fillna(table["teacher"]),
+            "teacher": table["teacher"],
+            "language": table["language"],
+            "variant": table["variant"],
+            "mean": 100 * table["mean"],
+            "interval": [
+                text.interval(low, high) for low, high in zip(table["low"], table["high"], strict=True)
+            ],
+            "retention": 100 * table["retention"],
+            "n": table["n"],
+            "group": table["config_id"].map(letters).fillna(""),
+            "parameters": table["parameters"] / 1e6,
+            "latency": table["latency_ms"],
+            "notes": [_note(row) for row in table[["n", "students", "missing", "flags"]].to_dict("records")],
+            "without": table["parameters_without_embeddings"] / 1e6,
+            "shipped": 100 * table["retention_of_shipped"],
+        }
+    )
+    dull = [column for column in ("variant", "notes", "group") if not shown[column].astype(bool).any()]
+    dull += [column for column in ("teacher", "language") if board.ranked[column].nunique() < 2]
+    dull += [
+        column
+        for column in ("parameters", "without", "latency", "retention", "shipped")
+        if shown[column].isna().all()
+    ]
+    return shown.drop(columns=dull)
+
+
+def _note(row: dict[str, object]) -> str:
+    parts = []
+    if row["missing"]:
+        some = f"{int(row['students']) - int(row['n'])} of {row['students']} seeds lack"  # type: ignore[call-overload]
+        parts.append(f"{'incomplete: lacks' if row['n'] == 0 else some} {row['missing']}")
+    if row["flags"]:
+        parts.append(str(row["flags"]).replace("_", " "))
+    return "; ".join(parts)
+
+
+def _config(board: Leaderboard) -> dict[str, object]:
+    column = st.column_config
+    families = [family for family in FAMILIES if family in set(board.table["family"])]
+    return {
+        "rank": column.TextColumn(
+            "Rank", help="By mean; in brackets the best and worst rank that the data allow."
+        ),
+        "family": column.MultiselectColumn(
+            "Family", options=families, color=[COLOURS[family] for family in families], disabled=True
+        ),
+        "method": column.TextColumn("Method"),
+        "student": column.TextColumn("Student"),
+        "teacher": column.TextColumn("Teacher"),
+        "language": column.TextColumn("Distilled on"),
+        "variant": column.TextColumn("Settings", help="What sets it apart from rows of the same name."),
+        "mean": column.NumberColumn("Mean", format="%.1f", help="Points, over the tasks named above."),
+        "interval": column.TextColumn(
+            "95 % interval", help="t interval over distilled students (seeds); none for a single seed."
+        ),
+        "retention": column.NumberColumn(
+            "Retention %", format="%.1f", help="Share of the score of the teacher it learnt from."
+        ),
+        "shipped": column.NumberColumn(
+            "Of shipped %", format="%.1f", help="Share of the score of the teacher as shipped."
+        ),
+        "group": column.TextColumn("Group", help="Rows that share a letter cannot be told apart."),
+        "n": column.NumberColumn("Seeds", help="Distilled students with every task."),
+        "parameters": column.NumberColumn("Params M", format="%.1f"),
+        "without": column.NumberColumn("w/o emb. M", format="%.1f", help="Parameters without embeddings."),
+        "latency": column.NumberColumn("Latency ms", format="%.1f"),
+        "notes": column.TextColumn("Notes", width="medium"),
+    }
+
+
+def _incomplete(board: Leaderboard, labels: pd.Series) -> None:
+    gaps = board.ranked[board.ranked["n"] == 0]
+    if len(gaps):
+        with st.expander(f"{len(gaps)} incomplete: not ranked, as means over fewer tasks cannot be compared"):
+            st.markdown(
+                "\n".join(f"- {labels[row.config_id]} lacks {row.missing}" for row in gaps.itertuples())
+            )
+
+
+def _how_to_read(board: Leaderboard) -> None:
+    with st.expander("How to read this"):
+        st.markdown(
+            f"""
+- A row is one **configuration**; scores of different configurations are never averaged. Its **seeds** are separately
+  distilled students; fine-tuning seeds are averaged inside a student first.
+- **Mean**: points over the suite's tasks, each task counting once. **Interval**: 95 % t interval over the seeds, for these tasks.
+- **Rank (best–worst)**: {board.rank_test or "no test could be made"}. A single seed says nothing about spread, so its rank
+  can be any.
+- **Group**: rows that share a letter cannot be told apart.
+- **Retention**: per task, the share of the teacher's score that is kept, then averaged.
+- Fine-tuning settings were chosen on dev scores; only the chosen setting's reported score is shown.
+"""
+        )

@@ -1,0 +1,187 @@
+"""How a run is getting on: trials by state, what is at work now, learning curves, failures with their
+reason.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from harness.results import text
+from harness.results.live import curve, live_trials
+from harness.results.report import STATES
+from leaderboard import data, figures
+from leaderboard.filters import BOUND, one, several
+from leaderboard.theme import STATES as COLOURS
+
+REFRESH = 5.0
+"""Seconds between two looks at the folders."""
+MOST_CURVES = 8
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Runs")
+    if data.explain_missing(data.store()):
+        return
+    _now()
+    _failures()
+    _curves()
+    _throughput()
+
+
+@st.fragment(run_every=REFRESH)
+def _now() -> None:
+    """State of the plan and trials at work; refreshes by itself."""
+    counts = data.query(
+        "SELECT kind, status, count(*) AS trials, sum(seconds) AS seconds FROM trials GROUP BY ALL"
+    )
+    total, done = (
+        int(counts["trials"].sum()),
+        int(counts.loc[counts["status"].isin(["ok", "pruned"]), "trials"].sum()),
+    )
+    finished = data.query("SELECT trial_id FROM trials WHERE status IN ('ok', 'failed', 'pruned')")[
+        "trial_id"
+    ]
+    live = live_trials(data.store().runs_dir, finished)
+    running = [trial for trial in live if trial.running]
+    failed = int(counts.loc[counts["status"] == "failed", "trials"].sum())
+    columns = st.columns(4)
+    columns[0].metric("Done", f"{done:,} of {total:,}")
+    columns[1].metric("Running now", f"{len(running)}")
+    columns[2].metric("Failed", f"{failed:,}")
+    columns[3].metric("Work so far", text.duration(counts["seconds"].sum()))
+    st.html(_bar(counts, total))
+    table = counts.pivot_table(index="kind", columns="status", values="trials", aggfunc="sum", fill_value=0)
+    table = table.reindex(
+        index=[kind for kind in ("prepare", "distil", "finetune", "measure") if kind in table.index]
+    )
+    shown = table.reindex(columns=[state for state in STATES if state in table.columns]).reset_index()
+    st.dataframe(shown, hide_index=True, width="stretch")
+    if running:
+        st.subheader("At work")
+        st.dataframe(
+            _live_table(running),
+            hide_index=True,
+            width="stretch",
+            column_config={"progress": st.column_config.ProgressColumn(format="percent", max_value=1.0)},
+        )
+    halted = [trial for trial in live if not trial.running]
+    if halted:
+        st.caption(
+            f"{len(halted)} trials have begun and are silent: interrupted, or waiting. The next `harness run` takes them up where they stopped."
+        )
+
+
+def _bar(counts: pd.DataFrame, total: int) -> str:
+    """One bar of all trials by state."""
+    by_state = counts.groupby("status")["trials"].sum()
+    parts = "".join(
+        f'<div title="{state}: {by_state[state]}" style="width:{100 * by_state[state] / max(total, 1):.3f}%;background:{COLOURS[state]}"></div>'
+        for state in STATES
+        if by_state.get(state, 0)
+    )
+    keys = " ".join(
+        f'<span style="color:{COLOURS[state]}">●</span> {state} {by_state[state]:,}'
+        for state in STATES
+        if by_state.get(state, 0)
+    )
+    return (
+        f'<div style="display:flex;height:10px;border-radius:5px;overflow:hidden;gap:1px">{parts}</div>'
+        f'<div class="meta" style="margin-top:.35rem;word-spacing:.1rem">{keys}</div>'
+    )
+
+
+def _live_table(running: list) -> pd.DataFrame:  # type: ignore[type-arg]
+    return pd.DataFrame(
+        {
+            "trial": [trial.title for trial in running],
+            "progress": [
+                trial.last.step / max(trial.last.steps, 1) if trial.last else 0.0 for trial in running
+            ],
+            "loss": [round(trial.last.loss, 4) if trial.last else None for trial in running],
+            "tokens/s": [round(trial.last.tokens_per_second) if trial.last else None for trial in running],
+            "time left": [text.duration(trial.seconds_left) for trial in running],
+            "id": [trial.trial_id for trial in running],
+        }
+    )
+
+
+def _failures() -> None:
+    failed = data.query(
+        "SELECT title AS trial, error AS reason, error_message AS message, error_step AS step, trial_id AS id FROM trials "
+        "WHERE status = 'failed' ORDER BY error, title"
+    )
+    if failed.empty:
+        return
+    st.subheader("Failures")
+    if failed["step"].isna().all():
+        failed = failed.drop(columns="step")
+    st.dataframe(failed, hide_index=True, width="stretch")
+    st.caption("`harness run` with the same spec tries failed trials again, and nothing else.")
+
+
+def _curves() -> None:
+    kinds = data.query(
+        "SELECT kind FROM trials WHERE trial_id IN (SELECT trial_id FROM progress) GROUP BY 1 ORDER BY 1"
+    )["kind"].tolist()
+    if not kinds:
+        return
+    st.subheader("Learning curves")
+    left, right = st.columns([1, 3], wrap=True)
+    with left:
+        kind = one("Kind", sorted(kinds, key=("distil", "prepare", "finetune", "measure").index), "kind")
+    trials = data.query(
+        "SELECT trial_id, title FROM trials WHERE kind = ? AND trial_id IN (SELECT trial_id FROM progress) ORDER BY title",
+        kind,
+    )
+    titles = dict(zip(trials["trial_id"], trials["title"], strict=True))
+    with right:
+        picked = several(
+            "Trials",
+            list(titles),
+            "curves",
+            format_func=lambda name: titles.get(name, name),
+            max_selections=MOST_CURVES,
+        )
+    chosen = list(picked) or list(titles)[:MOST_CURVES]
+    marks = ", ".join("?" * len(chosen))
+    points = curve(
+        data.query(f"SELECT * FROM progress WHERE trial_id IN ({marks}) ORDER BY trial_id, step", *chosen)
+    )
+    if points.empty:
+        st.caption("No loss has been recorded yet.")
+        return
+    points["trial"] = points["trial_id"].map(titles).str.removeprefix(f"{kind} ")
+    whole = points[points["term"] == "loss"]["trial"]
+    alone = points[~points["trial"].isin(whole)].assign(term="loss")  # a single term is the whole loss
+    points = pd.concat([points, alone])
+    terms = [term for term in points["term"].unique() if term != "loss"]
+    with left:
+        term = one("Term", ["loss", *terms], "term")
+    log = left.toggle("Logarithmic", key="log", **BOUND)
+    shown = points[(points["term"] == term) & ((points["loss"] > 0) | (not log))]
+    right.altair_chart(figures.curves(shown, "loss", term, "trial", log=log), width="stretch")
+    if not picked and len(titles) > MOST_CURVES:
+        right.caption(f"The first {MOST_CURVES} of {len(titles)}; choose others above.")
+
+
+def _throughput() -> None:
+    rates = data.query(
+        "SELECT kind, device, count(*) AS trials, median(tokens_per_second) AS median, max(tokens_per_second) AS best, "
+        "sum(seconds) / 3600 AS hours FROM trials WHERE tokens_per_second IS NOT NULL AND status = 'ok' GROUP BY ALL ORDER BY ALL"
+    )
+    if rates.empty:
+        return
+    st.subheader("Throughput")
+    names = {"median": "tokens/s, median", "best": "tokens/s, best"}
+    st.dataframe(
+        rates.rename(columns=names),
+        hide_index=True,
+        width="stretch",
+        column_config={
+            names["median"]: st.column_config.NumberColumn(format="localized", step=1),
+            names["best"]: st.column_config.NumberColumn(format="localized", step=1),
+            "hours": st.column_config.NumberColumn(format="%.2f"),
+        },
+    )

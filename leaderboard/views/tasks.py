@@ -1,0 +1,119 @@
+"""Scores per task: one heat map, one table, one task at a time with its intervals."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from harness.results import text
+from leaderboard import data, figures
+from leaderboard.filters import BOUND, one, sidebar
+from leaderboard.labels import row_labels
+
+MOST_ROWS = 30
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Tasks")
+    if data.explain_missing(data.store()):
+        return
+    snapshot = data.snapshot()
+    if snapshot.empty:
+        st.info("Nothing has been scored yet.")
+        return
+    board = data.board(sidebar(snapshot))
+    labels = row_labels(board.table)
+    cells = board.per_task[board.per_task["mean"].notna()]
+    if cells.empty:
+        st.info("Nothing matches these filters. Clear one of them in the sidebar.")
+        return
+    order = [row for row in board.table["config_id"] if row in set(cells["config_id"])]
+    with st.sidebar:
+        choice = ["mean", *board.tasks] if len(board.tasks) > 1 else list(board.tasks)
+        by = one("Sort by", choice, "sort")
+    if by != "mean":
+        best_first = cells[cells["task"] == by].sort_values("mean", ascending=False)["config_id"].tolist()
+        order = [*best_first, *(row for row in order if row not in set(best_first))]
+    if len(order) > MOST_ROWS and not st.toggle(
+        f"Show all {len(order)} rows", key="all", bind="query-params"
+    ):
+        order = order[:MOST_ROWS]
+    shown = cells[cells["config_id"].isin(order)]
+    st.altair_chart(
+        figures.heat_map(
+            shown.assign(
+                label=shown["config_id"].map(labels),
+                column=shown["task"],
+                value=100 * shown["mean"],
+                shade=_within(shown),
+                shown=[
+                    text.plus_minus(mean, low, high) + f" (n = {n})"
+                    for mean, low, high, n in shown[["mean", "low", "high", "n"]].itertuples(index=False)
+                ],
+            )[["label", "column", "value", "shade", "shown"]],
+            [labels[row] for row in order],
+            list(board.tasks),
+            "points",
+        ),
+        width="stretch",
+    )
+    st.caption(
+        "Mean over seeds, in points; hover for the 95 % interval. Colour: from the lowest to the highest of each task. "
+        "An empty cell is a task without a score."
+    )
+    _one_task(board.table, cells, labels, board.tasks)
+    _task_facts()
+
+
+def _within(cells: pd.DataFrame) -> pd.Series:
+    """Where each mean lies between the lowest (0) and the highest (1) of its task."""
+    means = cells.groupby("task")["mean"]
+    low, width = means.transform("min"), means.transform("max") - means.transform("min")
+    return ((cells["mean"] - low) / width.where(width > 0)).fillna(0.5)
+
+
+def _one_task(table: pd.DataFrame, cells: pd.DataFrame, labels: pd.Series, tasks: tuple[str, ...]) -> None:
+    st.subheader("One task")
+    task = st.segmented_control(
+        "Task", tasks, default=tasks[0], key="one", label_visibility="collapsed", required=True, **BOUND
+    )
+    rows = cells[cells["task"] == task].sort_values("mean", ascending=False, ignore_index=True)
+    names = table.set_index("config_id")
+    shown = pd.DataFrame(
+        {
+            "configuration": rows["config_id"].map(labels),
+            "family": rows["config_id"].map(names["family"]),
+            "mean": 100 * rows["mean"],
+            "95 % interval": [
+                text.interval(low, high) for low, high in zip(rows["low"], rows["high"], strict=True)
+            ],
+            "spread (sd)": 100 * rows["std"],
+            "seeds": rows["n"],
+        }
+    )
+    number = st.column_config.NumberColumn(format="%.1f")
+    st.dataframe(
+        shown, hide_index=True, width="stretch", column_config={"mean": number, "spread (sd)": number}
+    )
+
+
+def _task_facts() -> None:
+    """What each task is: split, metric, rows, notes."""
+    facts = data.query(
+        "SELECT suite, task, string_agg(DISTINCT metric, ', ') AS metrics, any_value(split) AS split, "
+        "count(DISTINCT language) AS languages, min(n) AS rows FROM scores WHERE reported GROUP BY ALL ORDER BY ALL"
+    )
+    notes = data.query(
+        "SELECT DISTINCT task, config->>'$.task.note' AS note FROM trials WHERE kind = 'finetune' AND config->>'$.task.note' <> ''"
+    )
+    with st.expander("What the tasks are"):
+        facts = facts.rename(columns={"split": "reported split"})
+        st.dataframe(
+            facts.merge(notes, on="task", how="left") if len(notes) else facts,
+            hide_index=True,
+            width="stretch",
+        )
+        st.caption(
+            "A task with several metrics counts by their mean. Where the reported split is dev, the data set hides its test labels."
+        )

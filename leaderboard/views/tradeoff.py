@@ -1,0 +1,144 @@
+"""Quality against what it costs: latency, parameters, FLOPs; the Pareto front, and the best within a
+budget.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from harness.results import text
+from harness.results.pareto import best_within, pareto_front
+from harness.results.ranking import Filters
+from harness.results.snapshot import Snapshot, timings
+from leaderboard import data, figures
+from leaderboard.filters import BOUND, sidebar
+from leaderboard.labels import row_labels
+
+COSTS = {
+    "latency_ms": ("Latency", "latency, ms", text.milliseconds),
+    "parameters": ("Parameters", "parameters", text.count),
+    "parameters_without_embeddings": (
+        "Parameters w/o embeddings",
+        "parameters without embeddings",
+        text.count,
+    ),
+    "flops": ("FLOPs", "FLOPs of one sequence", text.count),
+}
+"""Column -> name, axis title, how a value is written."""
+STEPS = 60
+"""Positions of the budget slider, evenly spaced on a logarithmic scale."""
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Trade-off")
+    if data.explain_missing(data.store()):
+        return
+    snapshot = data.snapshot()
+    if snapshot.empty:
+        st.info("Nothing has been scored yet.")
+        return
+    filters = sidebar(snapshot)
+    board = data.board(filters)
+    available = [cost for cost in COSTS if board.table[cost].notna().any()]
+    if not available:
+        st.info(
+            "Nothing has been measured yet: `measure` trials run after training. `measure: {enabled: true}` in a spec asks for them."
+        )
+        return
+    cost = st.segmented_control(
+        "Cost",
+        available,
+        format_func=lambda name: COSTS[name][0],
+        default=available[0],
+        key="cost",
+        required=True,
+        label_visibility="collapsed",
+        **BOUND,
+    )
+    labels = row_labels(board.table)
+    rows = board.table[board.table["mean"].notna() & board.table[cost].notna()]
+    rows = rows.assign(label=rows["config_id"].map(labels))
+    if rows.empty:
+        st.info("No row under these filters has both a score and this measure.")
+        return
+    budget = _budget(rows[cost], cost)
+    students = rows[rows["family"] != "teacher"]
+    _answer(best_within(students, cost, budget) if len(students) else pd.DataFrame(), cost, budget)
+    columns = ["label", "family", "mean", "low", "high", cost]
+    front = pareto_front(students, cost)
+    chart = figures.trade_off(
+        rows[columns],
+        front[["mean", cost]],
+        cost,
+        COSTS[cost][1],
+        budget if budget < rows[cost].max() else None,
+        f"{filters.suite or 'all suites'}, points",
+    )
+    st.altair_chart(chart, width="stretch")
+    st.caption(
+        "Grey line: Pareto front of the students, which nothing cheaper beats. Vertical bars: 95 % intervals. Dotted: the budget."
+    )
+    _front_table(front, cost)
+    _protocol(snapshot, filters)
+
+
+def _budget(costs: pd.Series, cost: str) -> float:
+    low, high = float(costs.min()), float(costs.max())
+    if not low < high:
+        return high
+    options = [float(f"{low * (high / low) ** (i / STEPS):.3g}") for i in range(STEPS)]
+    options = sorted({max(value, low) for value in options} | {high * 1.0001})
+    chosen = st.select_slider(
+        f"Budget: {COSTS[cost][1]}",
+        options,
+        value=options[-1],
+        format_func=COSTS[cost][2],
+        key=f"budget_{cost}",
+        **BOUND,
+    )
+    return float(chosen)
+
+
+def _answer(best: pd.DataFrame, cost: str, budget: float) -> None:
+    show = COSTS[cost][2]
+    if best.empty:
+        st.markdown(f"No student fits into {show(budget)}.")
+        return
+    first = best.iloc[0]
+    st.markdown(
+        f"Best student within {show(budget)}: **{first['label']}**, {text.plus_minus(first['mean'], first['low'], first['high'])} points "
+        f"at {show(first[cost])}."
+    )
+
+
+def _front_table(front: pd.DataFrame, cost: str) -> None:
+    with st.expander("The Pareto front as a table"):
+        shown = pd.DataFrame(
+            {
+                "configuration": front["label"],
+                COSTS[cost][1]: [COSTS[cost][2](value) for value in front[cost]],
+                "points": [text.plus_minus(*row) for row in front[["mean", "low", "high"]].to_numpy()],
+                "retention": [text.share(value) for value in front["retention"]],
+            }
+        )
+        st.dataframe(shown, hide_index=True, width="stretch")
+
+
+def _protocol(snapshot: Snapshot, filters: Filters) -> None:
+    timed = timings(snapshot)
+    lines = []
+    if len(timed):
+        chosen = timed[timed["protocol"] == filters.latency_protocol] if filters.latency_protocol else timed
+        first = chosen.iloc[0]
+        lines.append(f"Latency: {first['protocol']}; {first['device']} ({first['fingerprint']}).")
+    counted = snapshot.measurements[
+        snapshot.measurements["metric"].isin(["parameters", "parameters_without_embeddings", "flops"])
+    ]
+    lines += [
+        f"{metric.replace('_', ' ')}: {rows['protocol'].iloc[0]}."
+        for metric, rows in counted.groupby("metric")
+    ]
+    if lines:
+        st.caption("  \n".join(line[0].upper() + line[1:] for line in lines))

@@ -1,0 +1,233 @@
+"""Everything about one trial: what it is, what came of it, what stood behind it, and how to get it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from harness.results import text
+from harness.results.live import curve
+from harness.results.settings import flattened
+from leaderboard import data, figures
+from leaderboard.filters import BOUND, one
+from leaderboard.theme import STATES
+
+KINDS = ("distil", "finetune", "prepare", "measure")
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Trial")
+    if data.explain_missing(data.store()):
+        return
+    trials = data.query("SELECT trial_id, title, kind, status FROM trials ORDER BY title, trial_id")
+    wanted = st.query_params.get("trial")
+    known = set(trials["trial_id"])
+    if wanted and wanted not in known:
+        st.warning(f"There is no trial {wanted!r} in this database.")
+    with st.sidebar:
+        default = trials.set_index("trial_id")["kind"].get(wanted) if wanted in known else None
+        kinds = [kind for kind in KINDS if kind in set(trials["kind"])]
+        kind = one("Kind", ["all", *kinds], "trial_kind") if default is None else "all"
+    shown = trials if kind == "all" else trials[trials["kind"] == kind]
+    names = dict(zip(shown["trial_id"], shown["title"], strict=True))
+    picked = st.selectbox(
+        "Trial",
+        list(names),
+        format_func=lambda name: f"{names.get(name, '')} · {name[:8]}",
+        key="trial",
+        **BOUND,
+    )
+    if picked is None:
+        return
+    row = data.query("SELECT * FROM trials WHERE trial_id = ?", picked).iloc[0]
+    _head(row)
+    left, right = st.columns([3, 2], gap="large", wrap=True)
+    with left:
+        _scores(picked)
+        _curves(picked)
+        _measurements(picked)
+        _settings(row)
+    with right:
+        _provenance(row)
+        _relatives(row)
+        _files(picked)
+        _again(row)
+
+
+def _head(row: pd.Series) -> None:
+    status = row["status"]
+    st.html(
+        f'<div style="font-size:1.05rem"><span style="color:{STATES.get(status, "#8b95a1")}">●</span> <b>{status}</b>'
+        f'<span class="meta"> · {row["kind"]} · {row["trial_id"]}</span></div>'
+    )
+    if status == "failed":
+        where = f" at step {int(row['error_step']):,}" if text.known(row["error_step"]) else ""
+        term = f", term {row['error_term']}" if text.known(row["error_term"]) else ""
+        st.error(f"**{row['error']}**{where}{term}: {row['error_message']}")
+    for flag in row["flags"] if row["flags"] is not None else []:
+        st.warning(str(flag).replace("_", " "))
+    facts = {
+        "Work": text.duration(row["seconds"]),
+        "Tokens": text.count(row["tokens"]),
+        "Tokens/s": text.count(row["tokens_per_second"]),
+        "Resumed": f"{int(row['resumed'])}×" if text.known(row["resumed"]) and row["resumed"] else None,
+        "Dev score": text.points(row["dev_value"]) if text.known(row["dev_value"]) else None,
+    }
+    shown = [(name, value) for name, value in facts.items() if value and value != text.NONE]
+    for column, (name, value) in zip(st.columns(max(len(shown), 1)), shown, strict=False):
+        column.metric(name, value)
+
+
+def _scores(trial_id: str) -> None:
+    scores = data.query(
+        "SELECT task, language, split, metric, 100 * value AS points, n, reported FROM scores WHERE trial_id = ? "
+        "ORDER BY reported DESC, task, language, split, metric",
+        trial_id,
+    )
+    if scores.empty:
+        return
+    st.subheader("Scores")
+    config = {
+        "points": st.column_config.NumberColumn(format="%.2f"),
+        "reported": st.column_config.CheckboxColumn(
+            help="Counts on the leaderboard, if this setting was chosen."
+        ),
+    }
+    st.dataframe(scores, hide_index=True, width="stretch", column_config=config)
+
+
+def _curves(trial_id: str) -> None:
+    points = curve(data.query("SELECT * FROM progress WHERE trial_id = ? ORDER BY step", trial_id))
+    if points.empty:
+        return
+    st.subheader("Learning curve")
+    st.altair_chart(figures.curves(points, "loss", "loss, by term"), width="stretch")
+
+
+def _measurements(trial_id: str) -> None:
+    found = data.query(
+        "SELECT metric, value, unit, protocol, spread, valid FROM measurements WHERE trial_id = ? ORDER BY metric",
+        trial_id,
+    )
+    if found.empty:
+        return
+    st.subheader("Measurements")
+    if found["spread"].isna().all():
+        found = found.drop(columns="spread")
+    found["value"] = [f"{value:,.4g}" if abs(value) < 1e6 else text.count(value) for value in found["value"]]
+    st.dataframe(found, hide_index=True, width="stretch")
+
+
+def _settings(row: pd.Series) -> None:
+    job: dict[str, Any] = json.loads(row["config"])
+    flat = flattened(job)
+    st.subheader("Settings")
+    shown = pd.DataFrame(
+        [(path, str(value)) for path, value in flat.items() if value is not None],
+        columns=["setting", "value"],
+    )
+    st.dataframe(shown, hide_index=True, width="stretch", height=320)
+    with st.expander("As recorded"):
+        st.json(job, expanded=1)
+
+
+def _provenance(row: pd.Series) -> None:
+    st.subheader("Provenance")
+    lines = {name: row[name] for name in ("spec", "device", "fingerprint", "precision", "threads", "origin")}
+    if text.known(row["provenance"]):
+        behind = json.loads(row["provenance"])
+        lines |= (
+            {"harness": behind["harness"], "commit": behind.get("commit")}
+            | behind["versions"]
+            | behind["kernels"]
+        )
+    for name, stamp in (("started", row["started_at"]), ("finished", row["finished_at"])):
+        if text.known(stamp):
+            lines[name] = pd.Timestamp(stamp, unit="s").strftime("%Y-%m-%d %H:%M:%S UTC")
+    lines |= {"weights SHA-256": row["weights_sha256"], "configuration": row["config_id"]}
+    shown = [(name, str(value)) for name, value in lines.items() if text.known(value) and value != ""]
+    st.dataframe(pd.DataFrame(shown, columns=["what", "value"]), hide_index=True, width="stretch")
+    with st.expander("Data it read"):
+        st.json(json.loads(row["data"]))
+
+
+def _relatives(row: pd.Series) -> None:
+    """Parents and children, as links."""
+    parents = list(row["parents"]) if row["parents"] is not None else []
+    children = data.query(
+        "SELECT trial_id, title FROM trials WHERE list_contains(parents, ?) ORDER BY title LIMIT 20",
+        row["trial_id"],
+    )
+    titles = (
+        dict(
+            data.query(
+                "SELECT trial_id, title FROM trials WHERE list_contains(?, trial_id)", parents
+            ).itertuples(index=False)
+        )
+        if parents
+        else {}
+    )
+    page_of = st.session_state.get("pages", {}).get("trial")
+    for heading, relatives in (("Made from", titles), ("Used by", dict(children.itertuples(index=False)))):
+        if not relatives:
+            continue
+        st.subheader(heading)
+        for trial_id, title in relatives.items():
+            if page_of is not None:
+                st.page_link(
+                    page_of,
+                    label=_short(str(title), str(row["title"])),
+                    query_params={"trial": str(trial_id)},
+                )
+            else:
+                st.markdown(f"- {title} · `{trial_id}`")
+
+
+def _short(title: str, beside: str) -> str:
+    """A title without what it has in common with the trial on the page."""
+    kind, *words = title.split()
+    return " ".join([kind, *(word for word in words if word not in beside.split())]) or title
+
+
+def _files(trial_id: str) -> None:
+    folder = data.store().runs_dir / trial_id
+    if not folder.is_dir():
+        return
+    st.subheader("Files")
+    rows = [
+        (str(path.relative_to(folder)), path.stat().st_size)
+        for path in sorted(_inside(folder))
+        if path.is_file()
+    ]
+    shown = pd.DataFrame(rows, columns=["file", "bytes"])
+    st.dataframe(
+        shown,
+        hide_index=True,
+        width="stretch",
+        column_config={"bytes": st.column_config.NumberColumn(format="bytes")},
+    )
+    st.caption(f"`{folder}`")
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Files of a trial, at most a few hundred."""
+    found: list[Path] = []
+    for path in folder.rglob("*"):
+        found.append(path)
+        if len(found) >= 300:
+            break
+    return found
+
+
+def _again(row: pd.Series) -> None:
+    st.subheader("Again")
+    st.code(
+        f"harness show {row['trial_id']}\n# the whole plan anew, in a folder of its own; this trial keeps its id\n"
+        f"harness run specs/{row['spec'] or 'SPEC'}.yaml --runs-dir runs-again",
+        language="bash",
+    )
