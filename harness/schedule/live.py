@@ -23,7 +23,7 @@ MOST_LINES = 16
 def view(stream: TextIO | None = None) -> Listener:
     """The view that fits `stream` (default: standard error)."""
     out = stream or sys.stderr
-    console = Console(file=out)
+    console = Console(file=out, markup=False, highlight=False)
     return LiveView(console) if console.is_terminal else PlainLog(out)
 
 
@@ -41,8 +41,10 @@ class LiveView(Silent):
         self._outlook = Outlook(left, time.time())
         self._console.print(opening(total, skipped))
         if left:
-            self._live = Live(console=self._console, get_renderable=self._draw, refresh_per_second=4,
-            transient=True) self._live.start()
+            self._live = Live(
+                console=self._console, get_renderable=self._draw, refresh_per_second=4, transient=True
+            )
+            self._live.start()
 
     def on_trial_started(self, trial: Trial) -> None:
         """A line of its own from now on."""
@@ -57,18 +59,17 @@ class LiveView(Silent):
         """Its line goes; a failure stays above the table."""
         self._outlook.ended(result)
         if result.status == "failed":
-            self._console.print(closing(self._titles.get(result.trial_id, ""), result), style="red",
-            highlight=False)
+            self._console.print(closing(self._titles.get(result.trial_id, ""), result), style="red")
 
     def on_message(self, text: str) -> None:
         """Stays above the table."""
-        self._console.print(text, style="yellow", highlight=False)
+        self._console.print(text, style="yellow")
 
     def on_end(self, summary: RunSummary) -> None:
         """Stop drawing; the terminal is as before."""
         if self._live is not None:
             self._live.stop()
-        self._console.print(summing_up(summary), highlight=False)
+        self._console.print(summing_up(summary))
 
     def _draw(self) -> RenderableType:
         parts: list[RenderableType] = [self._counts()]
@@ -99,10 +100,10 @@ def _trials(running: Sequence[Running]) -> Table:
     for item in running:
         last = item.last
         if last is None:
-            table.add_row(item.trial.title, "", "", "", duration(None))
+            table.add_row(Text(item.trial.title), "", "", "", duration(None))
         else:
             table.add_row(
-                item.trial.title,
+                Text(item.trial.title),
                 f"{last.step}/{last.steps}",
                 f"{last.loss:.4g}",
                 f"{last.tokens_per_second:,.0f}",

@@ -33,11 +33,16 @@ class State:
     """What the user should know beside the events."""
 
 
-def this_machine(cpus: int | None = None) -> Node:
-    """This machine as a node, with `cpus` cores where a number is given. It counts any number of cards:
-    whether there is one is found out by the first trial that wants it."""
+def this_machine(cpus: int | None = None, with_gpus: bool = False) -> Node:
+    """This machine as a node, with `cpus` cores where a number is given. Cards are counted only if any trial
+    wants one: that takes torch."""
     cores = cpus or len(psutil.Process().cpu_affinity() or [0])
-    return Node("here", cores, gpus=64, memory=psutil.virtual_memory().total)
+    cards = 0
+    if with_gpus:
+        import torch
+
+        cards = torch.cuda.device_count()
+    return Node("here", cores, cards, memory=psutil.virtual_memory().total)
 
 
 class LocalBackend:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,7 +57,7 @@ class Outlook:
         self._kinds = {trial.id: trial.kind for trial in left}
         self._done: Counter[Kind] = Counter()
         self._failed: Counter[Kind] = Counter()
-        self._seconds: Counter[Kind] = Counter()
+        self._seconds: defaultdict[Kind, float] = defaultdict(float)
         self._began = now
         self.running: dict[str, Running] = {}
 

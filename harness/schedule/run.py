@@ -23,7 +23,7 @@ from harness.schedule.interrupts import Interrupts
 from harness.schedule.local import LocalBackend, State, this_machine
 from harness.schedule.shapes import Node, Shape, capacity, require_room
 from harness.schedule.tail import Tails
-from harness.schedule.worker import Work, write_given_up
+from harness.schedule.worker import Work, record_failure
 
 POLL_SECONDS = 0.1
 PROGRESS_SECONDS = 0.5
@@ -176,7 +176,7 @@ class _Run:
         }
         options = self._options
         if options.backend == "local":
-            room = self._room([this_machine(options.cpus)])
+            room = self._room([this_machine(options.cpus, any(trial.resources.gpus for trial in self._todo))])
             room["capacity"] = dict.fromkeys(room["capacity"], 1)  # one job after another
             return LocalBackend(Dispatcher(**plan, **room), self._runs_dir, sources, options.work)
         from harness.schedule.ray_tune import RayBackend
@@ -241,7 +241,7 @@ class _Run:
                 self._end(result.trial_id, result)
             case GivenUp(trial_id=trial_id, failure=failure, started_at=started_at):
                 trial = self._trials[trial_id]
-                self._end(trial_id, write_given_up(self._runs_dir, trial, failure, started_at))
+                self._end(trial_id, record_failure(self._runs_dir, trial, failure, started_at))
             case HandedBack(trial_ids=ids, reason=reason):
                 for trial_id in ids:
                     self._tails.drop(trial_id)

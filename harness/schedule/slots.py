@@ -166,7 +166,8 @@ def failure_of_death(error: RayError) -> Failure:
             message="its worker was killed because the machine ran out of memory; lower batch_size, or the "
             "number of trials at once with resources.KIND.concurrency",
         )
-    return Failure(reason="killed", message=f"its worker died: {text[:300]}")
+    _, _, detail = text.partition("Worker exit detail: ")
+    return Failure(reason="killed", message=f"its worker process died{': ' if detail else ''}{detail[:200]}")
 
 
 class SlotSearcher(Searcher):

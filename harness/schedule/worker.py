@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,8 +38,6 @@ def default_work() -> Work:
 
 def perform(trials: Sequence[Trial], workplace: Workplace, work: Work) -> list[Result]:
     """Run one job. Returns a result for every trial that ended; trials interrupted by a stop have none."""
-    from harness.attempt import Attempt
-
     place = replace(workplace, device="cuda" if trials[0].resources.gpus else workplace.device)
     done: list[Result] = []
     left: list[Trial] = []
@@ -47,31 +46,37 @@ def perform(trials: Sequence[Trial], workplace: Workplace, work: Work) -> list[R
             try:
                 holding.enter_context(hold(TrialFolder.of(place.runs_dir, trial.id)))
             except (TrialError, OSError) as error:
-                done.append(Attempt(trial, place).fail(error))
+                done.append(_fail(trial, place, error))
                 continue
             recorded = ended_well(place.runs_dir, trial.id)
             if recorded is None:
                 left.append(trial)
             else:  # a worker thought lost finished it meanwhile
                 done.append(recorded)
-        if not left:
-            return done
-        try:
-            done += work(left, place)
-        except TrialError as error:
-            if error.reason != "interrupted":
-                done += _fail_the_rest(left, place, error)
-            else:
-                done += [found for trial in left if (found := ended_well(place.runs_dir, trial.id))]
-        except Exception as error:
-            done += _fail_the_rest(left, place, error)
-    return done
+        return done + (_run(left, place, work) if left else [])
 
 
-def _fail_the_rest(trials: Sequence[Trial], place: Workplace, error: Exception) -> list[Result]:
-    from harness.attempt import Attempt
+def _run(trials: list[Trial], place: Workplace, work: Work) -> list[Result]:
+    try:
+        return work(trials, place)
+    except Exception as error:
+        recorded = {trial.id: ended_well(place.runs_dir, trial.id) for trial in trials}
+        ended = [result for result in recorded.values() if result is not None]
+        if isinstance(error, TrialError) and error.reason == "interrupted":
+            return ended
+        return ended + [_fail(trial, place, error) for trial in trials if recorded[trial.id] is None]
 
-    return [ended_well(place.runs_dir, trial.id) or Attempt(trial, place).fail(error) for trial in trials]
+
+def _fail(trial: Trial, place: Workplace, error: Exception) -> Result:
+    """Record what nobody below us has caught."""
+    from harness.faults import failure_of
+
+    with suppress(OSError):
+        folder = TrialFolder.of(place.runs_dir, trial.id)
+        (folder.path / "traceback.txt").write_text(
+            "".join(traceback.format_exception(error)), encoding="utf-8"
+        )
+    return record_failure(place.runs_dir, trial, failure_of(error), time.time())
 
 
 def ended_well(runs_dir: Path, trial_id: str) -> Result | None:
@@ -80,8 +85,8 @@ def ended_well(runs_dir: Path, trial_id: str) -> Result | None:
     return result if result is not None and result.status != "failed" else None
 
 
-def write_given_up(runs_dir: Path, trial: Trial, failure: Failure, started_at: float) -> Result:
-    """Record the failure of a trial whose workers died without a word."""
+def record_failure(runs_dir: Path, trial: Trial, failure: Failure, started_at: float) -> Result:
+    """Write the result of a trial that could not do so itself, as far as the disk lets."""
     now = time.time()
     result = Result(
         trial_id=trial.id,
@@ -94,9 +99,10 @@ def write_given_up(runs_dir: Path, trial: Trial, failure: Failure, started_at: f
         provenance=provenance.collect(device="cpu", precision="unresolved", threads=trial.resources.cpus),
     )
     folder = TrialFolder.of(runs_dir, trial.id)
-    if folder.read_trial() is None:
-        folder.write_trial(trial)
-    folder.write_result(result)
+    with suppress(OSError):
+        if folder.read_trial() is None:
+            folder.write_trial(trial)
+        folder.write_result(result)
     return result
 
 

@@ -1,0 +1,150 @@
+"""The Ray backend on real Ray: slots stay warm, the dead are replaced, cards are never overbooked, Ctrl-C saves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from harness.folders import TrialFolder
+
+DRIVER = """
+import sys
+from pathlib import Path
+from harness.data.sources import Sources
+from harness.schedule import RunOptions, run_plan
+from harness.schedule.live import view
+from harness.spec.recipes import Resources
+from tests.schedule import trials
+
+runs, plan = Path(sys.argv[1]), eval(sys.argv[2])
+work, options = getattr(trials, sys.argv[3]), eval(sys.argv[4])
+settings = RunOptions(work=work, **options)
+summary = run_plan(plan, runs, Sources(runs / "cache"), settings, view(sys.stdout))
+print("reasons", summary.reasons)
+sys.exit(summary.exit_code)
+"""
+
+
+def drive(runs_dir: Path, plan: str, work: str, options: str = "{}") -> subprocess.Popen[str]:
+    """A driver of its own: Ray is started once in a process, and signals are its process's."""
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(runs_dir), plan, work, options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def output(driver: subprocess.Popen[str], seconds: float = 150) -> str:
+    """All it said, once it has ended."""
+    try:
+        return driver.communicate(timeout=seconds)[0]
+    finally:
+        if driver.poll() is None:
+            os.killpg(driver.pid, signal.SIGKILL)
+
+
+def test_workers_that_die_are_replaced_and_stay_warm_otherwise(tmp_path: Path) -> None:
+    driver = drive(tmp_path, "trials.small_plan()", "die_once")
+    said = output(driver)
+    assert driver.returncode == 0, said
+    from tests.schedule.trials import notes, small_plan
+
+    plan = small_plan()
+    seen = notes(tmp_path)
+    assert sorted(trial_id for note in seen for trial_id in note["ids"]) == sorted(trial.id for trial in plan)
+    assert "its worker process died" in said
+    assert len({note["pid"] for note in seen}) < len(seen) / 2
+    assert all(TrialFolder.of(tmp_path, trial.id).read_result().status == "ok" for trial in plan)
+    assert not list(tmp_path.rglob(".*")), "nothing is left of the run's own files"
+    assert "Traceback" not in said
+
+
+def test_ctrl_c_saves_and_a_further_run_goes_on(tmp_path: Path) -> None:
+    plan = "[trials.finetune('f'), trials.finetune('g')]"
+    driver = drive(tmp_path, plan, "step_until_stopped", "{'cpus': 1}")
+    until = time.monotonic() + 120
+    while not list(tmp_path.glob("*.steps")) and time.monotonic() < until:
+        time.sleep(0.1)
+    os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+    said = output(driver)
+    assert driver.returncode == 130, said
+    assert "a further run goes on from there" in said
+    assert "interrupted after" in said
+    assert "Traceback" not in said
+    (mark,) = tmp_path.glob("*.steps")
+    steps = int(mark.read_text())
+    assert 0 < steps < 60
+    assert not (tmp_path / "driver.json").exists()
+    again = drive(tmp_path, plan, "step_until_stopped", "{'backend': 'local'}")
+    said = output(again)
+    assert again.returncode == 0, said
+    assert "2 done" in said
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two nodes on this machine, one with two pretended cards."""
+    for name, value in {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}.items():
+        os.environ[name] = value
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    nodes.cards = nodes.add_node(num_cpus=4, num_gpus=2, env_vars={"CLUSTER": "cards"})
+    yield nodes
+    nodes.shutdown()
+    del os.environ["RAY_AUTH_MODE"]
+
+
+def test_on_a_cluster_cards_are_never_overbooked_and_measuring_is_alone(tmp_path: Path, cluster) -> None:
+    driver = drive(
+        tmp_path,
+        "[*(trials.finetune(f'f{n}') for n in range(8)), trials.measure('m'), trials.measure('n')]",
+        "take_a_while",
+        repr({"address": cluster.address, "gpus": 0.5}),
+    )
+    said = output(driver)
+    assert driver.returncode == 0, said
+    from tests.schedule.trials import notes
+
+    seen = notes(tmp_path)
+    training = [note for note in seen if note["kind"] == "finetune"]
+    timing = [note for note in seen if note["kind"] == "measure"]
+    load = defaultdict(list)
+    for note in training:
+        assert note["share"] == 0.5
+        load[note["cards"]].append(note)
+    assert set(load) == {"0", "1"}
+    for notes_of_card in load.values():
+        for note in notes_of_card:
+            beside = [n for n in notes_of_card if n["began"] <= note["began"] < n["ended"]]
+            assert sum(n["share"] for n in beside) <= 1.0
+    assert min(note["began"] for note in timing) >= max(note["ended"] for note in training)
+    assert {note["cards"] for note in timing} == {""}
+
+
+def test_a_node_that_dies_has_its_trials_run_elsewhere(tmp_path: Path, cluster) -> None:
+    doomed = cluster.add_node(num_cpus=4, env_vars={"CLUSTER": "doomed"})
+    driver = drive(
+        tmp_path,
+        "[trials.finetune(f'f{n}', resources=Resources(cpus=2)) for n in range(6)]",
+        "step_until_stopped",
+        repr({"address": cluster.address}),
+    )
+    until = time.monotonic() + 120
+    while len(list(tmp_path.glob("*.steps"))) < 5 and time.monotonic() < until:
+        time.sleep(0.1)
+    cluster.remove_node(doomed, allow_graceful=False)
+    said = output(driver)
+    assert driver.returncode == 0, said
+    assert "tried again" in said
+    assert "6 done" in said
