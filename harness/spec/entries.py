@@ -17,6 +17,7 @@ from harness.spec.terms import TERMS, TermParams
 if TYPE_CHECKING:
     TermUse = TermParams
 else:
+    MAPPINGS.load_entry_points("harness.mappings")
     TERMS.load_entry_points("harness.terms")
     TermUse = Annotated[Union[tuple(TERMS.values())], Discriminator("term")]  # noqa: UP007 (made at run time)
 

@@ -187,3 +187,21 @@ def test_the_schema_offers_mappings_by_name_too() -> None:
 def test_declaring_terms_needs_no_torch() -> None:
     code = "import sys, harness.spec.terms, harness.methods.untrained; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_mapping_registered_by_a_plugin_is_one_of_the_choices() -> None:
+    code = """
+from typing import Literal
+from harness.mappings.params import MAPPINGS, StaticMapping
+from harness.spec.terms import HiddenStates
+
+class First(StaticMapping):
+    name: Literal["first"] = "first"
+    def layers(self, teacher_layers, student_layers):
+        return {i: (i,) for i in range(1, student_layers + 1)}
+
+MAPPINGS.register("first", First)
+print(HiddenStates.model_validate({"mapping": "first"}).mapping.layers(12, 2))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "{1: (1,), 2: (2,)}"
