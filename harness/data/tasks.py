@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,6 +217,8 @@ class _Reader:
 
     def _columns(self, data: Dataset) -> dict[str, list[Any]]:
         """The columns that the task names, as lists; texts are checked to be text."""
+        from datasets import Json
+
         named: Columns = self.task.columns
         columns: dict[str, list[Any]] = {}
         for role in ("text", "text_pair", "id", "label"):
@@ -227,6 +230,8 @@ class _Reader:
                     f"{self._where}: no column {column!r} in the data; it has {', '.join(data.column_names)}"
                 )
             columns[role] = data.data.column(column).to_pylist()
+            if isinstance(data.features[column], Json):  # what `datasets` makes of a column of mixed types
+                columns[role] = [value if value is None else json.loads(value) for value in columns[role]]
         for role in ("text", "text_pair"):
             for row, value in enumerate(columns.get(role, ())):
                 if not isinstance(value, str):
