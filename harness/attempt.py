@@ -75,6 +75,8 @@ class Attempt:
         self.resumed = 0
         self.damaged: tuple[int, ...] = ()
         """Steps of checkpoints that could not be read."""
+        self.precision: str = "unresolved"
+        """What it computes in, once that is known."""
         self.result: Result | None = None
         """What it came to, once it has ended."""
         self._next_line = 0.0
@@ -166,9 +168,9 @@ class Attempt:
         (self.folder.path / "traceback.txt").unlink(missing_ok=True)
         return result
 
-    def fail(self, error: BaseException, precision: str = "unresolved") -> Result:
+    def fail(self, error: BaseException) -> Result:
         """Write result.json with the reason and traceback.txt beside it, as far as the disk lets."""
-        result = self._result(status="failed", error=failure_of(error), precision=precision)
+        result = self._result(status="failed", error=failure_of(error), precision=self.precision)
         self.result = result
         try:
             self._leave(result)

@@ -164,7 +164,10 @@ def _without_aliases(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], 
             aliases[name] = first[place]
         else:
             first[place] = name
-            own[name] = detached.cpu().contiguous()
+            whole = detached.untyped_storage().nbytes() == detached.nbytes
+            own[name] = (
+                detached.cpu().contiguous() if whole else detached.cpu().clone()
+            )  # a view is copied out
     return own, aliases
 
 

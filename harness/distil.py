@@ -148,7 +148,7 @@ class _Company:
             try:
                 yield
             except Exception as error:
-                member.attempt.fail(error, member.precision)
+                member.attempt.fail(error)
                 self.members.remove(member)
 
     def save(self) -> None:

@@ -10,7 +10,7 @@ from harness.attempt import Workplace
 from harness.checkpoints import Checkpoint
 from harness.data.blocks import TokenBlocks, build_blocks
 from harness.data.sources import Sources
-from harness.errors import TrialError
+from harness.errors import InputError, TrialError
 from harness.folders import TrialFolder
 from harness.models.loading import Loaded, load_folder, load_teacher
 from harness.models.placement import Resolved, resolve_precision
@@ -60,6 +60,15 @@ def _as_shipped(teacher: Teacher, sources: Sources) -> Loaded:
         for part in (blocks.training(language), blocks.held_out_blocks(language)):
             used |= set(np.unique(part).tolist())
     return trim_vocabulary(loaded, used)
+
+
+def check_length(loaded: Loaded, length: int) -> None:
+    """Raise InputError where inputs of `length` tokens are longer than the model has positions for."""
+    config = loaded.model.config
+    counted_from_padding = config.model_type in ("roberta", "xlm-roberta")
+    positions = config.max_position_embeddings - (config.pad_token_id + 1 if counted_from_padding else 0)
+    if length > positions:
+        raise InputError(f"length {length} is longer than the model's {positions} positions")
 
 
 def started_precision(precision: Precision, checkpoint: Checkpoint | None, workplace: Workplace) -> Resolved:

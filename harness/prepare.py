@@ -19,7 +19,14 @@ from harness.models.export import export_model, model_card
 from harness.models.loading import Loaded
 from harness.models.placement import attention_rule, place_student
 from harness.optimise import optimiser_for
-from harness.parents import load_source, parents_sha256, started_precision, thin_languages, tokenizer_sha256
+from harness.parents import (
+    check_length,
+    load_source,
+    parents_sha256,
+    started_precision,
+    thin_languages,
+    tokenizer_sha256,
+)
 from harness.records import ModelSource, PrepareJob
 from harness.spec.terms.output import Mlm
 from harness.untrained import untrained_parts
@@ -35,6 +42,7 @@ def prepare(attempt: Attempt, workplace: Workplace) -> None:
     with attempt.working():
         checkpoint = attempt.begin()
         teacher = load_source(ModelSource(teacher=job.teacher), workplace)
+        check_length(teacher, job.recipe.length)
         sources = workplace.sources
         blocks = build_blocks(
             job.corpus, teacher.tokenizer, tokenizer_sha256(teacher), job.recipe.length, sources
@@ -44,13 +52,15 @@ def prepare(attempt: Attempt, workplace: Workplace) -> None:
         if job.recipe.train == "head":
             teacher.model.base_model.requires_grad_(False)
         objective = build_objective((Mlm(),), teacher.shape, teacher.shape).to(workplace.torch_device)
+        precision = started_precision(job.recipe.precision, checkpoint, workplace)
+        attempt.precision = precision
         member = Member(
             attempt,
             teacher.model,
             objective,
             optimiser_for(teacher.model, objective, job.recipe),
             steps=job.recipe.steps,
-            precision=started_precision(job.recipe.precision, checkpoint, workplace),
+            precision=precision,
             seed=job.recipe.seed,
         )
         if checkpoint is not None:

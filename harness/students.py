@@ -24,7 +24,14 @@ from harness.models.loading import Loaded
 from harness.models.placement import Resolved, attention_rule, place_student, place_teacher
 from harness.models.students import build_student
 from harness.optimise import optimiser_for
-from harness.parents import load_source, parents_sha256, started_precision, thin_languages, tokenizer_sha256
+from harness.parents import (
+    check_length,
+    load_source,
+    parents_sha256,
+    started_precision,
+    thin_languages,
+    tokenizer_sha256,
+)
 from harness.randomness import derived_seed
 from harness.records import DistilJob
 from harness.untrained import untrained_parts
@@ -43,6 +50,7 @@ def distil(attempts: Sequence[Attempt], workplace: Workplace) -> None:
         try:
             checkpoint = attempt.begin()
             precision = started_precision(_job(attempt).recipe.precision, checkpoint, workplace)
+            attempt.precision = precision
             by_precision[precision].append((attempt, checkpoint))
         except Exception as error:
             attempt.fail(error)
@@ -78,6 +86,7 @@ class _Cohort:
             raise ValueError("members of a cohort share teacher, corpus and seed (harness.plan.cohorts)")
         teacher = load_source(job.teacher, self.workplace)
         recipe = job.recipe
+        check_length(teacher, recipe.length)
         blocks = build_blocks(
             job.corpus, teacher.tokenizer, tokenizer_sha256(teacher), recipe.length, self.workplace.sources
         )
@@ -91,7 +100,7 @@ class _Cohort:
                 try:
                     members.append(self._member(attempt, checkpoint, teacher))
                 except Exception as error:
-                    attempt.fail(error, self.precision)
+                    attempt.fail(error)
         teaching = any(member.learns_from_teacher for member in members)
         model = place_teacher(teacher.model, self.device, self.precision) if teaching else None
         course = Course(model, blocks.stream(recipe, job.seed, recipe.input), held_out)
