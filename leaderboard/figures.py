@@ -192,7 +192,7 @@ def curves(
         alt.Chart(points)
         .mark_line(strokeWidth=1.8)
         .encode(
-            x=alt.X("step:Q", title="step", axis=alt.Axis(format=",", grid=False, tickCount=8)),
+            x=alt.X("step:Q", title="step", axis=alt.Axis(format=",.0f", grid=False, tickCount=8)),
             y=alt.Y(f"{value}:Q", title=title, scale=alt.Scale(zero=False, type="log" if log else "linear")),
             color=alt.Color(
                 f"{series}:N",
@@ -202,7 +202,7 @@ def curves(
             ),
             tooltip=[alt.Tooltip(f"{series}:N"), "step:Q", alt.Tooltip(f"{value}:Q", format=".4g")],
         )
-        .properties(height=280)
+        .properties(height=280 + 12 * kinds)
     )
 
 

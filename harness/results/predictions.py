@@ -16,6 +16,7 @@ COLUMNS = ["split", "language", "row", "label", "prediction"]
 """What every file of predictions holds; scores per class may follow."""
 MOST_BYTES = 512 * 2**20
 MOST_ROWS = 20_000_000
+MOST_UNPACKED = 4 * 2**30
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -29,6 +30,12 @@ def read(path: Path) -> pd.DataFrame:
                 raise InputError(f"{path}: lacks the column(s) {', '.join(sorted(lacking))}")
             if file.metadata.num_rows > MOST_ROWS:
                 raise InputError(f"{path}: more than {MOST_ROWS:,} rows")
+            if sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)) > MOST_UNPACKED:
+                raise InputError(f"{path}: unpacks to more than {MOST_UNPACKED >> 30} GiB")
+            for name in ("label", "prediction"):
+                kind = file.schema_arrow.field(name).type
+                if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+                    raise InputError(f"{path}: {name} holds {kind}, not numbers")
             return file.read(columns=COLUMNS).to_pandas()
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as predictions ({str(error).splitlines()[0]})") from error

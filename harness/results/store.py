@@ -10,6 +10,7 @@ One process writes at a time; readers open the file read-only and wait out a wri
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -108,14 +109,19 @@ class Store:
             _insert(con, "trials", new)
 
     def record(
-        self, trial: Trial, result: Result | None = None, *, progress: Iterable[Progress] = ()
+        self,
+        trial: Trial,
+        result: Result | None = None,
+        *,
+        progress: Iterable[Progress] = (),
+        origin: str | None = None,
     ) -> None:
         """Put in one trial: as running without a result, else with everything its result holds. What was
         there of it is replaced.
         """
         with writing(self.path, self.patience) as con:
             ancestors = _ancestors(con, trial)
-            row = rows.trial_row(trial, result, parents=ancestors)
+            row = rows.trial_row(trial, result, parents=ancestors) | {"origin": origin}
             _remove(con, trial.id)
             _insert(con, "trials", [row])
             _insert(con, "progress", rows.progress_rows(trial.id, progress))
@@ -130,7 +136,9 @@ class Store:
         trial = folder.read_trial()
         if trial is None:
             return False
-        self.record(trial, folder.read_result(), progress=folder.read_progress())
+        self.record(
+            trial, folder.read_result(), progress=folder.read_progress(), origin=_origin(folder)
+        )
         return True
 
     def ingest(self, runs_dir: Path | None = None) -> IngestReport:
@@ -164,6 +172,8 @@ class Entry:
     result: Result | None
     progress: list[rows.Row]
     """Rows of the learning curve, thinned."""
+    origin: str | None = None
+    """The bundle it came in; None for what was run here."""
 
 
 @dataclass(frozen=True)
@@ -180,14 +190,17 @@ def _read_folders(runs_dir: Path) -> _Found:
         if trial is None or broken_result:
             found.unreadable.append(folder.path.name)
         if trial is not None:
-            found.entries.append(Entry(trial, result, rows.progress_rows(trial.id, folder.read_progress())))
+            progress = rows.progress_rows(trial.id, folder.read_progress())
+            found.entries.append(Entry(trial, result, progress, _origin(folder)))
     return found
 
 
 def write_database(path: Path, entries: Sequence[Entry]) -> None:
     """A whole database in one go, at a path where there is none."""
     family = {entry.trial.id: entry.trial for entry in entries}
-    trials = [rows.trial_row(entry.trial, entry.result, parents=family) for entry in entries]
+    trials = [
+        rows.trial_row(entry.trial, entry.result, parents=family) | {"origin": entry.origin} for entry in entries
+    ]
     finished = [
         (entry.trial, entry.result, row) for entry, row in zip(entries, trials, strict=True) if entry.result
     ]
@@ -276,6 +289,15 @@ def _ancestors(con: duckdb.DuckDBPyConnection, trial: Trial) -> dict[str, Trial]
             known[parent.id] = parent
             open_ids += parent.parents
     return known
+
+
+def _origin(folder: TrialFolder) -> str | None:
+    """Where an imported folder came from; None for one that was run here."""
+    try:
+        noted = json.loads((folder.path / "origin.json").read_text(encoding="utf-8"))
+        return " · ".join(str(part) for part in (noted["bundle"], noted["origin"]) if part)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _log_of(path: Path) -> Path:

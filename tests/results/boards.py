@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from harness.folders import TrialFolder
 from harness.records import (
@@ -32,6 +33,7 @@ from harness.records import (
     trial_id,
 )
 from harness.results import rows
+from harness.results.verify import config_id
 from harness.results.store import Entry, Store, write_database
 from harness.spec.assets import Asset
 from harness.spec.base import digest
@@ -39,6 +41,7 @@ from harness.spec.entries import Corpus, DeclaredShape, Initialisation, Method, 
 from harness.spec.languages import XNLI15, language_set_name
 from harness.spec.recipes import Distil, Measure, Prepare
 
+WEIGHTS = {"teacher": digest("weights", 64)}
 T0 = 1_790_000_000.0
 HS = {"term": "hidden_states"}
 METHODS: dict[str, tuple[str, list[dict[str, Any]], float]] = {
@@ -161,7 +164,7 @@ def _students(
                 recipe=Distil(steps=2000, warmup_steps=100, learning_rate=rate),
                 seed=seed,
             )
-            config = digest(["config", job.model_copy(update={"seed": 0})])
+            config = config_id(job, WEIGHTS, (source.trial,) if source.trial else ())
             names = labels | {"method": method, "family": family, "student": student.name, "seed": str(seed)}
             trial = _trial("distil", job, (source.trial,) if source.trial else (), config, names)
             terms = [one["term"] for one in objective]
@@ -259,7 +262,7 @@ def _trial(
     labels: dict[str, str],
     data: dict[str, str] | None = None,
 ) -> Trial:
-    data = data or {"teacher": digest("weights", 64)}
+    data = data or WEIGHTS
     return Trial(
         id=trial_id(kind, job, data, parents),
         kind=kind,
@@ -382,14 +385,32 @@ def _recipe(rate: float) -> FinetuneRecipe:
     )
 
 
-def write_folders(runs_dir: Path, board: Board) -> int:
-    """Lay the board out as trial folders; how many."""
+def _with_predictions(folder: TrialFolder, result: Result) -> Result:
+    """Invent predictions for accuracy tasks and set the scores to what they give."""
+    frames, scores = [], []
+    for score in result.scores:
+        rng = _rng(score.task + score.language + score.split)
+        labels = rng.integers(0, 2, score.n)
+        wrong = _rng(result.trial_id + score.split).permutation(score.n)[: round((1 - (score.value or 0)) * score.n)]
+        guesses = labels.copy()
+        guesses[wrong] = 1 - guesses[wrong]
+        columns = {"split": score.split, "language": score.language, "row": range(score.n), "label": labels}
+        frames.append(pd.DataFrame(columns | {"prediction": guesses}))
+        scores.append(score.model_copy(update={"value": float((labels == guesses).mean())}))
+    pd.concat(frames).to_parquet(folder.predictions, index=False)
+    return result.model_copy(update={"scores": tuple(scores)})
+
+
+def write_folders(runs_dir: Path, board: Board, *, predictions: bool = False) -> int:
+    """Lay the board out as trial folders, with predictions if asked (boards of accuracy tasks only); how many."""
     count = 0
     for trial, result, progress in entries(board):
         folder = TrialFolder.of(runs_dir, trial.id)
         folder.write_trial(trial)
         if progress:
             folder.progress_file.write_text("".join(line.model_dump_json() + "\n" for line in progress))
+        if result and predictions and trial.kind == "finetune":
+            result = _with_predictions(folder, result)
         if result:
             folder.write_result(result)
         count += 1

@@ -1,0 +1,275 @@
+"""Results shared as a folder or a zip: records and predictions, no weights, no pickles; checked before anything is merged.
+
+bundle.json                     what it is and the SHA-256 of every file
+trials/<id>/trial.json          trials/<id>/result.json
+trials/<id>/predictions.parquet trials/<id>/progress.jsonl
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from harness.errors import InputError
+from harness.folders import TrialFolder, trial_folders, write_atomically
+from harness.records import FinetuneJob, Result, Trial
+from harness.results import rows
+from harness.results.verify import family_problems, file_sha256, result_problems, score_problems, trial_problems
+from harness.spec.base import Frozen
+
+FILES = ("trial.json", "result.json", "predictions.parquet", "progress.jsonl")
+"""What a trial's folder in a bundle may hold."""
+MOST_TRIALS = 100_000
+MOST_BYTES = {
+    "bundle.json": 64 * 2**20,
+    "trial.json": 4 * 2**20,
+    "result.json": 16 * 2**20,
+    "predictions.parquet": 512 * 2**20,
+    "progress.jsonl": 64 * 2**20,
+}
+MOST_BYTES_IN_ALL = 16 * 2**30
+MOST_RATIO = 200
+"""Largest ratio of a file's size to its size in the zip, above one MiB."""
+
+
+class Manifest(Frozen):
+    """bundle.json."""
+
+    format: Literal["harness-bundle"] = "harness-bundle"
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    origin: Annotated[str, Field(max_length=500)] = ""
+    """Who made it, in the maker's words."""
+    files: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
+    """Path -> SHA-256."""
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did."""
+
+    merged: tuple[str, ...]
+    known: tuple[str, ...]
+    """Trials that were here already with a result; left as they are."""
+
+
+def bundle(runs_dir: Path, out: Path, *, origin: str = "", trials: frozenset[str] | None = None) -> int:
+    """Write the trials that ended well (or only those named) to `out`, a zip if it ends in `.zip`, else a new folder; how many.
+
+    Fine-tuning trials without predictions are left out: their scores could not be checked.
+    """
+    if out.exists():
+        raise InputError(f"{out}: exists already; name a new file or folder")
+    chosen = [folder for folder in trial_folders(runs_dir) if _can_be_shared(folder, trials)]
+    files = {
+        f"trials/{folder.path.name}/{name}": folder.path / name
+        for folder in chosen
+        for name in FILES
+        if (folder.path / name).is_file()
+    }
+    manifest = Manifest(origin=origin, files={name: file_sha256(path) for name, path in files.items()})
+    text = manifest.model_dump_json(indent=1, by_alias=True)
+    if out.suffix == ".zip":
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(out, "x", compression=zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("bundle.json", text)
+            for name, path in files.items():
+                archive.write(path, name)
+    else:
+        for name, path in files.items():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, out / name)
+        write_atomically(out / "bundle.json", text)
+    return len(chosen)
+
+
+def _can_be_shared(folder: TrialFolder, wanted: frozenset[str] | None) -> bool:
+    if wanted is not None and folder.path.name not in wanted:
+        return False
+    trial, result = folder.read_trial(), folder.read_result()
+    if trial is None or result is None or result.status != "ok":
+        return False
+    return folder.predictions.is_file() if isinstance(trial.job, FinetuneJob) else True
+
+
+def import_bundle(path: Path, runs_dir: Path) -> ImportReport:
+    """Check everything in the bundle, then merge what is new into `runs_dir`; nothing is merged if anything is wrong.
+
+    Checked: names and sizes, hashes, schema, ids against contents, scores against predictions, and that every parent
+    comes along or is here. Raises InputError with one line. Each merged folder keeps `origin.json`.
+    """
+    with tempfile.TemporaryDirectory(prefix="harness-import-") as scratch:
+        root = _unpacked(path, Path(scratch)) if path.is_file() else _checked_folder(path)
+        manifest = _manifest(root / "bundle.json", path)
+        _check_files(root, manifest, path)
+        found = {folder.path.name: _checked_trial(folder, path) for folder in _folders(root)}
+        here = {folder.path.name for folder in trial_folders(runs_dir) if folder.read_result()}
+        everyone = _known_trials(runs_dir, here) | {name: trial for name, (trial, _) in found.items()}
+        for trial, _ in found.values():
+            for problem in family_problems(trial, everyone):
+                raise InputError(f"{path}: {trial.id}: {problem}")
+            orphan = [parent for parent in trial.parents if parent not in found and parent not in here]
+            if orphan:
+                raise InputError(
+                    f"{path}: {trial.id} descends from {orphan[0]}, which is neither in the bundle nor here"
+                )
+        new = sorted(set(found) - here)
+        for name in new:
+            _merge(root / "trials" / name, runs_dir / name, manifest.origin, path.name)
+        return ImportReport(tuple(new), tuple(sorted(set(found) & here)))
+
+
+def _unpacked(path: Path, scratch: Path) -> Path:
+    """The zip's files below `scratch`, after looking at every entry's name, kind and size."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if len(entries) > MOST_TRIALS * len(FILES):
+                raise InputError(
+                    f"{path}: {len(entries):,} entries; at most {MOST_TRIALS * len(FILES):,} are read"
+                )
+            names = [entry.filename for entry in entries if not entry.is_dir()]
+            if len(set(names)) < len(names):
+                raise InputError(f"{path}: holds a name twice")
+            if sum(entry.file_size for entry in entries) > MOST_BYTES_IN_ALL:
+                raise InputError(f"{path}: unpacks to more than {MOST_BYTES_IN_ALL >> 30} GiB")
+            for entry in entries:
+                if not entry.is_dir():
+                    _unpack(archive, entry, path, scratch)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a zip ({error})") from error
+    return scratch
+
+
+def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, scratch: Path) -> None:
+    limit = _limit(entry.filename, path)
+    kind = entry.external_attr >> 16
+    if kind and not stat.S_ISREG(kind) and stat.S_IFMT(kind):
+        raise InputError(f"{path}: {entry.filename!r} is not a plain file")
+    if entry.file_size > 2**20 and entry.file_size > MOST_RATIO * max(entry.compress_size, 1):
+        raise InputError(f"{path}: {entry.filename!r} is packed suspiciously tightly")
+    target = scratch / entry.filename
+    target.parent.mkdir(parents=True, exist_ok=True)
+    left = limit
+    with archive.open(entry) as source, target.open("wb") as sink:
+        while block := source.read(min(2**20, left + 1)):
+            left -= len(block)
+            if left < 0:
+                raise InputError(f"{path}: {entry.filename!r} is larger than {limit:,} bytes")
+            sink.write(block)
+
+
+def _limit(name: str, path: Path) -> int:
+    """The most bytes a file of that name may have; InputError for a name that no bundle holds."""
+    parts = PurePosixPath(name).parts
+    if name == "bundle.json":
+        return MOST_BYTES[name]
+    allowed = (
+        len(parts) == 3
+        and parts[0] == "trials"
+        and len(parts[1]) == 16
+        and set(parts[1]) <= set("0123456789abcdef")
+        and parts[2] in FILES
+        and name == "/".join(parts)
+    )
+    if not allowed:
+        raise InputError(f"{path}: {name[:120]!r} does not belong in a bundle")
+    return MOST_BYTES[parts[2]]
+
+
+def _checked_folder(path: Path) -> Path:
+    """A bundle that is a folder, after looking at every name in it."""
+    if not path.is_dir() or path.is_symlink():
+        raise InputError(f"{path}: no such bundle")
+    total = 0
+    for count, one in enumerate(path.rglob("*")):
+        if count > MOST_TRIALS * (len(FILES) + 1):
+            raise InputError(f"{path}: too many files")
+        name = one.relative_to(path).as_posix()
+        if one.is_symlink():
+            raise InputError(f"{path}: {name!r} is a link")
+        if one.is_dir():
+            continue
+        if not one.is_file():
+            raise InputError(f"{path}: {name!r} is not a plain file")
+        size = one.stat().st_size
+        total += size
+        if size > _limit(name, path):
+            raise InputError(f"{path}: {name!r} is larger than {_limit(name, path):,} bytes")
+    if total > MOST_BYTES_IN_ALL:
+        raise InputError(f"{path}: larger than {MOST_BYTES_IN_ALL >> 30} GiB")
+    return path
+
+
+def _manifest(file: Path, path: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError, RecursionError) as error:
+        raise InputError(f"{path}: bundle.json is missing or malformed ({_first(error)})") from error
+
+
+def _check_files(root: Path, manifest: Manifest, path: Path) -> None:
+    """The files are exactly those the manifest names, with their hashes."""
+    present = {one.relative_to(root).as_posix() for one in root.rglob("*") if one.is_file()} - {"bundle.json"}
+    differing = sorted(present ^ set(manifest.files))
+    if differing:
+        raise InputError(f"{path}: bundle.json and the files do not agree about {differing[0][:120]!r}")
+    for name, sha256 in manifest.files.items():
+        if file_sha256(root / name) != sha256:
+            raise InputError(f"{path}: {name} is not the file that bundle.json names")
+
+
+def _folders(root: Path) -> Iterator[TrialFolder]:
+    yield from trial_folders(root / "trials")
+
+
+def _checked_trial(folder: TrialFolder, path: Path) -> tuple[Trial, Result]:
+    try:
+        trial = Trial.model_validate_json((folder.path / "trial.json").read_bytes())
+        result = Result.model_validate_json((folder.path / "result.json").read_bytes())
+    except (OSError, ValidationError, RecursionError) as error:
+        raise InputError(f"{path}: {folder.path.name} is malformed ({_first(error)})") from error
+    problems = [*trial_problems(trial, folder.path.name), *result_problems(trial, result)]
+    if isinstance(trial.job, FinetuneJob):
+        if not folder.predictions.is_file():
+            problems.append("its predictions are missing, so its scores cannot be checked")
+        problems += score_problems(trial, result, folder.predictions)
+    if problems:
+        raise InputError(f"{path}: {folder.path.name}: {problems[0]}")
+    rows.progress_rows(
+        trial.id, folder.read_progress()
+    )  # unreadable lines are skipped, nothing else may happen
+    return trial, result
+
+
+def _known_trials(runs_dir: Path, names: set[str]) -> dict[str, Trial]:
+    found = ((name, TrialFolder.of(runs_dir, name).read_trial()) for name in names)
+    return {name: trial for name, trial in found if trial is not None}
+
+
+def _first(error: BaseException) -> str:
+    """One line of an error that may have many."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(str(part) for part in first['loc']) or 'file'}: {first['msg']}"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _merge(source: Path, target: Path, origin: str, name: str) -> None:
+    """Copy one checked folder; result.json last, so that a half-copied folder counts as unfinished."""
+    target.mkdir(parents=True, exist_ok=True)
+    write_atomically(target / "origin.json", json.dumps({"bundle": name, "origin": origin}, indent=2))
+    for file in sorted(FILES, key=lambda one: one == "result.json"):
+        if (source / file).is_file():
+            if file.endswith(".json"):
+                write_atomically(target / file, (source / file).read_text(encoding="utf-8"))
+            else:
+                shutil.copyfile(source / file, target / file)

@@ -1,0 +1,177 @@
+"""Do folders, their files and the database agree? Everything is computed again from what lies on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import metrics
+from harness.errors import InputError
+from harness.folders import TrialFolder, trial_folders
+from harness.records import DistilJob, FinetuneJob, Result, Trial
+from harness.results import predictions, rows
+from harness.results.store import Store
+from harness.spec.base import digest, identity
+
+CLOSE = 1e-9
+"""Scores this near count as equal: a sum may be taken in another order on another machine."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that does not agree."""
+
+    trial_id: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.trial_id}: {self.message}"
+
+
+def verify(runs_dir: Path, store: Store | None = None) -> list[Finding]:
+    """Every disagreement below `runs_dir`, and with the database if one is given; empty where all is well."""
+    found: list[Finding] = []
+    hashes: dict[str, str | None] = {}
+    folders = list(trial_folders(runs_dir))
+    trials = {trial.id: trial for folder in folders if (trial := folder.read_trial())}
+    for trial in trials.values():
+        found += [Finding(trial.id, message) for message in family_problems(trial, trials)]
+    for folder in folders:
+        found += [Finding(folder.path.name, message) for message in folder_problems(folder)]
+        result = folder.read_result()
+        hashes[folder.path.name] = rows.sha256_of(result) if result else None
+    if store is not None and store.exists:
+        found += _database_problems(store, hashes)
+    return found
+
+
+def folder_problems(folder: TrialFolder) -> Iterator[str]:
+    """What is wrong inside one folder."""
+    trial = folder.read_trial()
+    if trial is None:
+        yield "trial.json is missing or unreadable"
+        return
+    yield from trial_problems(trial, folder.path.name)
+    if not (folder.path / "result.json").exists():
+        return
+    result = folder.read_result()
+    if result is None:
+        yield "result.json is unreadable"
+        return
+    yield from result_problems(trial, result)
+    yield from weight_problems(folder, result)
+    yield from score_problems(trial, result, folder.predictions)
+
+
+def trial_problems(trial: Trial, name: str) -> Iterator[str]:
+    """Whether the id, and a student's configuration, follow from what the trial is."""
+    if trial.id != name:
+        yield f"trial.json is of another trial ({trial.id})"
+    if trial.job.kind != trial.kind:
+        yield f"it is called {trial.kind}, its job is {trial.job.kind}"
+    wanted = digest([trial.kind, trial.recipe_version, trial.job, trial.data, list(trial.parents)])
+    if wanted != trial.id:
+        yield f"its id does not follow from its contents ({wanted} would)"
+    if isinstance(trial.job, DistilJob) and trial.config_id != config_id(trial.job, trial.data, trial.parents):
+        yield "its configuration does not follow from its contents"
+
+
+def config_id(job: DistilJob, data: dict[str, str], parents: tuple[str, ...]) -> str:
+    """The configuration of a distil job: what its id is made of, but for the seed."""
+    without_seed = {name: value for name, value in identity(job).items() if name != "seed"}
+    return digest(["config", without_seed, data, list(parents)])
+
+
+def family_problems(trial: Trial, parents: dict[str, Trial]) -> Iterator[str]:
+    """Whether an evaluation belongs to the configuration of the student it scores."""
+    job = trial.job
+    if not isinstance(job, FinetuneJob) or job.model.trial is None:
+        return
+    if job.model.trial not in trial.parents:
+        yield f"it scores the model of {job.model.trial}, which is not among its parents"
+    maker = parents.get(job.model.trial)
+    if maker is not None and maker.kind == "distil" and maker.config_id != trial.config_id:
+        yield "it is counted to another configuration than the student it scores"
+
+
+def result_problems(trial: Trial, result: Result) -> Iterator[str]:
+    """Whether the result belongs to the trial and is whole."""
+    if result.trial_id != trial.id:
+        yield f"result.json is of another trial ({result.trial_id})"
+    if result.kind != trial.kind:
+        yield f"result.json is of a {result.kind} trial"
+    if result.status == "failed" and result.error is None:
+        yield "it failed without a reason"
+    if isinstance(trial.job, FinetuneJob):
+        task = trial.job.task
+        strange = {score.task for score in result.scores} - {task.name}
+        if strange:
+            yield f"it scores {', '.join(sorted(strange))}, its task is {task.name}"
+
+
+def weight_problems(folder: TrialFolder, result: Result) -> Iterator[str]:
+    """Whether the weights are those that the result names; weights that were removed are no problem."""
+    weights = folder.model / "model.safetensors"
+    if result.weights_sha256 and weights.is_file() and file_sha256(weights) != result.weights_sha256:
+        yield "model.safetensors is not the file that result.json names"
+
+
+def score_problems(trial: Trial, result: Result, path: Path) -> Iterator[str]:
+    """Whether the scores follow from the predictions, where they are kept."""
+    if not isinstance(trial.job, FinetuneJob) or not path.is_file():
+        return
+    try:
+        kept = predictions.read(path)
+    except InputError as error:
+        yield str(error)
+        return
+    groups = dict(iter(kept.groupby(["split", "language"], sort=False)))
+    for score in result.scores:
+        where = f"{score.metric} of {score.split}, {score.language}"
+        group = groups.get((score.split, score.language))
+        if group is None:
+            yield f"no predictions for {where}"
+            continue
+        if len(group) != score.n:
+            yield f"{where}: {len(group)} predictions for a score of {score.n} rows"
+            continue
+        try:
+            again = metrics.compute(score.metric, group["prediction"], group["label"])
+        except (InputError, ValueError) as error:
+            yield f"{where}: {error}"
+            continue
+        if not _same(score.value, again):
+            yield f"{where} is given as {score.value}, the predictions give {again:.6f}"
+
+
+def _same(given: float | None, computed: float) -> bool:
+    if given is None or math.isnan(given):
+        return math.isnan(computed)
+    return not math.isnan(computed) and math.isclose(given, computed, rel_tol=0, abs_tol=CLOSE)
+
+
+def _database_problems(store: Store, hashes: dict[str, str | None]) -> Iterator[Finding]:
+    stored = store.frame("SELECT trial_id, status, result_sha256 FROM trials")
+    known = dict(zip(stored["trial_id"], stored["result_sha256"], strict=True))
+    planned = set(stored.loc[stored["status"] == "planned", "trial_id"])
+    for name, sha in hashes.items():
+        if name not in known or (name in planned and sha is not None):
+            yield Finding(name, "the database does not know it; `harness ingest` puts it in")
+        elif sha is not None and known[name] != sha:
+            yield Finding(name, "the database holds another result; `harness ingest` rebuilds it")
+        elif sha is None and isinstance(known[name], str):
+            yield Finding(name, "the database holds a result that its folder lacks")
+    for name in known:
+        if name not in hashes and name not in planned:
+            yield Finding(
+                name, "the database knows it, its folder is gone; `harness ingest` rebuilds the database"
+            )
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,158 @@
+"""Exports say what the ranking says, in every format; reports and garbage collection read from the same place."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from harness.errors import InputError
+from harness.folders import trial_folders
+from harness.records import Trial
+from harness.results.export import FORMATS, export, tex
+from harness.results.gc import garbage, remove
+from harness.results.published import published, why_not_comparable
+from harness.results.ranking import Filters, Leaderboard, ranking
+from harness.results.report import render_report, render_status, render_trial
+from harness.results.snapshot import load
+from harness.results.store import Store
+
+from . import boards
+from .boards import GLUE, QUICK, Board, write_store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A board with a gap and a failure."""
+    board = Board(tasks=GLUE, gaps={"od": "rte"}, fail={"hs-uniform": "nan"}, distil_rates=(3e-4, 6e-4))
+    return write_store(tmp_path_factory.mktemp("export") / "results.duckdb", board)
+
+
+@pytest.fixture(scope="module")
+def board(store: Store) -> Leaderboard:
+    """Its ranking."""
+    return ranking(load(store), Filters(suite="GLUE"))
+
+
+def test_programs_read_back_the_numbers_of_the_ranking(board: Leaderboard) -> None:
+    frames = {
+        "csv": pd.read_csv(io.BytesIO(export(board, "csv"))),
+        "parquet": pd.read_parquet(io.BytesIO(export(board, "parquet"))),
+        "json": pd.DataFrame(json.loads(export(board, "json"))["rows"]),
+    }
+    for name, frame in frames.items():
+        assert frame["config_id"].astype(str).tolist() == board.table["config_id"].tolist(), name
+        pd.testing.assert_series_equal(frame["mean"].astype(float), board.table["mean"], check_names=False, atol=1e-9)
+        assert frame["task:rte"].isna().sum() == frame["missing"].eq("rte").sum() == 4
+
+
+@pytest.mark.parametrize("name", ["markdown", "latex", "html"])
+def test_readers_see_intervals_gaps_and_the_best_in_bold(board: Leaderboard, name: str) -> None:
+    text = export(board, name).decode()
+    best = board.ranked.iloc[0]
+    half = 50 * (best["high"] - best["low"])
+    sign = "$\\pm$" if name == "latex" else "±"
+    shown = f"{100 * best['mean']:.1f} {sign} {half:.1f}"
+    marks = {"markdown": f"**{shown}**", "latex": f"\\textbf{{{shown}}}", "html": f"<b>{shown}</b>"}
+    assert text.count(marks[name]) == 1
+    assert text.count("lacks rte") == 4
+
+
+def test_latex_escapes_what_would_not_compile() -> None:
+    assert tex(r"a_b & 5% {x} \y #1 ~ ^ $") == (
+        r"a\_b \& 5\% \{x\} \textbackslash{}y \#1 \textasciitilde{} \textasciicircum{} \$"
+    )
+    assert tex("ψ") == "?"
+
+
+def test_latex_compiles(board: Leaderboard, tmp_path: Path) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not installed")
+    preamble = "\\documentclass{article}\\usepackage{booktabs}\\usepackage[margin=1cm,landscape]{geometry}"
+    source = f"{preamble}\\begin{{document}}\n{export(board, 'latex').decode()}\n\\end{{document}}"
+    (tmp_path / "t.tex").write_text(source, encoding="utf-8")
+    command = ["pdflatex", "-no-shell-escape", "-halt-on-error", "-interaction=nonstopmode", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout[-800:]
+
+
+def test_an_unknown_format_is_refused_with_the_nearest(board: Leaderboard) -> None:
+    assert set(FORMATS) == {"csv", "parquet", "json", "markdown", "latex", "html"}
+    with pytest.raises(InputError, match="did you mean 'latex'"):
+        export(board, "latx")
+
+
+def _printed(renderable: object) -> str:
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(renderable)
+    return console.export_text()
+
+
+def test_the_terminal_report_shows_ranks_teachers_and_gaps(store: Store) -> None:
+    text = _printed(render_report(store))
+    assert "MHA is ahead of HS" in text
+    assert len(re.findall(r"missing rte", text)) == 4
+    assert "prepared" in text
+    assert "as shipped" in text
+
+
+def test_status_counts_trials_and_names_failures(store: Store) -> None:
+    text = _printed(render_status(store))
+    assert len(re.findall(r"became nan at step 700", text)) == 4
+
+
+def test_a_trial_is_found_by_how_its_id_begins(store: Store) -> None:
+    trial_id = store.frame("SELECT trial_id FROM trials WHERE kind = 'finetune' ORDER BY 1")["trial_id"].iloc[0]
+    assert trial_id in _printed(render_trial(store, trial_id[:10]))
+    with pytest.raises(InputError, match="no trial's id starts with"):
+        render_trial(store, "zzzz")
+    with pytest.raises(InputError, match="give more digits"):
+        render_trial(store, "")
+
+
+def test_nothing_scored_yet_is_said_so(tmp_path: Path) -> None:
+    empty = Store(tmp_path / "results.duckdb")
+    empty.plan([])
+    assert "Nothing has been scored yet" in _printed(render_report(empty))
+
+
+def test_garbage_is_what_no_result_needs(tmp_path: Path) -> None:
+    boards.write_folders(tmp_path, Board(tasks=QUICK[:1], students=("3L-192",), seeds=(1,), running=("od",)))
+    trials: dict[str, Trial] = {f.path.name: f.read_trial() for f in trial_folders(tmp_path)}  # type: ignore[misc]
+    for folder in trial_folders(tmp_path):
+        if trials[folder.path.name].kind in ("distil", "prepare"):
+            for part in (folder.model, folder.checkpoint):
+                part.mkdir()
+                (part / "data").write_bytes(b"0" * 1000)
+    done = {f.path.name for f in trial_folders(tmp_path) if f.read_result()}
+    found = garbage(tmp_path)
+    assert {one.path.parent.name for one in found if one.path.name == "checkpoint"} == {
+        name for name in done if trials[name].kind in ("distil", "prepare")
+    }
+    models = {one.path.parent.name for one in found if one.path.name == "model"}
+    assert models == {name for name in done if trials[name].kind == "distil"}
+    waiting = next(t for t in trials.values() if t.kind == "finetune" and t.parents and t.parents[0] in models)
+    pending = waiting.model_copy(update={"id": "f" * 16})
+    assert waiting.parents[0] not in {one.path.parent.name for one in garbage(tmp_path, [pending]) if one.path.name == "model"}
+    assert remove(found) == 1000 * len(found)
+    assert garbage(tmp_path) == []
+    assert {f.path.name for f in trial_folders(tmp_path) if f.read_result()} == done
+
+
+def test_published_figures_have_a_source_and_are_compared_only_with_their_like() -> None:
+    groups = published()
+    assert all(group.url.startswith("https://") for group in groups)
+    glue = groups[0]
+    assert glue.models.set_index("shape").loc["6L-384", "cola"] == 47.5
+    ours = pd.DataFrame({"task": ["cola", "sst2"], "split": ["dev", "test"], "languages": 1, "train_rows": [None, None]})
+    assert why_not_comparable(glue, "cola", ours) == ""
+    assert why_not_comparable(glue, "sst2", ours) == "ours reports test, theirs dev"
+    assert why_not_comparable(glue, "rte", ours) == "not evaluated here"
+    assert why_not_comparable(glue, "cola", ours.assign(train_rows=500.0)) == "ours was fine-tuned on 500 rows"

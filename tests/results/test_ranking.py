@@ -1,0 +1,183 @@
+"""The ranking averages in the stated order, ranks only what is complete, and says what a row lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.results.compare import SUITE, differences, paired_examples, settings_apart
+from harness.results.families import family_answers
+from harness.results.pareto import best_within, pareto_front
+from harness.results.ranking import Filters, choices, ranking
+from harness.results.settings import differing, variants
+from harness.results.snapshot import Snapshot, load, measures
+from harness.results.store import Store
+
+from . import boards
+from .boards import GLUE, QUICK, XNLI, Board, write_store
+
+
+def _snapshot(tmp_path: Path, *many: Board) -> tuple[Store, Snapshot]:
+    store = write_store(tmp_path / "results.duckdb", *many)
+    return store, load(store)
+
+
+def _by_hand(store: Store, config: str) -> float:
+    """A configuration's mean, from raw rows: metrics, languages, tasks, then students."""
+    raw = store.frame(
+        "SELECT t.model_key, s.task, s.language, s.metric, s.value FROM scores s JOIN trials t USING (trial_id) "
+        "WHERE s.split = 'test' AND s.selected AND t.config_id = ?",
+        [config],
+    )
+    cells = raw.groupby(["model_key", "task", "language"])["value"].mean()
+    tasks = cells.groupby(["model_key", "task"]).mean()
+    return float(tasks.groupby("model_key").mean().mean())
+
+
+def test_means_are_those_computed_by_hand(tmp_path: Path) -> None:
+    store, snapshot = _snapshot(tmp_path, Board(tasks=[*GLUE, *XNLI], methods=("od", "minilmv2"), students=("3L-192",)))
+    table = ranking(snapshot).table
+    assert len(table) == 4
+    for row in table.itertuples():
+        assert row.mean == pytest.approx(_by_hand(store, row.config_id), abs=1e-12)  # type: ignore[comparison-overlap]
+
+
+def test_the_teacher_is_shown_but_not_ranked_and_retention_refers_to_it(tmp_path: Path) -> None:
+    _, snapshot = _snapshot(tmp_path, Board(tasks=QUICK, methods=("od", "minilmv2"), students=("3L-192",)))
+    board = ranking(snapshot)
+    assert board.references["rank"].isna().all()
+    assert set(board.references["method"]) == {"prepared", "as shipped"}
+    teacher = board.per_task.set_index(["config_id", "task"])["mean"]
+    prepared, shipped = (
+        board.references.set_index("method").loc[name, "config_id"] for name in ("prepared", "as shipped")
+    )
+    for row in board.ranked.to_dict("records"):
+        students = board.students[board.students["config_id"] == row["config_id"]]
+        for column, reference in (("retention", prepared), ("retention_of_shipped", shipped)):
+            kept = students["value"] / students["task"].map(teacher[reference])
+            assert row[column] == pytest.approx(kept.groupby(students["distil_seed"]).mean().mean())
+
+
+def test_a_row_without_a_task_is_named_and_not_ranked(tmp_path: Path) -> None:
+    _, snapshot = _snapshot(tmp_path, Board(tasks=GLUE, gaps={"od": "rte"}))
+    table = ranking(snapshot).table.set_index(["method", "student"])
+    assert set(table.loc["od", "missing"]) == {"rte"}
+    assert table.loc["od", ["mean", "rank"]].isna().all(axis=None)
+    assert table.loc["minilmv2", "rank"].notna().all()
+    without = ranking(snapshot, Filters(tasks=("cola", "sst2"))).table.set_index("method")
+    assert without.loc["od", "rank"].notna().all()
+
+
+def test_missing_languages_are_named(tmp_path: Path) -> None:
+    few = boards.TaskShape("xnli", "XNLI", languages=("en", "de"), labels=3)
+    _, snapshot = _snapshot(
+        tmp_path,
+        Board(tasks=XNLI, methods=("od",), students=("3L-192",)),
+        Board(tasks=[few], methods=("minilmv2",), students=("3L-192",), teacher="other"),
+    )
+    snapshot.cells["protocol"] = "the same"
+    table = ranking(snapshot).table.set_index("method")
+    assert table.loc["od", "complete"]
+    assert table.loc["minilmv2", "missing"].startswith("xnli (ar, bg, el, es")
+    english = ranking(snapshot, Filters(evaluation=("en",))).table.set_index("method")
+    assert english.loc[["od", "minilmv2"], "complete"].all()
+
+
+def test_configurations_are_never_averaged_and_what_differs_is_shown(tmp_path: Path) -> None:
+    board = Board(methods=("od",), students=("3L-192",), distil_rates=(3e-4, 6e-4))
+    _, snapshot = _snapshot(tmp_path, board)
+    rows = ranking(snapshot).ranked
+    assert set(rows["variant"]) == {"learning_rate 0.0003", "learning_rate 0.0006"}
+    assert (rows["n"] == 3).all()
+    apart = settings_apart(snapshot.settings, rows["config_id"].tolist())
+    assert apart.index.tolist() == ["learning_rate"]
+
+
+def test_scores_under_other_fine_tuning_settings_are_kept_apart(tmp_path: Path) -> None:
+    board = Board(methods=("od",), students=("3L-192",), tasks=QUICK[:1])
+    _, snapshot = _snapshot(tmp_path, board, Board(methods=("od",), students=("6L-384",), tasks=QUICK[:1]))
+    models = snapshot.models
+    other = snapshot.cells["model_key"].isin(models.index[models["student"] == "6L-384"])
+    snapshot.cells["protocol"] = np.where(other, "b", "a")
+    found = ranking(snapshot)
+    assert set(found.ranked["student"]) == {"3L-192"}
+    assert found.other_protocols == {"snli": 3}
+    assert set(ranking(snapshot, Filters(protocols=("b",))).ranked["student"]) == {"6L-384"}
+
+
+def test_a_single_seed_has_no_interval_and_can_have_any_rank(tmp_path: Path) -> None:
+    _, snapshot = _snapshot(tmp_path, Board(seeds=(1,)))
+    rows = ranking(snapshot).ranked
+    assert rows["low"].isna().all()
+    assert (rows["best_rank"] == 1).all()
+    assert (rows["worst_rank"] == len(rows)).all()
+
+
+def test_filters_that_match_nothing_give_an_empty_ranking(tmp_path: Path) -> None:
+    _, snapshot = _snapshot(tmp_path, Board())
+    assert ranking(snapshot, Filters(suite="none")).table.empty
+    assert ranking(snapshot, Filters(student=("none",))).ranked.empty
+
+
+def test_every_choice_is_one_that_filters_something(tmp_path: Path) -> None:
+    _, snapshot = _snapshot(tmp_path, Board(tasks=[*GLUE, *XNLI]))
+    found = choices(snapshot)
+    assert found["suite"] == ["GLUE", "XNLI"] or found["suite"] == ["XNLI", "GLUE"]
+    assert found["family"] == ["OD", "HS", "MHA", "control", "teacher"]
+    for suite in found["suite"]:
+        assert len(ranking(snapshot, Filters(suite=suite)).ranked) == 8
+
+
+def test_measurements_serve_every_student_of_a_shape(tmp_path: Path) -> None:
+    _, snapshot = _snapshot(tmp_path, Board())
+    table = ranking(snapshot).table
+    assert table["latency_ms"].notna().all()
+    assert table.groupby("student", dropna=False)["parameters"].nunique().eq(1).all()
+    assert "latency_ms" not in measures(snapshot, latency_protocol="none of these")
+
+
+def test_the_family_question_is_answered_on_one_student_shape_by_dev_scores(tmp_path: Path) -> None:
+    _, snapshot = _snapshot(tmp_path, Board(noise=0.001, seeds=(1, 2, 3, 4)))
+    answers = family_answers(ranking(snapshot), "all")
+    assert answers[0].sentence.startswith("MHA is ahead of HS by ")
+    assert "4 seeds" in answers[0].sentence
+    students = {answer.student for answer in answers}
+    assert len(students) == 1
+    for answer in answers:
+        assert answer.comparison.corrected_for == 1  # picked by dev scores, so nothing was chosen on these
+
+
+def test_comparisons_pair_examples_where_predictions_are_kept(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    boards.write_folders(runs, Board(tasks=QUICK, methods=("od", "minilmv2"), students=("3L-192",), rows=300), predictions=True)
+    store = Store(runs / "results.duckdb")
+    store.ingest()
+    snapshot = load(store)
+    board = ranking(snapshot)
+    rows = board.ranked["config_id"].tolist()
+    trials = store.frame("SELECT trial_id, model_key, task FROM trials WHERE kind = 'finetune' AND selected")
+    selected = trials.assign(report="test").join(snapshot.models["row_id"], on="model_key")
+    paired = paired_examples(board, rows, selected, runs)
+    assert {task for _, _, task in paired} == {"snli", "vader-movies"}
+    found = differences(board, rows, paired=paired).set_index("task")
+    assert found.loc["snli", "interval"] == "paired bootstrap over 300 examples"
+    assert found.loc[SUITE, "interval"] == "Welch's t over students"
+    for (_, _, task), examples in paired.items():
+        assert found.loc[task, "difference"] == pytest.approx(examples.mean())
+    assert (found["p_holm"] >= found["p"]).all()
+
+
+def test_settings_that_are_the_same_are_not_listed() -> None:
+    assert differing({"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}) == {"y": {"a": 2, "b": 3}}
+    assert differing({"a": {"x": 1}, "b": {}}) == {"x": {"a": 1, "b": "–"}}
+    assert variants({"a": ("m",), "b": ("n",)}, {"a": {"x": 1}, "b": {"x": 2}}) == {"a": "", "b": ""}
+
+
+def test_the_pareto_front_holds_what_nothing_cheaper_beats() -> None:
+    rows = pd.DataFrame({"name": list("abcde"), "mean": [0.5, 0.7, 0.6, 0.7, None], "cost": [1, 2, 3, 4, 0.5]})
+    assert pareto_front(rows, "cost")["name"].tolist() == ["a", "b"]
+    assert best_within(rows, "cost", 3)["name"].tolist() == ["b", "c", "a"]
+    assert best_within(rows, "cost", 0.1).empty
