@@ -20,7 +20,7 @@ from pypi_simple import DistributionPackage, ProjectPage, PyPISimple
 from pypi_simple.errors import NoSuchProjectError, UnsupportedRepoVersionError
 
 from harness.data.archives import MEBIBYTE
-from harness.data.package_settings import PackageSettings
+from harness.data.package_settings import PackageSettings, npm_default_registry
 from harness.data.problems import UnavailableError
 from harness.spec.assets import NpmSource, PypiSource
 
@@ -106,6 +106,7 @@ class PackageIndex:
     def _locate_npm(self, source: NpmSource) -> Located:
         name, _, version = source.npm.rpartition("@")
         registry = self._settings.npm_scopes.get(name.split("/")[0]) or self._settings.npm
+        registry = registry or npm_default_registry()
         if registry is None:
             raise UnavailableError("no npm registry is configured: set npm_config_registry, or install npm")
         registry = registry.rstrip("/")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
@@ -23,7 +24,7 @@ class PackageSettings:
     pypi: tuple[str, ...]
     """PEP 503/691 index addresses; `file://` folders are allowed."""
     npm: str | None
-    """Address of the npm registry; None where neither settings nor an npm client name one."""
+    """Address of the npm registry; None where the settings name none (`npm_default_registry` then)."""
     npm_scopes: Mapping[str, str] = field(default_factory=dict)
     """`@scope` -> its own registry."""
     npm_tokens: Mapping[str, str] = field(default_factory=dict)
@@ -44,7 +45,7 @@ class PackageSettings:
         )
         return cls(
             pypi=tuple(dict.fromkeys(_pip_indexes(environ, pip))),
-            npm=_npm_registry(npm, environ),
+            npm=npm.get("registry"),
             npm_scopes={
                 key[: -len(":registry")]: url for key, url in npm.items() if key.endswith(":registry")
             },
@@ -132,17 +133,15 @@ def _npm_settings(environ: Mapping[str, str]) -> dict[str, str]:
     return settings
 
 
-def _npm_registry(npm: Mapping[str, str], environ: Mapping[str, str]) -> str | None:
-    """The configured registry, else the default that an installed npm client reports."""
-    if npm.get("registry"):
-        return npm["registry"]
-    client = shutil.which("npm", path=environ.get("PATH"))
+@cache
+def npm_default_registry() -> str | None:
+    """The registry that an installed npm client uses, asked once a process (npm starts slowly)."""
+    client = shutil.which("npm")
     if client is None:
         return None
+    command = [client, "config", "get", "registry"]
     try:
-        answer = subprocess.run(
-            [client, "config", "get", "registry"], capture_output=True, text=True, timeout=10, check=True
-        )
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     registry = answer.stdout.strip()

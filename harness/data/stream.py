@@ -8,6 +8,7 @@ methods are compared on the same tokens in the same order with the same corrupti
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -56,6 +57,7 @@ class BatchStream:
         )
         self._quota = _quotas(np.array([shares[name] for name in self._languages]))
         self._corruption = _Corruption(blocks.vocabulary, recipe.mlm_probability)
+        self._schedule = lru_cache(maxsize=2)(self._make_schedule)
 
     @property
     def tokens_per_batch(self) -> int:
@@ -90,7 +92,7 @@ class BatchStream:
                 ids[inside[mine]] = self._blocks(int(language), draws)
         return ids
 
-    def _schedule(self, period: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _make_schedule(self, period: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """For each row of a period its language, and how many rows of that language stand before it."""
         languages = np.repeat(np.arange(len(self._quota)), self._quota)
         ranks = np.concatenate([np.arange(quota) for quota in self._quota])
