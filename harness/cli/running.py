@@ -58,15 +58,17 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Run what is missing of a spec's plan; started again, it goes on where it was. Ctrl-C ends cleanly."""
-    from harness.cli.corpora import refuse_overlap
     from harness.cli.loading import load_plan, require_inputs, sources_of
+
+    sources = sources_of(data_dir)
+    plan = load_plan(spec, catalog, settings, sources)
+
+    from harness.cli.corpora import refuse_overlap
     from harness.cli.recording import Recorder, open_store
     from harness.schedule.events import Together
     from harness.schedule.live import view as view_of
     from harness.schedule.run import Record, RunOptions, run_plan
 
-    sources = sources_of(data_dir)
-    plan = load_plan(spec, catalog, settings, sources)
     store = database(db, runs_dir)
     if Record.of(plan.trials, runs_dir).left(plan.trials, retry_failed=True):
         require_inputs(plan, sources)

@@ -1,0 +1,137 @@
+"""`harness verify`, `gc`, `export`, `bundle` and `import`: looking after results, and passing them on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import RUNS, Database, Debug, RunsDir, database, example
+from harness.errors import EXIT_TRIALS_FAILED, InputError
+
+FORMAT_OF = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".json": "json",
+    ".md": "markdown",
+    ".tex": "latex",
+    ".html": "html",
+}
+"""A file's ending -> name of the format."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog=example("harness verify --runs-dir runs"))(verify)
+    app.command(epilog=example("harness gc --yes"))(gc)
+    app.command(epilog=example("harness export ranking.md --suite GLUE"))(export)
+    app.command(epilog=example("harness bundle results.zip --origin 'our lab, 2026'"))(bundle)
+    app.command("import", epilog=example("harness import results.zip"))(import_)
+
+
+def verify(db: Database = None, runs_dir: RunsDir = RUNS, debug: Debug = False) -> None:
+    """Check that ids, hashes, files and database rows agree."""
+    from harness.results.verify import verify as disagreements
+
+    _require(runs_dir)
+    found = disagreements(runs_dir, database(db, runs_dir))
+    for finding in found:
+        print(finding)
+    if found:
+        raise typer.Exit(EXIT_TRIALS_FAILED)
+    print("all agrees")
+
+
+def gc(
+    runs_dir: RunsDir = RUNS,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed.")] = False,
+    debug: Debug = False,
+) -> None:
+    """List what no result needs any more, and with --yes remove it."""
+    from harness.results.gc import garbage, remove
+
+    _require(runs_dir)
+    items = garbage(runs_dir)
+    for item in items:
+        print(f"{item.bytes / 1e6:10.1f} MB  {item.path}  ({item.reason})")
+    total = sum(item.bytes for item in items)
+    if not items:
+        print("nothing to remove")
+    elif yes:
+        print(f"{remove(items) / 1e6:.1f} MB freed")
+    else:
+        print(f"{total / 1e6:10.1f} MB  in all; --yes removes them")
+
+
+def export(
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Ending in .csv, .parquet, .json, .md, .tex or .html.", show_default=False
+        ),
+    ],
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Suite of tasks; needed where there are several.", show_default=False
+        ),
+    ] = None,
+    db: Database = None,
+    runs_dir: RunsDir = RUNS,
+    debug: Debug = False,
+) -> None:
+    """Write the ranking of one suite to a file."""
+    from harness.registry import did_you_mean
+    from harness.results.export import export as formatted
+    from harness.results.ranking import Filters, choices, ranking
+    from harness.results.snapshot import load
+
+    if out.suffix not in FORMAT_OF:
+        raise InputError(f"{out}: the ending says the format: {', '.join(FORMAT_OF)}")
+    snapshot = load(database(db, runs_dir))
+    suites = choices(snapshot)["suite"]
+    if suite is None and len(suites) != 1:
+        raise InputError(f"name one suite with --suite: {', '.join(suites) or 'nothing has been scored yet'}")
+    if suite is not None and suite not in suites:
+        raise InputError(f"no results of suite {suite!r}; {did_you_mean(suite, suites)}")
+    out.write_bytes(formatted(ranking(snapshot, Filters(suite=suite or suites[0])), FORMAT_OF[out.suffix]))
+    print(out)
+
+
+def bundle(
+    out: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A new .zip, or a new folder.", show_default=False)
+    ],
+    origin: Annotated[str, typer.Option(help="Who made the results, in your words.")] = "",
+    runs_dir: RunsDir = RUNS,
+    debug: Debug = False,
+) -> None:
+    """Pack trials that ended well, with their predictions and without weights, to pass on."""
+    from harness.results.bundle import bundle as pack
+
+    _require(runs_dir)
+    print(f"{pack(runs_dir, out, origin=origin)} trials in {out}")
+
+
+def import_(
+    path: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="A bundle: .zip or folder.", show_default=False)
+    ],
+    runs_dir: RunsDir = RUNS,
+    db: Database = None,
+    debug: Debug = False,
+) -> None:
+    """Check a bundle's hashes, ids and scores, then merge what is new. Nothing in it is ever executed."""
+    from harness.results.bundle import import_bundle
+
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    report = import_bundle(path, runs_dir)
+    told = f"{len(report.merged)} trials merged, {len(report.known)} were here already"
+    print(f"{told}; {database(db, runs_dir).ingest(runs_dir)}")
+
+
+def _require(runs_dir: Path) -> None:
+    if not runs_dir.is_dir():
+        raise InputError(f"--runs-dir {runs_dir}: no such folder")

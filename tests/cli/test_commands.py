@@ -1,0 +1,225 @@
+"""The command line as a user meets it: exit codes, one line for each mistake, nothing heavy loaded without need."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.spec.catalog import shipped_specs
+from tests.spec.writing import line_of, write_spec
+
+HEAVY = ("torch", "transformers", "ray", "duckdb", "pandas", "numpy", "datasets", "pyarrow", "streamlit")
+COMMANDS = (
+    "plan", "run", "validate", "status", "report", "show", "methods", "new", "schema", "ingest", "doctor",
+    "verify", "gc", "export", "bundle", "import",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left on the terminal."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def mistakes(self) -> list[str]:
+        """Lines on standard error."""
+        return self.err.splitlines()
+
+
+@pytest.fixture
+def harness(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Runs a command in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARNESS_OFFLINE", "1")
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HARNESS_DATA", raising=False)
+
+    def run(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        told = capsys.readouterr()
+        return Outcome(int(left.value.code or 0), told.out, told.err)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["methods"], ["validate", str(shipped_specs() / "quickstart.yaml")]]
+)
+def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom harness.cli import main\n"
+        f"try:\n    main({arguments!r})\n"
+        f"except SystemExit as left:\n    print([m for m in {HEAVY!r} if m in sys.modules], left.code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[] 0"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_teaches_with_an_example(harness, command: str) -> None:  # type: ignore[no-untyped-def]
+    told = harness(command, "--help") if command != "new" else harness("new", "method", "--help")
+    assert told.code == 0
+    assert f"Example: harness {command}" in " ".join(told.out.split())
+
+
+def test_the_commands_are_the_documented_ones(harness) -> None:  # type: ignore[no-untyped-def]
+    told = harness("--help").out
+    assert all(f" {command} " in told for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "validate"])
+@pytest.mark.parametrize(
+    ("old", "new", "at", "told"),
+    [
+        ("- {name: none, family: control}", "- minilmv3", "minilmv3", "unknown method 'minilmv3'; did you mean 'minilmv2'?"),
+        ("warmup_steps", "warmup_step", "warmup_step", "did you mean 'warmup_steps'?"),
+        ("steps: 10,", "steps: many,", "steps: many", "should be a valid integer"),
+        ("heads: 8}", "heads: 7}", "heads: 7", "relation heads must divide"),
+        ("mlm_head: true", "mlm_head: false", "{term: logits}", "no trained masked-LM head"),
+        ("- {name: none, family: control}", "- ./missing.yaml", "missing.yaml", "no method file './missing.yaml'"),
+        ("seed: [1, 2]", "seed: [1, 2", "language", "not YAML"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_with_its_place_and_exit_code_2(  # type: ignore[no-untyped-def]
+    harness, tmp_path: Path, command: str, old: str, new: str, at: str, told: str
+) -> None:
+    path = write_spec(tmp_path, (old, new))
+    outcome = harness(command, path)
+    assert outcome.code == 2
+    (line,) = outcome.mistakes
+    assert told in line
+    assert line.startswith(f"{path}:")
+    if told != "not YAML":
+        assert line.startswith(f"{path}:{line_of(path, at)}:")
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["spec.yaml"]  # nothing touched
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["plan", "none.yaml"], "none.yaml: cannot be read: no such file or directory"),
+        (["plan", "."], ".: cannot be read: is a folder"),
+        (["status"], "runs/results.duckdb: there is no database yet"),
+        (["report", "--db", "none.duckdb"], "none.duckdb: there is no database yet"),
+        (["show", "abc"], "there is no database yet"),
+        (["ingest"], "--runs-dir runs: no such folder"),
+        (["verify"], "--runs-dir runs: no such folder"),
+        (["import", "none.zip"], "none.zip: no such file or folder"),
+        (["export", "ranking.doc"], "ranking.doc: the ending says the format"),
+        (["methods", "hs-unifrom"], "unknown method 'hs-unifrom'; did you mean 'hs-uniform'?"),
+        (["schema", "specs"], "unknown kind 'specs'; did you mean 'spec'?"),
+        (["new", "method", "a/b"], "name: should be text of the form"),
+        (["validate", "--catalog", "none", str(shipped_specs() / "quickstart.yaml")], "--catalog none: no such folder"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_one_line_and_exit_code_2(harness, arguments: list[str], told: str) -> None:  # type: ignore[no-untyped-def]
+    outcome = harness(*arguments)
+    assert outcome.code == 2
+    (line,) = outcome.mistakes
+    assert told in line
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nope"], ["plan", "--nope", "x"], ["plan"], ["run", "x", "--backend", "slurm"]]
+)
+def test_a_mistyped_command_or_option_is_exit_code_2(harness, arguments: list[str]) -> None:  # type: ignore[no-untyped-def]
+    assert harness(*arguments).code == 2
+
+
+def test_an_unreadable_database_is_one_line(harness, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "bad.duckdb").write_bytes(b"no database" * 1000)
+    outcome = harness("status", "--db", "bad.duckdb")
+    assert outcome.code == 2
+    assert len(outcome.mistakes) == 1
+
+
+def test_the_traceback_is_shown_only_with_debug(harness, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = write_spec(tmp_path, ("steps: 10,", "steps: many,"))
+    assert "Traceback" not in harness("plan", path).err
+    assert "Traceback" in harness("plan", path, "--debug").err
+
+
+def test_plan_as_json_lists_every_trial(harness, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    outcome = harness("plan", write_spec(tmp_path), "--json", "--set", "grid.seed=[7]")
+    assert outcome.code == 0
+    told = json.loads(outcome.out)
+    assert told["counts"] == {"distil": 3, "finetune": 8, "measure": 2}
+    assert len(told["trials"]) == 13
+    assert {trial["labels"].get("seed") for trial in told["trials"] if trial["kind"] == "distil"} == {"7"}
+    assert told["core_seconds_left"] > 0
+
+
+def test_plan_shows_counts_and_groups(harness, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    outcome = harness("plan", write_spec(tmp_path))
+    assert outcome.code == 0
+    lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
+    assert "distil od s2 tiny en 2 2" in [line.rpartition(" ")[0].rpartition(" ")[0] for line in lines]
+
+
+def test_run_says_which_inputs_cannot_be_reached_before_anything_starts(harness, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    outcome = harness("run", write_spec(tmp_path), "--backend", "local")
+    assert outcome.code == 2
+    assert {line.split(":")[0] for line in outcome.mistakes} == {
+        "teacher tiny",
+        "corpus text, en, text 0",
+        "task pairs, data",
+    }
+    assert all("Ways out" in line for line in outcome.mistakes)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_validate_checks_folders_and_names_every_mistake(harness, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = tmp_path / "mine" / "methods"
+    folder.mkdir(parents=True)
+    (folder / "good.yaml").write_text("schema: 1\nname: good\nfamily: control\n")
+    (folder / "bad.yaml").write_text("schema: 1\nname: bad\nfamily: contrl\n")
+    (folder / "worse.yaml").write_text("schema: 1\nname: worse\n")
+    outcome = harness("validate", tmp_path / "mine")
+    assert outcome.code == 2
+    assert [line.split(": ")[1] for line in outcome.mistakes] == ["family", "the key 'family' is missing"]
+    assert "good.yaml  (method good)" in outcome.out
+
+
+def test_every_shipped_file_is_valid(harness) -> None:  # type: ignore[no-untyped-def]
+    outcome = harness("validate", shipped_specs())
+    assert (outcome.code, outcome.err) == (0, "")
+
+
+def test_a_new_method_works_as_it_stands(harness, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert harness("new", "method", "mine", "--dir", "specs").code == 0
+    assert harness("validate", "specs").code == 0
+    assert harness("methods", "mine").out.startswith("mine  (HS)")
+    again = harness("new", "method", "mine", "--dir", "specs")
+    assert again.code == 2
+    assert "exists already" in again.err
+    path = write_spec(tmp_path, ("- {name: none, family: control}", "- mine"))
+    assert harness("plan", path).code == 0
+
+
+def test_a_method_is_shown_as_formula_and_layer_map(harness) -> None:  # type: ignore[no-untyped-def]
+    told = harness("methods", "hs-uniform", "--teacher-layers", "6", "--student-layers", "3").out
+    assert "L = " in told
+    rows = [
+        line.split()[-6:] for line in told.splitlines() if line.strip().startswith(("student", "2 ", "3 "))
+    ]
+    assert [[column + 1 for column, cell in enumerate(row) if cell == "●"] for row in rows] == [[2], [4], [6]]
+
+
+def test_every_shipped_method_is_listed_and_can_be_shown(harness) -> None:  # type: ignore[no-untyped-def]
+    listed = json.loads(harness("methods", "--json").out)
+    assert {entry["name"] for entry in listed} == {
+        path.stem for path in (shipped_specs() / "methods").glob("*.yaml")
+    }
+    for entry in listed:
+        assert harness("methods", entry["name"]).code == 0
