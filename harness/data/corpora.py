@@ -23,7 +23,7 @@ from harness.registry import did_you_mean
 from harness.spec.base import digest
 from harness.spec.entries import Corpus, CorpusText, Task
 
-CLEANING_VERSION = 1
+CLEANING_VERSION = 2
 """Raised when a change of code changes which text a corpus is made of."""
 
 

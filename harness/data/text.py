@@ -14,6 +14,9 @@ _BOUNDARY = re.compile(
     """,
     re.VERBOSE,
 )
+SHORTEST_KEY = 10
+"""Characters after normalising; a shorter string ("No.", "The U.S.") is shared by chance, not leaked."""
+
 _PUNCTUATION_OR_SPACE = re.compile(r"[\W_]+")
 
 
@@ -44,10 +47,9 @@ def normalise(sentence: str) -> str:
 
 
 def sentence_keys(texts: Iterable[str]) -> set[str]:
-    """Normalised form of every text and of every sentence in it; texts without words give none."""
+    """Normalised form of every text and of every sentence in it, those below SHORTEST_KEY aside."""
     keys: set[str] = set()
     for text in texts:
         keys.add(normalise(text))
         keys.update(map(normalise, sentences(text)))
-    keys.discard("")
-    return keys
+    return {key for key in keys if len(key) >= SHORTEST_KEY}

@@ -18,7 +18,12 @@ from harness.spec.entries import Corpus, Task
 from .conftest import catalog_corpus, catalog_task, packaged
 
 ROWS = [
-    {"premise": f"Premise {n // 3}.", "hypothesis": f"Hypothesis {n}.", "label": n % 3, "name": "enc"[n % 3]}
+    {
+        "premise": f"The premise {n // 3}.",
+        "hypothesis": f"The hypothesis {n}.",
+        "label": n % 3,
+        "name": "enc"[n % 3],
+    }
     for n in range(300)
 ]
 
@@ -243,12 +248,14 @@ def test_a_corpus_holds_no_sentence_of_an_excluded_task(
 ) -> None:
     texts = tmp_path / "texts"
     texts.mkdir()
-    (texts / "a.txt").write_text("A free line.\nPREMISE 3!\nhypothesis 7\nAnother one.\nHypothesis 200.\n")
+    (texts / "a.txt").write_text(
+        "A free line.\nTHE PREMISE 3!\nthe hypothesis 7\nAnother one.\nThe hypothesis 200.\n"
+    )
     declared = {"name": "c", "texts": [{"language": "en", "asset": {"sources": [{"path": str(texts)}]}}]}
     evaluated = task(folder)
     whole = Corpus.model_validate(declared)
     assert evaluation_overlap(whole, (evaluated,), sources) == {"nli": 2}
-    assert evaluation_sentences(evaluated, sources) >= {"premise 3", "hypothesis 7"}
+    assert evaluation_sentences(evaluated, sources) >= {"the premise 3", "the hypothesis 7"}
     cut = whole.model_copy(update={"exclude": (evaluated,)})
     assert evaluation_overlap(cut, (evaluated,), sources) == {"nli": 0}
     assert corpus_statistics(cut, sources)["en"].excluded == {"nli": 2}

@@ -51,6 +51,11 @@ def test_vowel_signs_and_accents_tell_words_apart(one: str, other: str) -> None:
     assert normalise(one) != normalise(other)
 
 
+def test_short_strings_are_no_evidence_of_a_leak() -> None:
+    keys = sentence_keys(["No.", "Wait! The U.S. is far away."])
+    assert keys == {"wait the u s is far away", "the u s is far away"}
+
+
 def test_repeated_and_evaluated_sentences_leave_the_text_and_are_counted() -> None:
     documents = [
         "One came. A test sentence! Two went.",
