@@ -26,11 +26,11 @@ summary: hidden states, uniform layers   # one line for tables
 family: HS                               # OD, HS, MHA, composite or control
 source: our own                          # paper and equation
 
-# The loss is the weighted sum of these terms. `harness methods` lists those that ship; docs/specs.md has every key.
+# The loss is the weighted sum of these terms; docs/specs.md has every key of every term.
 objective:
   - term: hidden_states
     weight: 1.0
-    mapping: uniform                     # or {{name: uniform_consecutive, variant: balanced}}, emd, attention, ...
+    mapping: uniform                     # or {{name: uniform_consecutive, variant: balanced}}, emd, ...
     projection: linear                   # the student's width to the teacher's
   # - term: logits                       # needs a teacher with a masked-LM head (see `prepare:` of a spec)
   #   temperature: 2
@@ -124,7 +124,8 @@ def _show(out: Console, method: Method, teacher_layers: int, student_layers: int
         mapping = getattr(term, "mapping", None)
         if isinstance(mapping, MappingParams):
             out.print(
-                f"\n{term.term}, {mapping.name}, {teacher_layers} teacher and {student_layers} student layers:\n"
+                f"\n{term.term}, {mapping.name}, "
+                f"{teacher_layers} teacher and {student_layers} student layers:\n"
             )
             out.print(Text(picture(mapping, teacher_layers, student_layers)))
 

@@ -35,7 +35,8 @@ def tasks_of(plan: Plan) -> tuple[Task, ...]:
 
 
 def refuse_overlap(plan: Plan, sources: Sources) -> None:
-    """InputError where a corpus still holds dev or test sentences of a task; reads the corpora, once (then cached)."""
+    """InputError where a corpus still holds dev or test sentences of a task; reads the corpora, once (then
+    cached)."""
     from harness.data.corpora import evaluation_overlap
 
     for corpus in corpora_of(plan):

@@ -26,7 +26,8 @@ EXIT_BUG = 70
 
 app = typer.Typer(
     name="harness",
-    help="Benchmark task-agnostic knowledge distillation of Transformer encoders: a YAML spec in, a ranking out.\n\n"
+    help="Benchmark task-agnostic knowledge distillation of Transformer encoders: a YAML spec in, "
+    "a ranking out.\n\n"
     "Example: [bold]harness run specs/quickstart.yaml[/bold], then [bold]harness report[/bold].",
     no_args_is_help=True,
     add_completion=False,

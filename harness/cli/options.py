@@ -30,7 +30,8 @@ Catalogs = Annotated[
     typer.Option(
         "--catalog",
         metavar="DIR",
-        help="Folder with methods/, students/, teachers/, corpora/ or tasks/ of your own, searched first; may be repeated.",
+        help="Folder with methods/, students/, teachers/, corpora/ or tasks/ of your own, "
+        "searched first; may be repeated.",
     ),
 ]
 DataDir = Annotated[
@@ -38,7 +39,8 @@ DataDir = Annotated[
     typer.Option(
         "--data-dir",
         metavar="DIR",
-        help="Local folder in the hub's layout, searched before every other source. Default: the variable HARNESS_DATA.",
+        help="Local folder in the hub's layout, searched before every other source. "
+        "Default: the variable HARNESS_DATA.",
         show_default=False,
     ),
 ]

@@ -1,4 +1,5 @@
-"""`harness plan` and `harness validate`: what a spec asks for, and whether it can work. Nothing is written."""
+"""`harness plan` and `harness validate`: what a spec asks for, and whether it can work. Nothing is
+written."""
 
 from __future__ import annotations
 
@@ -214,7 +215,8 @@ def validate(
     data_dir: DataDir = None,
     debug: Debug = False,
 ) -> None:
-    """Check specs, methods, students, teachers, corpora and tasks. Every mistake is one line: file:line:col: message."""
+    """Check specs, methods, students, teachers, corpora and tasks. Every mistake is one line: file:line:col:
+    message."""
     files = [file for path in paths for file in _yaml_files(path)]
     wrong = 0
     for file in files:

@@ -1,5 +1,5 @@
-"""Puts results into the database while a run goes on. The folders stay the truth: what cannot be written now, `harness
-ingest` puts in later."""
+"""Puts results into the database while a run goes on. The folders stay the truth: what cannot be written now,
+`harness ingest` puts in later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from harness.schedule.events import Listener, RunSummary, Silent
 
 
 def open_store(store: Store, trials: Iterable[Trial], runs_dir: Path) -> None:
-    """Note the plan in the database; one that is missing while trials are recorded is first rebuilt from their folders.
+    """Note the plan in the database; one that is missing while trials are recorded is first rebuilt from
+    their folders.
 
     InputError where the file is damaged, none of ours or from a newer harness: nothing is touched."""
     if not store.exists and next(trial_folders(runs_dir), None) is not None:

@@ -55,7 +55,8 @@ def show(
 
 
 def ingest(db: Database = None, runs_dir: RunsDir = RUNS, debug: Debug = False) -> None:
-    """Rebuild the database from the trials' folders, which are the truth; a damaged or newer file is replaced."""
+    """Rebuild the database from the trials' folders, which are the truth; a damaged or newer file is
+    replaced."""
     from harness.errors import InputError
 
     if not Path(runs_dir).is_dir():

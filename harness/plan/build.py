@@ -48,9 +48,9 @@ def build_plan(
 ) -> Plan:
     """All trials of `resolved`.
 
-    `identify(asset)` tells what an asset's content is (None: not known yet); `fingerprint` names this hardware for the
-    `measure` trials; `cells` are those of `harness.spec.grid.expand`, made anew when not given. SpecError where the
-    plan would hold more trials than the spec allows."""
+    `identify(asset)` tells what an asset's content is (None: not known yet); `fingerprint` names this
+    hardware for the `measure` trials; `cells` are those of `harness.spec.grid.expand`, made anew when not
+    given. SpecError where the plan would hold more trials than the spec allows."""
     cells = expand(resolved) if cells is None else cells
     _refuse_too_many(resolved, cells)
     planner = _Planner(resolved, identify, fingerprint)
@@ -158,7 +158,8 @@ class _Planner:
         return self.made[key]
 
     def _teacher(self, choice: TeacherChoice, language: LanguageSet, corpus: Corpus) -> _Made:
-        """The model that teaches: as shipped, prepared on the corpus, or an assistant; planned with its evaluations."""
+        """The model that teaches: as shipped, prepared on the corpus, or an assistant; planned with its
+        evaluations."""
         key = ("teacher", id(choice), language.name)
         if key in self.made:
             return self.made[key]

@@ -1,9 +1,10 @@
-"""What a plan roughly costs, from counted multiplications and an assumed or measured speed. Never part of a number.
+"""What a plan roughly costs, from counted multiplications and an assumed or measured speed. Never part of a
+number.
 
-Assumptions, stated wherever an estimate is shown: a forward pass takes 2 operations per weight and token, training three
-times that; a size that is not known is BERT-base's; a task without `train_rows` has 100,000 rows and
-1,000 scored ones a language; examples fill a third of
-their `length`; the teacher's pass is shared by its cohort."""
+Assumptions, stated wherever an estimate is shown: a forward pass takes 2 operations per weight and token,
+training three times that; a size that is not known is BERT-base's; a task without `train_rows` has 100,000
+rows and 1,000 scored ones a language; examples fill a third of their `length`; the teacher's pass is shared
+by its cohort."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ class Size:
         return cls(shape.layers, shape.width, shape.ffn, vocabulary) if shape else cls()
 
     def forward(self, tokens: float, length: int, predicted: float = 0.0) -> float:
-        """Operations of one pass over `tokens` in blocks of `length`, `predicted` of them through the masked-LM head."""
+        """Operations of one pass over `tokens` in blocks of `length`, `predicted` of them through the masked-
+        LM head."""
         layer = 2 * (4 * self.width**2 + 2 * self.width * self.ffn) + 4 * length * self.width
         return tokens * self.layers * layer + predicted * 2 * self.width * (self.width + self.vocabulary)
 
@@ -88,7 +90,8 @@ def estimate(plan: Plan, speed: Speed) -> dict[str, float]:
 
 
 def measured_speed(runs_dir: Path) -> Speed:
-    """Speed of the trials recorded in `runs_dir`: all operations over all core-seconds, by kind (GPU trials left out)."""
+    """Speed of the trials recorded in `runs_dir`: all operations over all core-seconds, by kind (GPU trials
+    left out)."""
     folders = list(trial_folders(runs_dir))[:LATEST]
     trials = {trial.id: trial for folder in folders if (trial := folder.read_trial())}
     counted = _Counter(trials)

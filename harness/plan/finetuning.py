@@ -46,7 +46,8 @@ def select_on(task: Task) -> SelectOn:
     """Rows that choose the best setting where the spec does not say: never those that are reported on.
 
     A task that reports dev (hidden test labels) or has no dev split chooses on a held-out part of train; a
-    cross-lingual task on its English dev rows (zero-shot transfer sees no other); any other on its dev split."""
+    cross-lingual task on its English dev rows (zero-shot transfer sees no other); any other on its dev
+    split."""
     if task.report == "dev" or "dev" not in task.splits:
         return "train_holdout"
     return "dev_en" if len(task.languages) > 1 and "en" in task.languages else "dev"

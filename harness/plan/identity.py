@@ -1,7 +1,7 @@
 """Trial ids for large plans: the hash of `harness.records.trial_id`, with shared parts written out once.
 
-A plan of 100,000 trials holds few distinct methods, students, corpora and tasks. Their canonical JSON is kept, so that
-an id costs one join and one SHA-256."""
+A plan of 100,000 trials holds few distinct methods, students, corpora and tasks. Their canonical JSON is
+kept, so that an id costs one join and one SHA-256."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ Identify = Callable[[Asset], str | None]
 
 
 class Hasher:
-    """Canonical JSON of what trials are made of; equal to `harness.spec.base.digest`, faster on shared parts."""
+    """Canonical JSON of what trials are made of; equal to `harness.spec.base.digest`, faster on shared
+    parts."""
 
     def __init__(self) -> None:
         self._parts: dict[int, tuple[object, str]] = {}

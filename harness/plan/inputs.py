@@ -24,7 +24,8 @@ class Unresolved:
 
 
 def inputs_of(resolved: ResolvedSpec) -> dict[str, Asset]:
-    """Every asset that a plan of `resolved` may ask for, by what it is for: to be identified beforehand, together."""
+    """Every asset that a plan of `resolved` may ask for, by what it is for: to be identified beforehand,
+    together."""
     inputs = Inputs(lambda asset: None)
     for languages in resolved.languages:
         for choice in resolved.teachers[languages.name]:
@@ -40,7 +41,8 @@ def inputs_of(resolved: ResolvedSpec) -> dict[str, Asset]:
 
 
 class Inputs:
-    """Content of assets, each asked for once; the dicts returned are shared between trials and never changed."""
+    """Content of assets, each asked for once; the dicts returned are shared between trials and never
+    changed."""
 
     def __init__(self, identify: Identify) -> None:
         self.assets: dict[str, Asset] = {}
@@ -54,7 +56,8 @@ class Inputs:
         return self._shared(parts, {})
 
     def of_task(self, task: Task, model: dict[str, str]) -> dict[str, str]:
-        """Content of a task's data beside that of a model as shipped (`model` is empty where a trial made it)."""
+        """Content of a task's data beside that of a model as shipped (`model` is empty where a trial made
+        it)."""
         return self._shared((task,), model)
 
     def unresolved(self) -> tuple[Unresolved, ...]:

@@ -1,8 +1,8 @@
 """Names to catalog entries: one YAML file declares one method, student, teacher, corpus or task.
 
-A name is looked up as `FOLDER/<kind>/<name>.yaml` in the folders of `--catalog`, in the folder of the spec itself, in
-`./specs`, and last in the copy that ships with the harness. `./my/method.yaml` is a path from the file that names it,
-and an entry may also stand inline, as the same mapping.
+A name is looked up as `FOLDER/<kind>/<name>.yaml` in the folders of `--catalog`, in the folder of the spec
+itself, in `./specs`, and last in the copy that ships with the harness. `./my/method.yaml` is a path from the
+file that names it, and an entry may also stand inline, as the same mapping.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ def shown_path(path: Path) -> str:
 
 
 def anchored(document: Document) -> Document:
-    """The document with every local source (`sources: [{path: ...}]`) made absolute, from the document's own folder."""
+    """The document with every local source (`sources: [{path: ...}]`) made absolute, from the document's own
+    folder."""
     data = copy.deepcopy(document.data)
     for node in _mappings(data):
         for source in node["sources"] if isinstance(node.get("sources"), list) else ():
@@ -119,7 +120,8 @@ def _mappings(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def kind_of(path: Path, document: Document) -> str:
-    """What a YAML file declares: `specs` or a kind of the catalog, by its folder, else by its keys. SpecError if neither."""
+    """What a YAML file declares: `specs` or a kind of the catalog, by its folder, else by its keys. SpecError
+    if neither."""
     if path.resolve().parent.name in entry_kinds():
         return path.resolve().parent.name
     keys = set(document.data) if isinstance(document.data, dict) else set()

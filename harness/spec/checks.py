@@ -1,4 +1,5 @@
-"""Can every cell of the grid work? Checked on shapes alone, before anything is fetched or trained. Imports no torch."""
+"""Can every cell of the grid work? Checked on shapes alone, before anything is fetched or trained. Imports no
+torch."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def check_cells(
 ) -> None:
     """SpecError with one line for each combination that cannot work and the numbers that would.
 
-    Sizes of teachers come from `teacher_shape`; a teacher of unknown size is checked before the first trial instead."""
+    Sizes of teachers come from `teacher_shape`; a teacher of unknown size is checked before the first trial
+    instead."""
     cells = expand(resolved) if cells is None else cells
     complaints = [*_cell_complaints(resolved, cells, locate), *_task_complaints(resolved)]
     if complaints:
@@ -37,7 +39,8 @@ def check_cells(
 
 
 def teacher_shape(teacher: Teacher, locate: Locate = local_folder) -> Shape | None:
-    """The size of a checkpoint: of its local folder, as declared, or of the files that `locate` finds, in this order.
+    """The size of a checkpoint: of its local folder, as declared, or of the files that `locate` finds, in
+    this order.
 
     None where it is not known before loading. InputError where local files and `shape:` differ."""
     from harness.models.shapes import check_declared, declared_shape, read_shape
@@ -110,7 +113,8 @@ def _cell_complaints(resolved: ResolvedSpec, cells: list[Cell], locate: Locate) 
         ):
             yield Complaint(
                 _method_mark(resolved, cell, Problem(("objective",), "")),
-                f"method {cell.method.entry.name!r} reads corrupted positions, which `distil.input: clean` has not; "
+                f"method {cell.method.entry.name!r} reads corrupted positions, which "
+                "`distil.input: clean` has not; "
                 "use `input: masked`, or `positions: all` where the term has it",
             )
     yield from shapes.complaints
@@ -175,6 +179,10 @@ def _selection_problems(one: ResolvedTask) -> Iterator[str]:
         and one.task.type != "retrieval"
         and "dev" not in one.task.splits
     ):
-        yield f"`select_on: {wanted}` needs a dev split, which the task {one.task.name!r} has not; use train_holdout"
+        yield (
+            f"`select_on: {wanted}` needs a dev split, which the task {one.task.name!r} has not; "
+            "use train_holdout"
+        )
     if wanted == "dev_en" and "en" not in one.task.languages:
-        yield f"`select_on: dev_en` needs English rows; the task {one.task.name!r} has {', '.join(one.task.languages)}"
+        have = ", ".join(one.task.languages)
+        yield f"`select_on: dev_en` needs English rows; the task {one.task.name!r} has {have}"

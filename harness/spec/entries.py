@@ -1,9 +1,10 @@
-"""What the catalog holds: one YAML file declares one method, student, teacher, corpus or task, found by its name."""
+"""What the catalog holds: one YAML file declares one method, student, teacher, corpus or task, found by its
+name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Discriminator, Field, field_validator, model_validator
 
@@ -61,7 +62,8 @@ class Initialisation(Frozen):
             if have != want:
                 yield Problem(
                     ("init",),
-                    f"initialising from the teacher needs the student's {what} ({have}) to equal the teacher's ({want})",
+                    f"initialising from the teacher needs the student's {what} ({have}) "
+                    f"to equal the teacher's ({want})",
                 )
         if student.layers > teacher.layers:
             yield Problem(
@@ -74,7 +76,8 @@ class Method(Entry):
     """A transfer method: a weighted sum of terms."""
 
     family: Annotated[Family, Label()]
-    """What kind of knowledge is transferred: output distribution (OD), hidden states (HS), attention (MHA)."""
+    """What kind of knowledge is transferred: output distribution (OD), hidden states (HS), attention
+    (MHA)."""
     source: Text = ""
     """Paper and equation."""
     objective: tuple[TermUse, ...] = ()
@@ -137,7 +140,8 @@ class Student(Entry):
 
 
 class DeclaredShape(Frozen):
-    """A teacher's size as its file states it, so that specs validate before anything is fetched; checked on loading."""
+    """A teacher's size as its file states it, so that specs validate before anything is fetched; checked on
+    loading."""
 
     model_type: Literal["bert", "roberta", "xlm-roberta", "distilbert"]
     layers: int = Field(ge=1)
@@ -149,7 +153,8 @@ class DeclaredShape(Frozen):
 
 
 class Teacher(Entry):
-    """A trained encoder: it teaches, and it is evaluated as a row of its own. `models:` of a spec are declared likewise."""
+    """A trained encoder: it teaches, and it is evaluated as a row of its own. `models:` of a spec are
+    declared likewise."""
 
     asset: Asset
     """Checkpoint in transformers' layout (config.json, *.safetensors, tokenizer files)."""
@@ -193,8 +198,8 @@ class Corpus(Entry):
     floor_characters: Annotated[int, Label(), Field(ge=0)] = 100_000
     """Languages with less text than this are marked thin."""
     exclude: tuple[str | Task, ...] = ()
-    """Tasks whose dev and test sentences are removed from the text (part of what the corpus *is*; a spec whose tasks
-    still overlap with its corpus is refused)."""
+    """Tasks whose dev and test sentences are removed from the text (part of what the corpus *is*; a spec
+    whose tasks still overlap with its corpus is refused)."""
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -240,7 +245,8 @@ class Split(Frozen):
     hash_range: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] | None = None
     """Keep rows whose text hashes into [low, high): how a split is cut from data that has none."""
     format: Format | None = None
-    """Where this split's files are not laid out like the task's (it trains on another data set): their format,"""
+    """Where this split's files are not laid out like the task's (it trains on another data set): their
+    format,"""
     columns: Columns | None = None
     """their columns,"""
     labels: dict[str, LabelValue] | None = None
@@ -269,7 +275,7 @@ class Task(Entry):
     header: tuple[str, ...] | None = None
     """Column names of csv/tsv files that have none."""
     encoding: str = "utf-8"
-    labels: dict[str, LabelValue] = {}
+    labels: dict[str, LabelValue] = {}  # noqa: RUF012 (pydantic copies it)
     """Label name -> its value in the data. Order is the classifier's output order."""
     drop_labels: tuple[str | int, ...] = ()
     """Values in the data that mark rows without a label."""

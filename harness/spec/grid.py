@@ -47,8 +47,8 @@ def init_label(init: Initialisation) -> str:
 
 
 def expand(resolved: ResolvedSpec) -> list[Cell]:
-    """All cells, in the order of the axes. SpecError where the grid is too large (by its count, before anything is
-    made), an axis value makes no recipe, or an `exclude:` matches nothing."""
+    """All cells, in the order of the axes. SpecError where the grid is too large (by its count, before
+    anything is made), an axis value makes no recipe, or an `exclude:` matches nothing."""
     axes = resolved.spec.grid.distil_axes
     recipes = _recipes(resolved)
     per_language = [
@@ -61,7 +61,8 @@ def expand(resolved: ResolvedSpec) -> list[Cell]:
     if count > limit:
         raise SpecError(
             [
-                f"{resolved.mark(('grid',))}: the grid has {count:,} cells; at most {limit:,} are accepted (max_trials)"
+                f"{resolved.mark(('grid',))}: the grid has {count:,} cells; "
+                f"at most {limit:,} are accepted (max_trials)"
             ]
         )
     rules = _Rules(resolved, axes)

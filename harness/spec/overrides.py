@@ -14,8 +14,8 @@ from harness.spec.source import Document, Mark, NodePath, parse
 def override(document: Document, settings: Sequence[str]) -> Document:
     """`document` with every `dotted.path=value` applied in order; values are YAML (`[1, 2]`, `3e-4`, `null`).
 
-    A key that is not there yet is added, so that mistyped keys are reported like those of the file itself. Keys that
-    hold dots (`grid.distil.learning_rate`) and list positions (`tasks.0`) are understood."""
+    A key that is not there yet is added, so that mistyped keys are reported like those of the file itself.
+    Keys that hold dots (`grid.distil.learning_rate`) and list positions (`tasks.0`) are understood."""
     for setting in settings:
         document = _override(document, setting)
     return document

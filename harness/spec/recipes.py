@@ -1,4 +1,5 @@
-"""How long, how fast and in what precision: the settings of each kind of trial. All are part of a trial's identity."""
+"""How long, how fast and in what precision: the settings of each kind of trial. All are part of a trial's
+identity."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from pydantic import Field, field_validator, model_validator
 from harness.spec.base import Frozen, Label
 
 Precision = Literal["auto", "fp32", "bf16"]
-"""`auto` is resolved by rule at the trial's first start: bf16 where the processor multiplies it natively, else fp32."""
+"""`auto` is resolved by rule at the trial's first start: bf16 where the processor multiplies it natively,
+else fp32."""
 
 Rate = Annotated[float, Field(gt=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -18,7 +20,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class TokenBatches(Frozen):
-    """The input stream: blocks, order and corruption are a function of (corpus, tokenizer, this, seed) only."""
+    """The input stream: blocks, order and corruption are a function of (corpus, tokenizer, this, seed)
+    only."""
 
     batch_size: Count = 32
     """Token blocks a step (the global batch)."""
@@ -59,7 +62,8 @@ class Distil(TokenBatches, Optimisation):
     milestones: tuple[Count, ...] = ()
     """Steps at which an intermediate student is exported too."""
     cohort: Annotated[Literal["auto", "off"] | Count, Label()] = "auto"
-    """How many students share one teacher pass: by memory, never, or at most this many. Never changes a number."""
+    """How many students share one teacher pass: by memory, never, or at most this many. Never changes a
+    number."""
 
     @field_validator("milestones")
     @classmethod
@@ -87,7 +91,8 @@ class Prepare(TokenBatches, Optimisation):
 
 
 class Finetune(Frozen):
-    """How every model is fine-tuned on every task: a grid of learning rates × epochs × seeds, the best chosen on dev."""
+    """How every model is fine-tuned on every task: a grid of learning rates × epochs × seeds, the best chosen
+    on dev."""
 
     learning_rate: tuple[Rate, ...] = Field(default=(1e-5, 1.5e-5, 2e-5, 3e-5, 4e-5), min_length=1)
     epochs: tuple[Count, ...] = Field(default=(3, 5, 10), min_length=1)
@@ -105,10 +110,12 @@ class Finetune(Frozen):
     train_rows: Count | None = None
     """Use this many training rows, chosen by hash of their text; null for all."""
     patience: Count | None = None
-    """Stop after this many epochs without a better dev score; null trains all epochs. Best epoch is kept either way."""
+    """Stop after this many epochs without a better dev score; null trains all epochs. Best epoch is kept
+    either way."""
     select_on: Literal["dev", "dev_en", "dev_all", "train_holdout"] | None = None
-    """Rows on which the best epoch and setting are chosen. Null: dev_en for cross-lingual tasks, dev where test labels
-    exist, else train_holdout (a fixed tenth of train), so that no score is chosen on the rows it is reported on."""
+    """Rows on which the best epoch and setting are chosen. Null: dev_en for cross-lingual tasks, dev where
+    test labels exist, else train_holdout (a fixed tenth of train), so that no score is chosen on the rows it
+    is reported on."""
 
     @field_validator("learning_rate", "epochs", "seeds", mode="before")
     @classmethod
@@ -147,7 +154,8 @@ class Measure(Frozen):
 
 
 class Resources(Frozen):
-    """What one trial of a kind occupies while it runs. CPU cores are also its thread count, a fixed setting."""
+    """What one trial of a kind occupies while it runs. CPU cores are also its thread count, a fixed
+    setting."""
 
     cpus: int = Field(default=1, ge=1, le=4096)
     gpus: float = Field(default=0.0, ge=0, le=64)

@@ -124,7 +124,8 @@ class ResolvedSpec:
 
 
 def load_spec(path: Path, catalog: Sequence[Path] = (), settings: Sequence[str] = ()) -> ResolvedSpec:
-    """Read, override (`--set`), validate and resolve the spec in `path`. SpecError lists every mistake with its place."""
+    """Read, override (`--set`), validate and resolve the spec in `path`. SpecError lists every mistake with
+    its place."""
     return resolve_document(read(path), catalog, settings)
 
 
@@ -290,7 +291,8 @@ class _Resolver:
             if spec.teacher is None:
                 self.complain(
                     path,
-                    f"the assistant {one.name!r} needs a teacher of its own: name it as the spec's `teacher:`",
+                    f"the assistant {one.name!r} needs a teacher of its own: "
+                    "name it as the spec's `teacher:`",
                 )
             method = self.use("methods", one.method, Method, (*path, "method"))
             student = self.use("students", one.student, Student, (*path, "student"))
@@ -345,7 +347,8 @@ def _with(model: M, **changes: Any) -> M:
 
 
 def check_entry(document: Document, model: type[E], kind: str, catalog: Catalog) -> E:
-    """The catalog entry that a whole document declares, with the names inside it resolved; SpecError where it is wrong."""
+    """The catalog entry that a whole document declares, with the names inside it resolved; SpecError where it
+    is wrong."""
     entry = validate(document, model)
     resolver = _Resolver(document, catalog)
     use = resolver.use(kind, entry, model, ())

@@ -32,7 +32,8 @@ TeacherRef = str | Assistant | Teacher
 
 
 class Grid(Frozen):
-    """The axes. Any dotted path into the distillation settings is an axis too, e.g. `distil.learning_rate: [3e-4, 6e-4]`."""
+    """The axes. Any dotted path into the distillation settings is an axis too, e.g. `distil.learning_rate:
+    [3e-4, 6e-4]`."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -96,12 +97,14 @@ class Spec(Frozen):
     exclude: tuple[dict[str, Any], ...] = ()
     """Combinations to leave out, each a mapping from axis to value or list of values."""
     prepare: Prepare | None = None
-    """Continue masked-LM training of every teacher on its corpus first; every method then learns from that one."""
+    """Continue masked-LM training of every teacher on its corpus first; every method then learns from that
+    one."""
     distil: Distil = Distil()
     tasks: tuple[str | TaskUse, ...] = Field(min_length=1)
     finetune: Finetune = Finetune()
     models: tuple[str | Teacher, ...] = ()
-    """Other checkpoints evaluated and measured by the same protocol, as rows of their own (family `external`)."""
+    """Other checkpoints evaluated and measured by the same protocol, as rows of their own (family
+    `external`)."""
     measure: Measure = Measure()
     resources: KindResources = KindResources()
     max_trials: Annotated[int, Label(), Field(ge=1, le=1_000_000)] = 100_000

@@ -4,8 +4,9 @@
     document.data["distil"]["steps"]                 # 1000
     str(document.value_mark(("distil", "steps")))    # specs/quickstart.yaml:12:10
 
-YAML 1.2 core schema (`1e-4` is a number, `on` is text), digits of whole numbers may be grouped by `_`. Tags, duplicate
-keys, several documents, numbers that are not finite and anything beyond the bounds below are refused.
+YAML 1.2 core schema (`1e-4` is a number, `on` is text), digits of whole numbers may be grouped by `_`. Tags,
+duplicate keys, several documents, numbers that are not finite and anything beyond the bounds below are
+refused.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ def refuse(complaints: list[Complaint]) -> SpecError:
 
 
 def read(path: Path, source: str | None = None) -> Document:
-    """The document in `path`, called `source` in messages (default: the path); SpecError with the place of a mistake."""
+    """The document in `path`, called `source` in messages (default: the path); SpecError with the place of a
+    mistake."""
     source = source or str(path)
     try:
         with path.open("rb") as file:

@@ -1,4 +1,5 @@
-"""The command line as a user meets it: exit codes, one line for each mistake, nothing heavy loaded without need."""
+"""The command line as a user meets it: exit codes, one line for each mistake, nothing heavy loaded without
+need."""
 
 from __future__ import annotations
 
@@ -82,15 +83,25 @@ def test_the_commands_are_the_documented_ones(harness) -> None:  # type: ignore[
 @pytest.mark.parametrize(
     ("old", "new", "at", "told"),
     [
-        ("- {name: none, family: control}", "- minilmv3", "minilmv3", "unknown method 'minilmv3'; did you mean 'minilmv2'?"),
+        (
+            "- {name: none, family: control}",
+            "- minilmv3",
+            "minilmv3",
+            "unknown method 'minilmv3'; did you mean 'minilmv2'?",
+        ),
         ("warmup_steps", "warmup_step", "warmup_step", "did you mean 'warmup_steps'?"),
         ("steps: 10,", "steps: many,", "steps: many", "should be a valid integer"),
         ("heads: 8}", "heads: 7}", "heads: 7", "relation heads must divide"),
         ("mlm_head: true", "mlm_head: false", "{term: logits}", "no trained masked-LM head"),
-        ("- {name: none, family: control}", "- ./missing.yaml", "missing.yaml", "no method file './missing.yaml'"),
+        (
+            "- {name: none, family: control}",
+            "- ./missing.yaml",
+            "missing.yaml",
+            "no method file './missing.yaml'",
+        ),
         ("seed: [1, 2]", "seed: [1, 2", "language", "not YAML"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_one_line_with_its_place_and_exit_code_2(  # type: ignore[no-untyped-def]
     harness, tmp_path: Path, command: str, old: str, new: str, at: str, told: str
 ) -> None:
@@ -120,9 +131,12 @@ def test_bad_input_is_one_line_with_its_place_and_exit_code_2(  # type: ignore[n
         (["methods", "hs-unifrom"], "unknown method 'hs-unifrom'; did you mean 'hs-uniform'?"),
         (["schema", "specs"], "unknown kind 'specs'; did you mean 'spec'?"),
         (["new", "method", "a/b"], "name: should be text of the form"),
-        (["validate", "--catalog", "none", str(shipped_specs() / "quickstart.yaml")], "--catalog none: no such folder"),
+        (
+            ["validate", "--catalog", "none", str(shipped_specs() / "quickstart.yaml")],
+            "--catalog none: no such folder",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_arguments_are_one_line_and_exit_code_2(harness, arguments: list[str], told: str) -> None:  # type: ignore[no-untyped-def]
     outcome = harness(*arguments)
     assert outcome.code == 2

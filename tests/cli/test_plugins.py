@@ -33,7 +33,8 @@ method = Catalog().get("methods", "./mine.yaml", Method, Path("."))[1]
 shape = Shape(2, 8, 2, 32, 100, "bert", False)
 objective = build_objective(method.objective[:1], shape, shape)
 (name, term), = objective._items()
-batch = Batch(torch.zeros(2, 3, dtype=torch.int64), torch.tensor([[True] * 3, [True, False, False]]), torch.full((2, 3), -100))
+real = torch.tensor([[True] * 3, [True, False, False]])
+batch = Batch(torch.zeros(2, 3, dtype=torch.int64), real, torch.full((2, 3), -100))
 states = torch.randn(2, 3, 8)
 longer = states * 2
 same = term(Activations(hidden={2: states}), Activations(hidden={2: states}), batch)
@@ -45,7 +46,8 @@ assert same == 0 and torch.isclose(other, wanted) and term.count(batch) == 4
 
 @pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
-    """The environment of a Python that has the example installed: its modules, and the metadata an installer writes."""
+    """The environment of a Python that has the example installed: its modules, and the metadata an installer
+    writes."""
     site = tmp_path / "site"
     shutil.copytree(
         EXAMPLE / "harness_example", site / "harness_example", ignore=shutil.ignore_patterns("__pycache__")

@@ -49,7 +49,7 @@ def test_parents_come_before_their_children_and_are_all_there(tmp_path: Path) ->
 def test_a_plan_holds_what_its_grid_asks_for_and_nothing_twice(tmp_path: Path) -> None:
     plan = small(tmp_path, PREPARED)
     counts = {kind: len(plan.of_kind(kind)) for kind in ("prepare", "distil", "finetune", "measure")}
-    # 3 methods × 2 seeds; (6 students + teacher as shipped + as prepared) × 2 learning rates; teacher and one shape
+    # 3 methods × 2 seeds; 6 students and 2 teachers × 2 learning rates; one teacher and one shape
     assert counts == {"prepare": 1, "distil": 6, "finetune": 16, "measure": 2}
     assert len(ids(plan)) == len(plan.trials)
 
@@ -185,7 +185,9 @@ def test_initialisation_is_the_methods_before_the_students_before_the_grids(
 
 
 def test_an_assistant_is_distilled_first_and_teaches_the_students(tmp_path: Path) -> None:
-    assistant = "{name: middle, method: {name: h, family: HS, objective: [{term: mlm}]}, student: {name: s3, layers: 3, width: 64, heads: 4}}"
+    student = "{name: s3, layers: 3, width: 64, heads: 4}"
+    method = "{name: h, family: HS, objective: [{term: mlm}]}"
+    assistant = f"{{name: middle, method: {method}, student: {student}}}"
     plan = small(tmp_path, PREPARED, ("seed: [1, 2]", f"seed: [1]\n  teacher: [{assistant}]"))
     (prepare,) = plan.of_kind("prepare")
     (middle,) = [trial for trial in plan.of_kind("distil") if trial.labels["student"] == "s3"]

@@ -26,39 +26,139 @@ def test_the_small_spec_is_right(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "at", "told"),
     [
-        ("warmup_steps: 1", "warmup_step: 1", "warmup_step", "distil: unknown key 'warmup_step'; did you mean 'warmup_steps'?"),
+        (
+            "warmup_steps: 1",
+            "warmup_step: 1",
+            "warmup_step",
+            "distil: unknown key 'warmup_step'; did you mean 'warmup_steps'?",
+        ),
         ("steps: 10,", "steps: ten,", "steps: ten", "distil.steps: should be a valid integer"),
         ("steps: 10,", 'steps: "10",', "steps: ", "distil.steps: should be a number, got the text '10'"),
         ("steps: 10,", "steps: true,", "steps: true", "distil.steps: should be a number, got true"),
-        ("steps: 10,", "steps: -1,", "steps: -1", "distil.steps: should be greater than or equal to 0, got -1"),
-        ("steps: 10,", "steps: 10, input: mask,", "input: mask", "distil.input: should be 'masked' or 'clean', got 'mask'; did you mean 'masked'?"),
-        ("warmup_steps: 1", "warmup_steps: 11", "warmup_steps: 11", "distil: warmup_steps (11) is larger than steps (10)"),
-        ("steps: 10,", "steps: 10, cohort: of,", "cohort: of", "distil.cohort: should be 'auto' or 'off' or a valid integer"),
-        ("{term: logits}", "{term: logit}", "{term: logit}", "grid.method.1.objective.0: unknown term 'logit'; did you mean 'logits'?"),
-        ("{term: logits}", "{temperature: 2}", "{temperature: 2}", "grid.method.1.objective.0: the key 'term' is missing"),
-        ("{term: logits}", "{term: logits, temprature: 2}", "temprature", "unknown key 'temprature'; did you mean 'temperature'?"),
+        (
+            "steps: 10,",
+            "steps: -1,",
+            "steps: -1",
+            "distil.steps: should be greater than or equal to 0, got -1",
+        ),
+        (
+            "steps: 10,",
+            "steps: 10, input: mask,",
+            "input: mask",
+            "distil.input: should be 'masked' or 'clean', got 'mask'; did you mean 'masked'?",
+        ),
+        (
+            "warmup_steps: 1",
+            "warmup_steps: 11",
+            "warmup_steps: 11",
+            "distil: warmup_steps (11) is larger than steps (10)",
+        ),
+        (
+            "steps: 10,",
+            "steps: 10, cohort: of,",
+            "cohort: of",
+            "distil.cohort: should be 'auto' or 'off' or a valid integer",
+        ),
+        (
+            "{term: logits}",
+            "{term: logit}",
+            "{term: logit}",
+            "grid.method.1.objective.0: unknown term 'logit'; did you mean 'logits'?",
+        ),
+        (
+            "{term: logits}",
+            "{temperature: 2}",
+            "{temperature: 2}",
+            "grid.method.1.objective.0: the key 'term' is missing",
+        ),
+        (
+            "{term: logits}",
+            "{term: logits, temprature: 2}",
+            "temprature",
+            "unknown key 'temprature'; did you mean 'temperature'?",
+        ),
         ("heads: 8}", "heads: 8, teacher_layer: lats}", "teacher_layer: lats", "teacher_layer"),
         ("family: OD", "family: DO", "family: DO", "grid.method.1.family: should be 'OD', 'HS', 'MHA'"),
-        ("heads: 4}", "heads: 5}", "name: s2", "heads (5) must divide width (32): one of [1, 2, 4, 8, 16, 32]"),
-        ("heads: 4}", "heads: 4, depth: 3}", "depth: 3", "grid.student.0: unknown key 'depth'; did you mean 'width'?"),
+        (
+            "heads: 4}",
+            "heads: 5}",
+            "name: s2",
+            "heads (5) must divide width (32): one of [1, 2, 4, 8, 16, 32]",
+        ),
+        (
+            "heads: 4}",
+            "heads: 4, depth: 3}",
+            "depth: 3",
+            "grid.student.0: unknown key 'depth'; did you mean 'width'?",
+        ),
         ("  - task:", "  - taks:", "taks", "tasks.0: unknown key 'taks'; did you mean 'task'?"),
         ("[accuracy]", "[acuracy]", "acuracy", "unknown metric 'acuracy'; did you mean 'accuracy'?"),
         ("seed: [1, 2]", "sead: [1, 2]", "sead", "grid: unknown axis 'sead'; did you mean 'seed'?"),
-        ("- {name: none, family: control}", "- [none]", "- [none]", "grid.method.0: should be text or a mapping, got a list of 1"),
-        ("[accuracy]", "accuracy", "metrics: accuracy", "tasks.0.task.metrics: should be a list, got 'accuracy'"),
+        (
+            "- {name: none, family: control}",
+            "- [none]",
+            "- [none]",
+            "grid.method.0: should be text or a mapping, got a list of 1",
+        ),
+        (
+            "[accuracy]",
+            "accuracy",
+            "metrics: accuracy",
+            "tasks.0.task.metrics: should be a list, got 'accuracy'",
+        ),
         ("seed: [1, 2]", "seed: 1", "seed: 1", "grid.seed: should be a list, got 1"),
-        ("seed: [1, 2]", "seed: [1]\n  language: [xnli51]", "xnli51", "unknown language set 'xnli51'; did you mean 'xnli15'?"),
-        ("seed: [1, 2]", "seed: [1]\n  language: [[en, th]]", "[en, th]", "the corpus 'text' has no text in th; it has en"),
+        (
+            "seed: [1, 2]",
+            "seed: [1]\n  language: [xnli51]",
+            "xnli51",
+            "unknown language set 'xnli51'; did you mean 'xnli15'?",
+        ),
+        (
+            "seed: [1, 2]",
+            "seed: [1]\n  language: [[en, th]]",
+            "[en, th]",
+            "the corpus 'text' has no text in th; it has en",
+        ),
         ("schema: 1", "schema: 2", "schema: 2", "schema: should be 1, got 2"),
         ("name: small", "name: a/b", "name: a/b", "name: should be text of the form"),
-        ("[{path: text}]", "[{file: text}]", "file: text", "a source needs one of the keys hub, pypi, npm or path"),
-        ("[{path: text}]", "[{path: text, revision: main}]", "revision", "unknown key 'revision'; known: path"),
-        ("teacher:\n  name: tiny", "teacher:\n  nam: tiny", "nam: tiny", "teacher: unknown key 'nam'; did you mean 'name'?"),
-        ("corpus:\n  name: text", "corpus: 5\ncorpsu:\n  name: text", "corpus: 5", "corpus: should be text or a mapping"),
-        ("finetune: {", "exclude: [{seed: 9}]\nfinetune: {", "exclude", "this exclude matches no cell of the grid"),
-        ("finetune: {", "exclude: [{sed: 1}]\nfinetune: {", "exclude", "unknown axis 'sed'; did you mean 'seed'?"),
+        (
+            "[{path: text}]",
+            "[{file: text}]",
+            "file: text",
+            "a source needs one of the keys hub, pypi, npm or path",
+        ),
+        (
+            "[{path: text}]",
+            "[{path: text, revision: main}]",
+            "revision",
+            "unknown key 'revision'; known: path",
+        ),
+        (
+            "teacher:\n  name: tiny",
+            "teacher:\n  nam: tiny",
+            "nam: tiny",
+            "teacher: unknown key 'nam'; did you mean 'name'?",
+        ),
+        (
+            "corpus:\n  name: text",
+            "corpus: 5\ncorpsu:\n  name: text",
+            "corpus: 5",
+            "corpus: should be text or a mapping",
+        ),
+        (
+            "finetune: {",
+            "exclude: [{seed: 9}]\nfinetune: {",
+            "exclude",
+            "this exclude matches no cell of the grid",
+        ),
+        (
+            "finetune: {",
+            "exclude: [{sed: 1}]\nfinetune: {",
+            "exclude",
+            "unknown axis 'sed'; did you mean 'seed'?",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_reported_at_its_line(tmp_path: Path, old: str, new: str, at: str, told: str) -> None:
     path = write_spec(tmp_path, (old, new))
     lines = [line for line in mistakes(path) if told in line]
@@ -81,15 +181,29 @@ def test_several_mistakes_are_reported_at_once_in_order_of_place(tmp_path: Path)
     ("changes", "told"),
     [
         ([("heads: 8}", "heads: 7}")], "heads: 7 relation heads must divide the width of the teacher (64)"),
-        ([("mlm_head: true", "mlm_head: false")], "no trained masked-LM head to transfer from; add `prepare:`"),
+        (
+            [("mlm_head: true", "mlm_head: false")],
+            "no trained masked-LM head to transfer from; add `prepare:`",
+        ),
         ([("heads: 8}", "heads: 8, teacher_layer: 5}")], "teacher_layer"),
-        ([("steps: 10,", "steps: 10, input: clean,")], "reads corrupted positions, which `distil.input: clean` has not"),
-        ([("layers: 2, width: 32", "layers: 5, width: 32"), ("{term: logits}", "{term: hidden_states, mapping: uniform}")],
-         "the student has more layers (5) than the teacher (4)"),
-        ([("seed: [1, 2]", "seed: [1]\n  init: [{from: teacher}]")], "initialising from the teacher needs the student's width (32)"),
+        (
+            [("steps: 10,", "steps: 10, input: clean,")],
+            "reads corrupted positions, which `distil.input: clean` has not",
+        ),
+        (
+            [
+                ("layers: 2, width: 32", "layers: 5, width: 32"),
+                ("{term: logits}", "{term: hidden_states, mapping: uniform}"),
+            ],
+            "the student has more layers (5) than the teacher (4)",
+        ),
+        (
+            [("seed: [1, 2]", "seed: [1]\n  init: [{from: teacher}]")],
+            "initialising from the teacher needs the student's width (32)",
+        ),
         ([("{term: logits}", "{term: cosine, mapping: last, projection: none}")], "projection"),
     ],
-)  # fmt: skip
+)
 def test_a_combination_that_cannot_work_names_the_cell(
     tmp_path: Path, changes: list[tuple[str, str]], told: str
 ) -> None:
@@ -128,7 +242,8 @@ def test_a_local_teacher_that_is_not_what_its_shape_declares_is_refused(tmp_path
 def test_a_grid_of_a_thousand_million_cells_is_refused_with_its_count(tmp_path: Path) -> None:
     rates = ", ".join(f"{n}e-6" for n in range(1, 1001))
     seeds = ", ".join(map(str, range(1000)))
-    axes = f"seed: [{seeds}]\n  distil.learning_rate: [{rates}]\n  distil.batch_size: [{seeds.removeprefix('0, ')}]"
+    sizes = seeds.removeprefix("0, ")
+    axes = f"seed: [{seeds}]\n  distil.learning_rate: [{rates}]\n  distil.batch_size: [{sizes}]"
     path = write_spec(tmp_path, ("seed: [1, 2]", axes))
     with pytest.raises(SpecError, match="combinations"):
         expand(load_spec(path))
