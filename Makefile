@@ -4,6 +4,7 @@ BIN := .venv/bin
 RUNS ?= runs
 PYTEST_ARGS ?=
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export PYTHONDONTWRITEBYTECODE :=   # importing torch and transformers uncompiled costs ten seconds a process
 
 .PHONY: help setup quickstart test check format leaderboard constraints
 
