@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.sources import Sources
-from harness.errors import HarnessError
+from harness.errors import HarnessError, InputError
 from harness.schedule.cluster import connected, measuring_node, nodes
 from harness.schedule.local import State
 from harness.schedule.shapes import Node
@@ -47,32 +47,36 @@ class RayBackend:
         self._error: BaseException | None = None
         self._ended = threading.Event()
         self._asked_room = 0.0
+        self._complaint = ""
 
     def start(self) -> None:
-        """Connect, and let Tune begin in a thread of its own."""
+        """Connect, and let Tune begin in a thread. The dispatcher stays on the driver's machine, so that any
+        other may die without ending the run."""
         self._ray = self._open.enter_context(connected(self._address, self._cpus))
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
         from harness.schedule.slots import DispatcherActor
 
         living = nodes(self._ray)
         room = self._room(living)
         self._measuring = measuring_node(self._ray, living)
-        actor = self._ray.remote(DispatcherActor).options(num_cpus=0, max_concurrency=1)
+        own = NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=False)
+        actor = self._ray.remote(DispatcherActor).options(num_cpus=0, scheduling_strategy=own)
         self._dispatcher = actor.remote(**self._plan, **room)
         threading.Thread(target=self._run, name="tune", daemon=True).start()
 
     def poll(self) -> State:
         """What happened. Raises HarnessError where Ray itself broke."""
         ended = self._ended.is_set()
-        self._update_room()
+        messages = self._update_room()
         try:
             events, finished, trouble = self._ray.get(self._dispatcher.poll.remote())
         except self._ray.exceptions.RayError as error:
-            raise HarnessError(
-                f"the process that hands out trials is gone: {error}; a further run goes on"
-            ) from error
+            raise HarnessError(f"Ray lost the dispatcher: {_brief(error)}; a further run goes on") from error
         if ended and not finished:
-            raise HarnessError(f"Ray Tune gave up: {self._error!r}; a further run goes on") from self._error
-        return State(events, ended, trouble)
+            reason = _brief(self._error) if self._error else "no reason given"
+            raise HarnessError(f"Ray Tune gave up: {reason}; a further run goes on") from self._error
+        return State(events, ended, trouble, messages)
 
     def stop(self) -> None:
         """Hand out nothing more; workers save what they are at."""
@@ -87,12 +91,20 @@ class RayBackend:
     def _tune_dir(self) -> Path:
         return self._runs_dir / ".tune"
 
-    def _update_room(self) -> None:
-        if time.monotonic() - self._asked_room > ROOM_SECONDS:
-            self._asked_room = time.monotonic()
-            living = nodes(self._ray)
-            if living:
-                self._dispatcher.set_room.remote(**self._room(living))
+    def _update_room(self) -> tuple[str, ...]:
+        """Tell the dispatcher which machines there are now; what the user should know of it."""
+        if time.monotonic() - self._asked_room < ROOM_SECONDS:
+            return ()
+        self._asked_room = time.monotonic()
+        try:
+            room = self._room(nodes(self._ray))
+        except InputError as error:
+            new = str(error) != self._complaint
+            self._complaint = str(error)
+            return (f"waiting for machines: {error}",) if new else ()
+        self._complaint = ""
+        self._dispatcher.set_room.remote(**room)
+        return ()
 
     def _run(self) -> None:
         try:
@@ -130,3 +142,8 @@ class RayBackend:
             ),
         )
         tuner.fit()
+
+
+def _brief(error: BaseException) -> str:
+    """An error of Ray's in a line; theirs carry whole logs."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

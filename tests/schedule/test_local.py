@@ -69,7 +69,8 @@ def test_a_finished_plan_is_recognised_without_importing_ray_or_torch(tmp_path: 
     code = (
         "import sys; from pathlib import Path\n"
         "from harness.folders import TrialFolder\n"
-        "from harness.data.sources import Sources; from harness.schedule import RunOptions, Silent, run_plan\n"
+        "from harness.data.sources import Sources\n"
+        "from harness.schedule import RunOptions, Silent, run_plan\n"
         "folder = Path(sys.argv[1]); trial = TrialFolder.of(folder, sys.argv[2]).read_trial()\n"
         "summary = run_plan([trial], folder, Sources(folder), RunOptions(), Silent())\n"
         "assert summary.skipped == 1; assert not {'ray', 'torch'} & set(sys.modules)"
