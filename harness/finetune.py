@@ -94,6 +94,8 @@ class _Run:
         """Selection value after each epoch; None where it is undefined."""
         self.best: dict[str, Tensor] = {}
         """Weights of the best epoch so far, on the CPU."""
+        self._selected: dict[Part, Predicted] = {}
+        """What the best epoch predicted on the rows that select; empty after a resumption, and made again."""
         self._randomness = Randomness.seeded(derived_seed(job.seed, "dropout"), self.device)
         self._micro_batches = MicroBatches()
         self._log = StepLog(attempt, self.optimiser.schedule)
@@ -130,7 +132,7 @@ class _Run:
     def outcome(self, parents: dict[str, str]) -> Outcome:
         """Predict with the best epoch's weights, write the predictions and score them."""
         self.model.load_state_dict(self.best)
-        parts = [self._predict(part) for part in self.rows.predicted]
+        parts = [self._selected.get(part) or self._predict(part) for part in self.rows.predicted]
         write_predictions(self.attempt.folder.predictions, parts)
         select_on = self.job.recipe.select_on
         scores = [
@@ -237,9 +239,10 @@ class _Run:
 
     def _end_epoch(self) -> None:
         """Predict the rows that select; keep the weights where they do better than before."""
-        parts = [self._predict(part) for part in self.rows.selecting]
-        self.dev_by_epoch.append(selection_value(self.job.task, parts))
+        parts = {part: self._predict(part) for part in self.rows.selecting}
+        self.dev_by_epoch.append(selection_value(self.job.task, list(parts.values())))
         if self.best_epoch == len(self.dev_by_epoch) - 1:
+            self._selected = parts
             self.best = {name: t.detach().cpu().clone() for name, t in self.model.state_dict().items()}
 
     @torch.no_grad()

@@ -40,7 +40,7 @@ def predictions(world: World, name: str, result: Result) -> pd.DataFrame:
 def test_a_simple_task_is_learnt(learnt: Result) -> None:
     by_metric = {one.metric: one.value for one in learnt.scores if one.split == "test"}
     assert by_metric["accuracy"] is not None
-    assert by_metric["accuracy"] > 0.8
+    assert by_metric["accuracy"] > 0.9
 
 
 def test_scores_are_those_of_the_predictions_that_were_kept(world: World, learnt: Result) -> None:

@@ -52,6 +52,7 @@ ENDINGS = [
     "on the hill",
     "too late",
 ]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def make_world(folder: Path) -> World:
     text = sentences(1_000)
     (folder / "corpus").mkdir(parents=True)
     (folder / "corpus" / "text.txt").write_text("\n".join(text), encoding="utf-8")
-    pieces = BertWordPieceTokenizer(lowercase=True)
-    pieces.train_from_iterator(text, vocab_size=120, min_frequency=1, show_progress=False)
+    words = sorted({word for line in text for word in line.split()})
+    pieces = BertWordPieceTokenizer({piece: n for n, piece in enumerate([*SPECIAL, *words])}, lowercase=True)
     torch.manual_seed(0)
     model = BertForMaskedLM(
         BertConfig(
