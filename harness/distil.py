@@ -1,158 +1,203 @@
-"""The one training loop: a batch goes through the teacher once and feeds every member of a cohort.
-
-    for each step:   batch -> teacher (eval, no autograd, no deeper than any member reads)
-                     for each member: student -> objective -> AdamW
-
-A member takes part from the step it has reached to its last one. What happens to one of them (NaN, out of
-memory, a full disk) ends that one only. Preparing a teacher is this loop with one member and nobody to
-teach it.
-"""
+"""Students of one teacher: built from their trials, trained together, exported with their cards."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
-from transformers import PreTrainedModel
+import torch
 
-from harness.attempt import Outcome, Workplace
-from harness.checkpoints import Cadence
-from harness.data.stream import BatchStream
-from harness.faults import TrialInterruptedError
-from harness.feed import Feed
-from harness.held_out import HeldOut
-from harness.member import Member
-from harness.methods.base import Activations, Batch, Needs
-from harness.methods.objective import union
-from harness.models.taps import Tapped
+from harness.data.blocks import build_blocks
+from harness.errors import InputError
+from harness.methods.objective import build_objective
+from harness.models.export import export_model, model_card
+from harness.models.loading import Loaded
+from harness.models.placement import Resolved, attention_rule, place_student, place_teacher
+from harness.models.students import build_student
+from harness.records import DistilJob
+from harness.training.attempt import Attempt, Outcome, Workplace
+from harness.training.card import training_rows
+from harness.training.checkpoints import Checkpoint
+from harness.training.held_out import HeldOut, uncorrupted
+from harness.training.loop import Course, train
+from harness.training.member import Member
+from harness.training.optimise import optimiser_for
+from harness.training.parents import (
+    check_length,
+    load_source,
+    parents_sha256,
+    started_precision,
+    thin_languages,
+    tokenizer_sha256,
+)
+from harness.training.randomness import derived_seed
+from harness.training.untrained import untrained_parts
+
+HELD_OUT_BLOCKS = 256
+"""Held-out blocks on which the loss is taken before and after training."""
 
 
-@dataclass(frozen=True)
-class Course:
-    """What all members of a run share."""
+def distil(attempts: Sequence[Attempt], workplace: Workplace) -> None:
+    """Run one cohort (`harness.plan.cohorts`), each member to its result.
 
-    teacher: PreTrainedModel | None
-    """Placed on the device, frozen; None where nobody is taught."""
-    stream: BatchStream
-    """The input, a pure function of the step."""
-    held_out: Sequence[Batch]
-    """Batches of text that is not trained on, on the CPU."""
-
-
-Finish = Callable[[Member, HeldOut], Outcome]
-"""Exports a member that is done, given its held-out loss, and says what came of it."""
-
-
-def train(members: list[Member], course: Course, workplace: Workplace, finish: Finish) -> None:
-    """Take every member to its last step; each leaves its result as soon as it stands.
-
-    Members leave the list as they end, so that their memory is free. Raises TrialInterruptedError, all
-    members saved, where the workplace says stop; what concerns all (the teacher's pass, the input) is
-    raised as it comes.
+    A trial that is taken up again keeps the precision it started in, whatever this machine would choose.
     """
-    company = _Company(members)
-    teacher = _Teacher(course.teacher)
-    cadence = Cadence(least=workplace.checkpoint_seconds)
-    with Feed(course.stream, workplace.torch_device) as feed:
-        beginners = [member for member in members if member.step == 0]
-        for member, held_out in _examine(beginners, company, teacher, course):
-            member.before = held_out
-        while members:
-            done = [member for member in members if member.is_done]
-            for member, held_out in _examine(done, company, teacher, course):
-                with company.alone(member):
-                    member.attempt.succeed(finish(member, held_out))
-                    members.remove(member)
-            if not members:
-                break
-            _take_step(company, teacher, feed)
-            if workplace.stop():
-                company.save()
-                raise TrialInterruptedError(company.title, company.step)
-            if cadence.due:
-                cadence.run(company.save)
+    by_precision: dict[Resolved, list[tuple[Attempt, Checkpoint | None]]] = defaultdict(list)
+    for attempt in attempts:
+        try:
+            checkpoint = attempt.begin()
+            precision = started_precision(_job(attempt).recipe.precision, checkpoint, workplace)
+            attempt.precision = precision
+            by_precision[precision].append((attempt, checkpoint))
+        except Exception as error:
+            attempt.fail(error)
+    for precision, cohort in by_precision.items():
+        _Cohort(cohort, workplace, precision).run()
 
 
-def _take_step(company: _Company, teacher: _Teacher, feed: Feed) -> None:
-    """The next step of the members that are furthest back; the others wait for them."""
-    started = time.monotonic()
-    step = company.step
-    taking_part = [member for member in company.members if member.step == step]
-    host, batch = feed.at(step)
-    seen = teacher(batch, taking_part)
-    tokens = host.tokens
-    share = (time.monotonic() - started) / len(taking_part)
-    for member in taking_part:
-        with company.alone(member), member.attempt.training(share):
-            member.advance(seen, batch, member.objective.counts(host), tokens)
-            member.pass_milestone()
+def _job(attempt: Attempt) -> DistilJob:
+    job = attempt.trial.job
+    assert isinstance(job, DistilJob)
+    return job
 
 
-def _examine(
-    members: Sequence[Member], company: _Company, teacher: _Teacher, course: Course
-) -> Iterator[tuple[Member, HeldOut]]:
-    """What each of the members makes of the held-out text, the teacher's pass shared."""
-    tallies = {member: member.tally() for member in members}
-    for host in course.held_out if tallies else ():
-        batch = host.to(members[0].device)
-        seen = teacher(batch, list(tallies))
-        for member, tally in tallies.items():
-            if member in company.members:
-                with company.alone(member):
-                    member.tell(tally, seen, batch)
-    for member, tally in tallies.items():
-        if member in company.members:
-            yield member, tally.result()
+class _Cohort:
+    """Members of one precision."""
 
+    def __init__(
+        self, attempts: Sequence[tuple[Attempt, Checkpoint | None]], workplace: Workplace, precision: Resolved
+    ) -> None:
+        self.attempts = attempts
+        self.workplace = workplace
+        self.precision = precision
+        self.device = workplace.torch_device
 
-class _Teacher:
-    """The frozen teacher, tapped for whoever takes part."""
+    def run(self) -> None:
+        """Build the members, train them, export them."""
+        started = time.monotonic()
+        job = _job(self.attempts[0][0])
+        if any(
+            (_job(a).teacher, _job(a).corpus, _job(a).seed) != (job.teacher, job.corpus, job.seed)
+            for a, _ in self.attempts
+        ):
+            raise ValueError("members of a cohort share teacher, corpus and seed (harness.plan.cohorts)")
+        teacher = load_source(job.teacher, self.workplace)
+        recipe = job.recipe
+        check_length(teacher, recipe.length)
+        blocks = build_blocks(
+            job.corpus, teacher.tokenizer, tokenizer_sha256(teacher), recipe.length, self.workplace.sources
+        )
+        held_out = blocks.held_out(recipe, max_blocks=HELD_OUT_BLOCKS)
+        if recipe.input == "clean":
+            held_out = [uncorrupted(batch) for batch in held_out]
+        share = (time.monotonic() - started) / len(self.attempts)
+        members: list[Member] = []
+        for attempt, checkpoint in self.attempts:
+            with attempt.working(share):
+                try:
+                    members.append(self._member(attempt, checkpoint, teacher))
+                except Exception as error:
+                    attempt.fail(error)
+        teaching = any(member.learns_from_teacher for member in members)
+        model = place_teacher(teacher.model, self.device, self.precision) if teaching else None
+        course = Course(model, blocks.stream(recipe, job.seed, recipe.input), held_out)
+        finish = partial(self._finish, teacher=teacher, cohort=len(members), thin=thin_languages(blocks))
+        train(members, course, self.workplace, finish)
 
-    def __init__(self, model: PreTrainedModel | None) -> None:
-        self._model = model
-        self._tapped: Tapped | None = None
-        self._needs = Needs()
+    def _member(self, attempt: Attempt, checkpoint: Checkpoint | None, teacher: Loaded) -> Member:
+        job = _job(attempt)
+        recipe = job.recipe
+        for problem in job.method.problems(teacher.shape, job.student.shape(teacher.shape)):
+            raise InputError(f"method {job.method.name}: {problem.message}")
+        model = build_student(
+            teacher,
+            job.student,
+            job.init,
+            seed=job.seed,
+            dropout=recipe.dropout,
+            sources=self.workplace.sources,
+        )
+        place_student(model, self.device)
+        draws = torch.Generator().manual_seed(derived_seed(job.seed, "projections"))
+        objective = build_objective(
+            job.method.objective, teacher.shape, job.student.shape(teacher.shape), draws
+        ).to(self.device)
+        member = Member(
+            attempt,
+            model,
+            objective,
+            optimiser_for(model, objective, recipe),
+            steps=recipe.steps if job.method.objective else 0,
+            precision=self.precision,
+            seed=job.seed,
+            milestones=recipe.milestones,
+            export=partial(self._export, teacher=teacher),
+        )
+        if checkpoint is not None:
+            member.restore(checkpoint)
+        return member
 
-    def __call__(self, batch: Batch, members: Sequence[Member]) -> Activations:
-        """What the members read of the teacher on `batch`; where they read nothing, nothing runs."""
-        needs = union(member.objective.teacher_needs for member in members)
-        if self._model is None or needs == Needs():
-            return Activations()
-        if self._tapped is None or needs != self._needs:
-            self._tapped, self._needs = Tapped(self._model, needs, frozen=True), needs
-        return self._tapped(batch)
+    def _export(self, member: Member, folder: Path, *, teacher: Loaded) -> str:
+        """Write the student as it stands; SHA-256 of its weights."""
+        job = _job(member.attempt)
+        parts = self._untrained(member)
+        card = model_card(
+            f"{job.method.name} {job.student.name}",
+            summary=(
+                f"A {job.student.layers}-layer, {job.student.width}-wide {teacher.shape.model_type} encoder, "
+                f"made by `{job.method.name}` ({job.method.family}): {job.method.summary}"
+            ),
+            recipe={
+                "objective": " + ".join(term.formula() for term in job.method.objective) or "none (control)",
+                "initialised from": job.init.source,
+                **training_rows(member, job.recipe, job.seed),
+            },
+            provenance={
+                "trial": member.attempt.trial.id,
+                "teacher weights (SHA-256)": teacher.sha256,
+                "corpus": f"{job.corpus.name} ({', '.join(job.corpus.languages)})",
+                "tokens": member.tokens,
+            },
+            untrained=parts,
+            mlm_head=job.method.trains_mlm_head,
+            languages=job.corpus.languages,
+        )
+        return export_model(
+            member.model, teacher.tokenizer, folder, mlm_head=job.method.trains_mlm_head, card=card
+        )
 
+    def _untrained(self, member: Member) -> list[str]:
+        """Parts that stand as initialised, among those that are exported."""
+        whole = member.model if _job(member.attempt).method.trains_mlm_head else member.model.base_model
+        prefix = "" if whole is member.model else f"{member.model.base_model_prefix}."
+        own = {name.removeprefix(prefix) for name in member.untrained if name.startswith(prefix)}
+        return untrained_parts(whole, own)
 
-class _Company:
-    """The members under way."""
-
-    def __init__(self, members: list[Member]) -> None:
-        self.members = members
-
-    @property
-    def step(self) -> int:
-        """Steps done by the member that is furthest back."""
-        return min((member.step for member in self.members), default=0)
-
-    @property
-    def title(self) -> str:
-        """Who is here, for messages."""
-        return "; ".join(member.attempt.trial.title for member in self.members)
-
-    @contextmanager
-    def alone(self, member: Member) -> Iterator[None]:
-        """What goes wrong inside ends this member and no other."""
-        with member.attempt.working():
-            try:
-                yield
-            except Exception as error:
-                member.attempt.fail(error)
-                self.members.remove(member)
-
-    def save(self) -> None:
-        """Write a checkpoint of every member."""
-        for member in list(self.members):
-            with self.alone(member):
-                member.save()
+    def _finish(
+        self, member: Member, held_out: HeldOut, *, teacher: Loaded, cohort: int, thin: tuple[str, ...]
+    ) -> Outcome:
+        job = _job(member.attempt)
+        sha256 = self._export(member, member.attempt.folder.model, teacher=teacher)
+        return Outcome(
+            precision=self.precision,
+            kernels={
+                "student attention": attention_rule(self.device, trains=True),
+                "teacher attention": attention_rule(self.device, trains=False),
+                "optimiser": "fused AdamW",
+            },
+            tokens=member.tokens,
+            weights_sha256=sha256,
+            measurements=held_out.measurements() if job.method.trains_mlm_head else (),
+            flags=(*member.flags, *thin),
+            facts={
+                "steps": member.step,
+                "held_out_before": member.before.as_json() if member.before else None,
+                "held_out_after": held_out.as_json(),
+                "untrained": self._untrained(member),
+                "cohort": cohort,
+            },
+            parents_sha256=parents_sha256(job.teacher, teacher),
+        )

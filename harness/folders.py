@@ -1,8 +1,8 @@
 """A trial's folder `runs/<id>/`: the truth about a trial. The database is an index that can be rebuilt from these.
 
-    trial.json          what it is                         progress.jsonl      one `Progress` a line
-    checkpoint/         everything to go on bit for bit    model/              safetensors, config, tokenizer
-    predictions.parquet                                    result.json         written last, atomically
+trial.json          what it is                         progress.jsonl      one `Progress` a line
+checkpoint/         everything to go on bit for bit    model/              safetensors, config, tokenizer
+predictions.parquet                                    result.json         written last, atomically
 """
 
 from __future__ import annotations

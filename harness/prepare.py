@@ -8,18 +8,20 @@ from functools import partial
 from torch import nn
 from transformers import PreTrainedModel
 
-from harness.attempt import Attempt, Outcome, Workplace
-from harness.card import masked_accuracy, training_rows
 from harness.data.blocks import build_blocks
-from harness.distil import Course, train
-from harness.held_out import HeldOut
-from harness.member import Member
 from harness.methods.objective import build_objective
 from harness.models.export import export_model, model_card
 from harness.models.loading import Loaded
 from harness.models.placement import attention_rule, place_student
-from harness.optimise import optimiser_for
-from harness.parents import (
+from harness.records import ModelSource, PrepareJob
+from harness.spec.terms.output import Mlm
+from harness.training.attempt import Attempt, Outcome, Workplace
+from harness.training.card import masked_accuracy, training_rows
+from harness.training.held_out import HeldOut
+from harness.training.loop import Course, train
+from harness.training.member import Member
+from harness.training.optimise import optimiser_for
+from harness.training.parents import (
     check_length,
     load_source,
     parents_sha256,
@@ -27,9 +29,7 @@ from harness.parents import (
     thin_languages,
     tokenizer_sha256,
 )
-from harness.records import ModelSource, PrepareJob
-from harness.spec.terms.output import Mlm
-from harness.untrained import untrained_parts
+from harness.training.untrained import untrained_parts
 
 HELD_OUT_BLOCKS = 512
 """Held-out blocks on which masked accuracy is taken before and after training."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from harness.spec.base import Frozen, Label, Text, digest
+from harness.spec.base import Frozen, Label, digest
 from harness.spec.entries import Corpus, Initialisation, Method, Student, Task, Teacher
 from harness.spec.recipes import Distil, Measure, Precision, Prepare, Rate, Resources
 
@@ -127,7 +127,17 @@ class Trial(Frozen):
     @property
     def title(self) -> str:
         """One line for progress and tables."""
-        order = ("method", "student", "language", "teacher", "task", "learning_rate", "epochs", "seed", "finetune_seed")
+        order = (
+            "method",
+            "student",
+            "language",
+            "teacher",
+            "task",
+            "learning_rate",
+            "epochs",
+            "seed",
+            "finetune_seed",
+        )
         return " ".join([self.kind, *(self.labels[key] for key in order if self.labels.get(key))])
 
 

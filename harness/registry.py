@@ -1,8 +1,8 @@
 """One registry type for everything that has a name: terms, mappings, metrics, readers.
 
-    TERMS: Registry[TermEntry] = Registry("term")
-    TERMS.register("logits", TermEntry(...))
-    TERMS["logits"]            # KeyError-free: an unknown name raises InputError with the nearest one
+TERMS: Registry[TermEntry] = Registry("term")
+TERMS.register("logits", TermEntry(...))
+TERMS["logits"]            # KeyError-free: an unknown name raises InputError with the nearest one
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from harness.attempt import Attempt, Outcome, Workplace
-from harness.faults import TrialInterruptedError
 from harness.folders import TrialFolder
 from harness.plan.cohorts import cohorts
 from harness.records import DistilJob, FinetuneJob, MeasureJob, PrepareJob, Result, Trial
+from harness.training.attempt import Attempt, Outcome, Workplace
+from harness.training.faults import TrialInterruptedError
 
 __all__ = ["TrialInterruptedError", "Workplace", "run_trials"]
 
@@ -68,11 +68,11 @@ def _work(attempts: Sequence[Attempt], workplace: Workplace) -> None:
 
             prepare(first, workplace)
         case DistilJob():
-            from harness.students import distil
+            from harness.distil import distil
 
             distil(attempts, workplace)
         case FinetuneJob():
-            from harness.finetune import finetune
+            from harness.evaluation.finetune import finetune
 
             finetune(first, workplace)
         case MeasureJob() as job:

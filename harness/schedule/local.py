@@ -18,7 +18,7 @@ from harness.schedule.shapes import Node, Shape
 from harness.schedule.worker import Work, default_work, perform
 
 if TYPE_CHECKING:
-    from harness.attempt import Workplace
+    from harness.training.attempt import Workplace
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class LocalBackend:
 
     def _run(self) -> None:
         try:
-            from harness.attempt import Workplace
+            from harness.training.attempt import Workplace
 
             place = Workplace(self._runs_dir, self._sources, stop=lambda: self._dispatcher.stopping)
             work = self._work or default_work()

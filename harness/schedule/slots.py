@@ -68,7 +68,7 @@ class Worker:
     """Does the work. Torch and the model code are imported once, before the first job."""
 
     def __init__(self, site: Site) -> None:
-        from harness.attempt import Workplace
+        from harness.training.attempt import Workplace
 
         self._stopping = threading.Event()
         self._work = site.work or default_work()

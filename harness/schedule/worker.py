@@ -18,7 +18,7 @@ from harness.folders import TrialFolder
 from harness.records import Failure, Result, Trial
 
 if TYPE_CHECKING:
-    from harness.attempt import Workplace
+    from harness.training.attempt import Workplace
 
 Work = Callable[[Sequence[Trial], "Workplace"], list[Result]]
 """Runs the trials of one job in their folders, e.g. `harness.trial.run_trials`. Raises
@@ -69,7 +69,7 @@ def _run(trials: list[Trial], place: Workplace, work: Work) -> list[Result]:
 
 def _fail(trial: Trial, place: Workplace, error: Exception) -> Result:
     """Record what nobody below us has caught."""
-    from harness.faults import failure_of
+    from harness.training.faults import failure_of
 
     with suppress(OSError):
         folder = TrialFolder.of(place.runs_dir, trial.id)

@@ -60,7 +60,13 @@ class LocalSource(Frozen):
 
 
 def _kind_of_source(value: object) -> str | None:
-    keys = value.keys() if isinstance(value, dict) else type(value).model_fields if isinstance(value, Frozen) else ()
+    keys = (
+        value.keys()
+        if isinstance(value, dict)
+        else type(value).model_fields
+        if isinstance(value, Frozen)
+        else ()
+    )
     return next((key for key in ("hub", "pypi", "npm", "path") if key in keys), None)
 
 

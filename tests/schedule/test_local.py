@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.attempt import Workplace
 from harness.data.sources import Sources
 from harness.errors import InputError, TrialError
 from harness.folders import TrialFolder
@@ -17,6 +16,7 @@ from harness.records import Result, Trial
 from harness.schedule import RunOptions, RunSummary, run_plan
 from harness.schedule.worker import Work, hold
 from harness.spec.recipes import Resources
+from harness.training.attempt import Workplace
 from tests.schedule.listening import Recorder
 from tests.schedule.trials import distil, finetune, notes, prepare, small_plan, succeed
 

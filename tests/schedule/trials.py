@@ -39,7 +39,7 @@ from harness.spec.entries import (
 from harness.spec.recipes import Distil, Measure, Prepare, Resources
 
 if TYPE_CHECKING:
-    from harness.attempt import Workplace
+    from harness.training.attempt import Workplace
 
 ASSET = Asset(sources=(LocalSource(path="nowhere"),))
 TEACHER = Teacher(name="teacher", asset=ASSET)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.checkpoints import Cadence, Checkpoints
+from harness.training.checkpoints import Cadence, Checkpoints
 
 TENSORS = {
     "model/a": torch.arange(6, dtype=torch.float32).reshape(2, 3),

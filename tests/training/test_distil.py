@@ -169,13 +169,13 @@ def poisoned(world: World, folder: Path) -> Trial:
 
 
 def test_micro_batches_learn_the_same_up_to_rounding(world: World, alone: dict[str, Result]) -> None:
-    from harness.micro_batches import MicroBatches
+    from harness.training.micro_batches import MicroBatches
 
     trial = distil_trial(world, FAMILIES["hs-emd"], dropout=0.0)
     whole, split = world.workplace("whole"), world.workplace("split")
     run_trials([trial], whole)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.member.MicroBatches", lambda rows=3: MicroBatches(rows))
+        patch.setattr("harness.training.member.MicroBatches", lambda rows=3: MicroBatches(rows))
         [result] = run_trials([trial], split)
     assert result.flags == ("micro_batches:3",)
     a, b = (
@@ -187,7 +187,7 @@ def test_micro_batches_learn_the_same_up_to_rounding(world: World, alone: dict[s
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:
-    from harness.micro_batches import MicroBatches
+    from harness.training.micro_batches import MicroBatches
 
     undone: list[int | None] = []
     batches = MicroBatches()
@@ -203,7 +203,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:
 
 
 def test_a_step_that_fails_for_another_reason_is_not_tried_in_parts() -> None:
-    from harness.micro_batches import MicroBatches
+    from harness.training.micro_batches import MicroBatches
 
     def step(rows: int | None) -> torch.Tensor:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

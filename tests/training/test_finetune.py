@@ -10,9 +10,9 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from harness.errors import TrialError
+from harness.evaluation.inputs import evaluation_batches, training_batches
+from harness.evaluation.predictions import Predicted, score
 from harness.folders import TrialFolder
-from harness.inputs import evaluation_batches, training_batches
-from harness.predictions import Predicted, score
 from harness.records import Result
 from harness.spec.entries import Columns, Split, Task
 from harness.trial import run_trials

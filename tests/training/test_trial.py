@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.attempt import Attempt
 from harness.errors import AssetError, TrialError
-from harness.faults import NotFiniteError, failure_of
 from harness.folders import TrialFolder
 from harness.records import MeasureJob, ModelSource, Result, Trial
 from harness.spec.recipes import Measure
+from harness.training.attempt import Attempt
+from harness.training.faults import NotFiniteError, failure_of
 from harness.trial import run_trials
 
 from .world import World, distil_trial, finetune_trial, make_world, prepare_trial, stop_after, verb_task

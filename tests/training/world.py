@@ -12,7 +12,6 @@ import torch
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
 
-from harness.attempt import Workplace
 from harness.data.sources import Sources
 from harness.records import DistilJob, FinetuneJob, FinetuneRecipe, ModelSource, PrepareJob, Trial, trial_id
 from harness.spec.assets import Asset, LocalSource
@@ -29,6 +28,7 @@ from harness.spec.entries import (
     Teacher,
 )
 from harness.spec.recipes import Distil, Prepare
+from harness.training.attempt import Workplace
 
 SUBJECTS = ["the cat", "a dog", "my aunt", "the king", "one bird", "our teacher", "a child", "the wind"]
 VERBS = ["sees", "hears", "likes", "paints"]

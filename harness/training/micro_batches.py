@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from harness.faults import is_out_of_memory
+from harness.training.faults import is_out_of_memory
 
 
 class MicroBatches:

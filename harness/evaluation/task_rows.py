@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.attempt import Workplace
 from harness.data.tasks import load_task
 from harness.errors import InputError
-from harness.inputs import Encoded, encode_rows
+from harness.evaluation.inputs import Encoded, encode_rows
 from harness.models.loading import Loaded
-from harness.parents import check_length, tokenizer_sha256
 from harness.records import FinetuneJob
+from harness.training.attempt import Workplace
+from harness.training.parents import check_length, tokenizer_sha256
 
 Part = tuple[str, str]
 """(split, language)."""

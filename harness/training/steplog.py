@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from harness.attempt import Attempt
-from harness.faults import NotFiniteError
-from harness.optimise import LinearSchedule
 from harness.records import Progress
+from harness.training.attempt import Attempt
+from harness.training.faults import NotFiniteError
+from harness.training.optimise import LinearSchedule
 
 _UNSEEN_STEPS = {"cpu": 1, "cuda": 50}
 """Steps whose losses may wait on the device before they are looked at: reading them stalls a GPU."""

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from harness import provenance
-from harness.checkpoints import Checkpoint, Checkpoints
 from harness.data.sources import Sources
-from harness.faults import failure_of
 from harness.folders import TrialFolder
 from harness.records import Measurement, Progress, Result, Score, Trial
+from harness.training.checkpoints import Checkpoint, Checkpoints
+from harness.training.faults import failure_of
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from harness.attempt import Attempt, Outcome
 from harness.data.tasks import TaskData, load_task
 from harness.errors import InputError
-from harness.inputs import encode_rows, evaluation_batches
+from harness.evaluation.inputs import encode_rows, evaluation_batches
+from harness.evaluation.predictions import Predicted, score, selection_value, write_predictions
 from harness.models.classify import encode
 from harness.models.loading import Loaded
 from harness.models.placement import attention_rule
-from harness.parents import parents_sha256, tokenizer_sha256
-from harness.predictions import Predicted, score, selection_value, write_predictions
 from harness.records import FinetuneJob
+from harness.training.attempt import Attempt, Outcome
+from harness.training.parents import parents_sha256, tokenizer_sha256
 
 ENCODING_BATCH = 64
 """Rows encoded at a time; fixed, as for evaluation elsewhere."""

@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from harness.attempt import Attempt, Outcome, Workplace
-from harness.checkpoints import Cadence, Checkpoint
-from harness.faults import TrialInterruptedError
-from harness.inputs import Inputs, evaluation_batches, training_batches
-from harness.micro_batches import MicroBatches
+from harness.evaluation.inputs import Inputs, evaluation_batches, training_batches
+from harness.evaluation.predictions import Predicted, score, selection_value, write_predictions
+from harness.evaluation.retrieve import retrieve
+from harness.evaluation.task_rows import Part, TaskRows
 from harness.models.classify import build_classifier
 from harness.models.loading import Loaded
 from harness.models.placement import attention_rule
-from harness.optimise import LinearSchedule, Optimiser
-from harness.parents import load_source, parents_sha256, started_precision
-from harness.predictions import Predicted, score, selection_value, write_predictions
-from harness.randomness import Randomness, derived_seed
 from harness.records import FinetuneJob
-from harness.retrieve import retrieve
-from harness.steplog import StepLog
-from harness.task_rows import Part, TaskRows
+from harness.training.attempt import Attempt, Outcome, Workplace
+from harness.training.checkpoints import Cadence, Checkpoint
+from harness.training.faults import TrialInterruptedError
+from harness.training.micro_batches import MicroBatches
+from harness.training.optimise import LinearSchedule, Optimiser
+from harness.training.parents import load_source, parents_sha256, started_precision
+from harness.training.randomness import Randomness, derived_seed
+from harness.training.steplog import StepLog
 
 EVALUATION_BATCH = 64
 """Rows predicted at a time; fixed, since in low precision a row's score depends on the shape of its batch."""

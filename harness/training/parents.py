@@ -6,8 +6,6 @@ import hashlib
 
 import numpy as np
 
-from harness.attempt import Workplace
-from harness.checkpoints import Checkpoint
 from harness.data.blocks import TokenBlocks, build_blocks
 from harness.data.sources import Sources
 from harness.errors import InputError, TrialError
@@ -18,6 +16,8 @@ from harness.models.vocabulary import trim_vocabulary
 from harness.records import ModelSource
 from harness.spec.entries import Teacher
 from harness.spec.recipes import Precision
+from harness.training.attempt import Workplace
+from harness.training.checkpoints import Checkpoint
 
 TRIMMING_LENGTH = 512
 """Tokens a block while the pieces of a corpus are counted; any length sees the same pieces but for a last

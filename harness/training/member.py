@@ -15,17 +15,17 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from harness.attempt import Attempt
-from harness.checkpoints import Checkpoint
-from harness.held_out import HeldOut, Tally
 from harness.methods.base import QKV, Activations, Batch, Needs
 from harness.methods.objective import Objective
-from harness.micro_batches import MicroBatches
 from harness.models.placement import Resolved
 from harness.models.taps import Tapped
-from harness.optimise import Optimiser
-from harness.randomness import Randomness, derived_seed
-from harness.steplog import StepLog
+from harness.training.attempt import Attempt
+from harness.training.checkpoints import Checkpoint
+from harness.training.held_out import HeldOut, Tally
+from harness.training.micro_batches import MicroBatches
+from harness.training.optimise import Optimiser
+from harness.training.randomness import Randomness, derived_seed
+from harness.training.steplog import StepLog
 
 
 class Member:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.held_out import HeldOut
-from harness.member import Member
 from harness.spec.recipes import Distil, Prepare
+from harness.training.held_out import HeldOut
+from harness.training.member import Member
 
 
 def training_rows(member: Member, recipe: Distil | Prepare, seed: int) -> dict[str, object]:
