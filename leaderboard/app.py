@@ -37,8 +37,12 @@ PAGES = {
 STYLE = """
 <style>
   .block-container { padding-top: 2.6rem; padding-bottom: 3rem; max-width: 1240px; }
-  [data-testid="stMetricValue"], [data-testid="stDataFrame"], table, .answer { font-variant-numeric: tabular-nums; }
-  .answer { font-size: 1.12rem; line-height: 1.5; padding: .1rem 0 .4rem .9rem; border-left: 3px solid var(--c); }
+  [data-testid="stMetricValue"], [data-testid="stMarkdown"], table, .answer {
+    font-variant-numeric: tabular-nums;
+  }
+  .answer {
+    font-size: 1.12rem; line-height: 1.5; padding: .1rem 0 .4rem .9rem; border-left: 3px solid var(--c);
+  }
   .answer + .answer { font-size: .98rem; opacity: .85; margin-top: .35rem; }
   .meta { opacity: .68; font-size: .86rem; line-height: 1.5; }
 </style>

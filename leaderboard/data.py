@@ -94,7 +94,8 @@ def explain_missing(source: Store) -> bool:
     except InputError as error:
         if not source.exists:
             st.info(
-                "**There are no results here yet.** Run a benchmark, and this page fills as its trials finish."
+                "**There are no results here yet.** Run a benchmark, and this page fills as its trials "
+                "finish."
             )
         else:
             st.warning(str(error))

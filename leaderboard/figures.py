@@ -10,8 +10,9 @@ import altair as alt
 import pandas as pd
 
 from harness.results import text
-from leaderboard.theme import HEAT, colour, shape
+from leaderboard.theme import colour, shape
 
+Layered = alt.LayerChart | alt.FacetChart
 ROW = 22
 """Pixels a row of a chart takes."""
 
@@ -23,7 +24,7 @@ def _names(most: int) -> alt.Axis:
     )
 
 
-def forest(rows: pd.DataFrame, teacher: pd.DataFrame, title: str) -> alt.LayerChart:
+def forest(rows: pd.DataFrame, teacher: pd.DataFrame, title: str) -> Layered:
     """Means with their intervals, best at the top; teachers as dashed lines.
 
     `rows`: label, family, mean, low, high, n, rank_text. `teacher`: label, mean.
@@ -72,7 +73,7 @@ def _spans(rows: pd.DataFrame) -> list[str]:
     return [text.interval(low, high) or "none: one student" for low, high in pairs]
 
 
-def heat_map(cells: pd.DataFrame, rows: list[str], columns: list[str], title: str) -> alt.LayerChart:
+def heat_map(cells: pd.DataFrame, rows: list[str], columns: list[str], title: str) -> Layered:
     """Rows × columns, each cell with its number. `cells`: label, column, value (points), shade (what
     colours it), shown.
     """
@@ -87,7 +88,7 @@ def heat_map(cells: pd.DataFrame, rows: list[str], columns: list[str], title: st
         y=alt.Y("label:N", sort=rows, title=None, axis=_names(300)),
     )
     boxes = base.mark_rect(cornerRadius=2).encode(
-        color=alt.Color("shade:Q", scale=alt.Scale(scheme=HEAT), legend=None),
+        color=alt.Color("shade:Q", scale=alt.Scale(scheme="viridis"), legend=None),
         tooltip=[
             alt.Tooltip("label:N", title="configuration"),
             alt.Tooltip("column:N", title="where"),
@@ -101,7 +102,7 @@ def heat_map(cells: pd.DataFrame, rows: list[str], columns: list[str], title: st
 
 def trade_off(
     rows: pd.DataFrame, front: pd.DataFrame, cost: str, title: str, budget: float | None, y_title: str
-) -> alt.LayerChart:
+) -> Layered:
     """Quality against a cost on a logarithmic axis, the Pareto front as a line. `rows`: label, family,
     mean, low, high, cost column.
     """
@@ -153,7 +154,7 @@ def trade_off(
     return alt.layer(*layers).properties(height=430)
 
 
-def differences(rows: pd.DataFrame, title: str) -> alt.LayerChart:
+def differences(rows: pd.DataFrame, title: str) -> Layered:
     """Differences with intervals about zero. `rows`: label, difference, low, high (points), separable."""
     shown = rows.assign(
         span=[
@@ -206,7 +207,7 @@ def curves(
     )
 
 
-def layer_map(pairs: pd.DataFrame, teacher_layers: int, student_layers: int) -> alt.LayerChart:
+def layer_map(pairs: pd.DataFrame, teacher_layers: int, student_layers: int) -> Layered:
     """A mapping drawn: student layers on the left, teacher layers on the right. `pairs`: student, teacher
     (0 is the embedding output).
     """

@@ -81,3 +81,24 @@ def several(
     return tuple(
         st.multiselect(label, options, key=key, placeholder="all", format_func=format_func, **BOUND, **kwargs)
     )
+
+
+def from_address(key: str, known: Sequence[str]) -> None:
+    """Set the widget `key` to what the address names, on arrival and when a link changes it.
+
+    Streamlit's own binding writes a widget's labels into the address; rows and trials are named there by
+    their ids, which stay what they are when labels change. `to_address` is the way back.
+    """
+    named = st.query_params.get_all(key)
+    if named and named != st.session_state.get(f"{key}_in_address"):
+        st.session_state[f"{key}_in_address"] = named
+        st.session_state[key] = [value for value in named if value in set(known)]
+
+
+def to_address(key: str, values: Sequence[str]) -> None:
+    """Write the ids that the widget `key` is set to into the address."""
+    st.session_state[f"{key}_in_address"] = list(values)
+    if values:
+        st.query_params[key] = list(values)
+    else:
+        st.query_params.pop(key, None)

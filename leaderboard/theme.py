@@ -44,7 +44,6 @@ STATES = {
     "pruned": "#8b95a1",
 }
 """Status of a trial -> colour."""
-HEAT = "viridis"
 
 
 def colour(families: list[str], title: str | None = "Family") -> alt.Color:

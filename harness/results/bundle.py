@@ -1,8 +1,8 @@
-"""Results shared as a folder or a zip: records and predictions, no weights, no pickles; checked before anything is merged.
+"""Results shared as a folder or a zip: records and predictions, no weights, no pickles; checked before
+anything is merged.
 
-bundle.json                     what it is and the SHA-256 of every file
-trials/<id>/trial.json          trials/<id>/result.json
-trials/<id>/predictions.parquet trials/<id>/progress.jsonl
+bundle.json                     what it is and the SHA-256 of every file trials/<id>/trial.json
+trials/<id>/result.json trials/<id>/predictions.parquet trials/<id>/progress.jsonl
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ from harness.errors import InputError
 from harness.folders import TrialFolder, trial_folders, write_atomically
 from harness.records import FinetuneJob, Result, Trial
 from harness.results import rows
-from harness.results.verify import family_problems, file_sha256, result_problems, score_problems, trial_problems
+from harness.results.verify import (
+    family_problems,
+    file_sha256,
+    result_problems,
+    score_problems,
+    trial_problems,
+)
 from harness.spec.base import Frozen
 
 FILES = ("trial.json", "result.json", "predictions.parquet", "progress.jsonl")
@@ -62,7 +68,8 @@ class ImportReport:
 
 
 def bundle(runs_dir: Path, out: Path, *, origin: str = "", trials: frozenset[str] | None = None) -> int:
-    """Write the trials that ended well (or only those named) to `out`, a zip if it ends in `.zip`, else a new folder; how many.
+    """Write the trials that ended well (or only those named) to `out`, a zip if it ends in `.zip`, else a
+    new folder; how many.
 
     Fine-tuning trials without predictions are left out: their scores could not be checked.
     """
@@ -101,10 +108,11 @@ def _can_be_shared(folder: TrialFolder, wanted: frozenset[str] | None) -> bool:
 
 
 def import_bundle(path: Path, runs_dir: Path) -> ImportReport:
-    """Check everything in the bundle, then merge what is new into `runs_dir`; nothing is merged if anything is wrong.
+    """Check everything in the bundle, then merge what is new into `runs_dir`; nothing is merged if
+    anything is wrong.
 
-    Checked: names and sizes, hashes, schema, ids against contents, scores against predictions, and that every parent
-    comes along or is here. Raises InputError with one line. Each merged folder keeps `origin.json`.
+    Checked: names and sizes, hashes, schema, ids against contents, scores against predictions, and that every
+    parent comes along or is here. Raises InputError with one line. Each merged folder keeps `origin.json`.
     """
     with tempfile.TemporaryDirectory(prefix="harness-import-") as scratch:
         root = _unpacked(path, Path(scratch)) if path.is_file() else _checked_folder(path)

@@ -44,7 +44,7 @@ def differences(
     found = []
     for (a, b), task in itertools.product(pairs, wanted):
         sides = [means.loc[[one]] if task == SUITE else cells.reindex([(one, task)]) for one in (a, b)]
-        welch = statistics.welch_difference(*sides, confidence=level)
+        welch = statistics.welch_difference(sides[0], sides[1], confidence=level)
         row = {
             "a": a,
             "b": b,

@@ -9,7 +9,7 @@ import os
 import random
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -50,7 +50,8 @@ def reading(path: Path, patience: float = PATIENCE) -> Iterator[duckdb.DuckDBPyC
     """
     if not path.exists():
         raise InputError(
-            f"{path}: there is no database yet; `harness run SPEC` makes one, `harness ingest` rebuilds one from trial folders"
+            f"{path}: there is no database yet; `harness run SPEC` makes one, `harness ingest` rebuilds "
+            "one from trial folders"
         )
     con = _open_to_read(path, patience)
     try:
@@ -171,12 +172,11 @@ def _explained(path: Path) -> Iterator[None]:
 def _damaged(path: Path, error: duckdb.Error) -> InputError:
     first = str(error).strip().splitlines()[0]
     return InputError(
-        f"{path}: cannot be read as a results database ({first}); rebuild it from the trial folders with `harness ingest`"
+        f"{path}: cannot be read as a results database ({first}); rebuild it from the trial folders with "
+        "`harness ingest`"
     )
 
 
 def _give_up(con: duckdb.DuckDBPyConnection) -> None:
-    try:
+    with suppress(duckdb.Error):  # beyond a rollback, closing drops the transaction
         con.execute("ROLLBACK")
-    except duckdb.Error:
-        pass  # the connection is beyond a rollback; closing it drops the transaction

@@ -52,7 +52,9 @@ def _json(board: Leaderboard) -> bytes:
 
 
 def reading_table(board: Leaderboard, bold: Callable[[str], str]) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows as readers see them, in points; the best of each column of scores goes through `bold`."""
+    """Heading and rows as readers see them, in points; the best of each column of scores goes through
+    `bold`.
+    """
     tasks = list(board.tasks) if len(board.tasks) > 1 else []
     extra = [name for name in ("teacher", "language") if board.ranked[name].nunique() > 1]
     extra += ["variant"] if board.table["variant"].astype(bool).any() else []
@@ -104,7 +106,8 @@ def reading_table(board: Leaderboard, bold: Callable[[str], str]) -> tuple[list[
 
 def _caption(board: Leaderboard) -> str:
     return (
-        f"Mean over {', '.join(board.tasks)}, in points, ± 95 % t interval over distilled seeds; rank (best–worst). "
+        f"Mean over {', '.join(board.tasks)}, in points, ± 95 % t interval over distilled seeds; rank "
+        "(best–worst). "
         "Best in bold. Retention: share of the teacher's score."
     )
 
@@ -121,13 +124,16 @@ def _bar(cells: Sequence[str]) -> str:
 
 
 _TEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "·": r"$\cdot$", "<": r"$<$", ">": r"$>$",
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "±": r"$\pm$", "–": "--", "·": r"$\cdot$", "<": r"$<$", ">": r"$>$",
 }  # fmt: skip
 
 
 def tex(cell: str) -> str:
-    """Text that LaTeX sets as it is; letters beyond Latin-1 are replaced by `?`, as plain LaTeX has no font for them."""
+    """Text that LaTeX sets as it is; letters beyond Latin-1 are replaced by `?`, as plain LaTeX has no
+    font for them.
+    """
     plain = "".join(_TEX.get(letter, letter) for letter in cell)
     return plain.encode("latin-1", "replace").decode("latin-1")
 
@@ -169,11 +175,13 @@ def _html(board: Leaderboard) -> bytes:
         for row in rows
     )
     style = (
-        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
+        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem}"
+        "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
         "th,td{padding:.3rem .7rem;text-align:left;border-bottom:1px solid #8884}"
     )
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Ranking</title><style>{style}</style></head>\n'
+        '<!doctype html>\n<html lang="en"><head><meta '
+        f'charset="utf-8"><title>Ranking</title><style>{style}</style></head>\n'
         f"<body><table><caption>{html.escape(_caption(board))}</caption>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody></table></body></html>\n"
     ).encode()

@@ -43,8 +43,8 @@ def family_answers(board: Leaderboard, suite: str) -> list[FamilyAnswer]:
     chosen = best_by_dev(board, rows)
     family_of = dict(zip(rows["config_id"], rows["family"], strict=True))
     where = f"{suite} ({student})" if student and complete["student"].nunique() > 1 else suite
-    order = rows.groupby("family")["mean"].max().sort_values(ascending=False).index
-    order = sorted(order, key=lambda family: family not in STUDIED)  # stable: by score within
+    by_score = rows.groupby("family")["mean"].max().sort_values(ascending=False).index
+    order = sorted(by_score.astype(str), key=lambda family: family not in STUDIED)  # stable: by score within
     answers = []
     for a, b in itertools.combinations(order, 2):
         picked = {family: config for family, config in chosen.items() if family in (a, b)}

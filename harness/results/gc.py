@@ -23,9 +23,10 @@ class Garbage:
 def garbage(runs_dir: Path, plans: Iterable[Trial] = ()) -> list[Garbage]:
     """What can be removed without losing a result, largest first.
 
-    Checkpoints of trials that ended well; half-written temporary files; exported students all of whose evaluations
-    are done. Models that a trial still to be run reads are kept: of unfinished trials below `runs_dir`, and of `plans`.
-    A `prepare` trial's model, and weights without any evaluation, are always kept.
+    Checkpoints of trials that ended well; half-written temporary files; exported students all of whose
+    evaluations are done. Models that a trial still to be run reads are kept: of unfinished trials below
+    `runs_dir`, and of `plans`. A `prepare` trial's model, and weights without any evaluation, are always
+    kept.
     """
     folders = list(trial_folders(runs_dir))
     trials = {folder.path.name: folder.read_trial() for folder in folders}

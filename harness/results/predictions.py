@@ -30,7 +30,10 @@ def read(path: Path) -> pd.DataFrame:
                 raise InputError(f"{path}: lacks the column(s) {', '.join(sorted(lacking))}")
             if file.metadata.num_rows > MOST_ROWS:
                 raise InputError(f"{path}: more than {MOST_ROWS:,} rows")
-            if sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)) > MOST_UNPACKED:
+            if (
+                sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+                > MOST_UNPACKED
+            ):
                 raise InputError(f"{path}: unpacks to more than {MOST_UNPACKED >> 30} GiB")
             for name in ("label", "prediction"):
                 kind = file.schema_arrow.field(name).type

@@ -169,7 +169,13 @@ def _one_protocol(cells: pd.DataFrame, wanted: Iterable[str]) -> tuple[pd.DataFr
     keep = cells.set_index(["task", "protocol"]).index.isin(pd.MultiIndex.from_frame(chosen))
     left = cells[~keep]
     left = left[~left["model_key"].isin(cells[keep]["model_key"])]
-    return cells[keep], left.groupby("task", observed=True)["model_key"].nunique().to_dict()
+    return cells[keep], _counted(left)
+
+
+def _counted(cells: pd.DataFrame) -> dict[str, int]:
+    """Task -> models."""
+    models = cells.groupby("task", observed=True)["model_key"].nunique()
+    return {str(task): int(count) for task, count in models.items()}
 
 
 def _matching(models: pd.DataFrame, filters: Filters) -> pd.DataFrame:
@@ -266,9 +272,7 @@ def _with_names(table: pd.DataFrame, snapshot: Snapshot, present: pd.DataFrame) 
     named = table.join(
         first[["role", "family", *NAMES, "milestone", "teacher_key", "tokens"]], on="config_id"
     )
-    names = {
-        row.config_id: (row.method, row.student, row.teacher, row.language) for row in named.itertuples()
-    }
+    names = {str(row["config_id"]): tuple(row[name] for name in NAMES) for row in named.to_dict("records")}
     named["variant"] = named["config_id"].map(variants(names, snapshot.settings)).astype(object)
     ranked = ~named["role"].isin(TEACHERS) & named["mean"].notna()
     within = (

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -85,7 +86,7 @@ def _ranking_table(board: Leaderboard) -> Table:
     for family in FAMILIES:
         rows = board.table[board.table["family"] == family]
         for row in rows.itertuples():
-            cells = [
+            cells: list[Any] = [
                 Text(family, style=COLOURS[family]),
                 row.method,
                 row.student if text.known(row.student) else row.teacher,
@@ -125,7 +126,8 @@ def _notes(row: Any) -> Text:
 def _footnotes(snapshot: Snapshot) -> Text:
     timed = timings(snapshot)
     lines = [
-        "mean: points over the suite's tasks, 95 % t interval over distilled seeds (n); rank (best–worst) as far as the data tell rows apart.",
+        "mean: points over the suite's tasks, 95 % t interval over distilled seeds (n); rank "
+        "(best–worst) as far as the data tell rows apart.",
         "retention: share of the prepared teacher's score that is kept.",
     ]
     if len(timed):
@@ -133,6 +135,12 @@ def _footnotes(snapshot: Snapshot) -> Text:
     return Text("\n".join(lines), style="dim")
 
 
+SHOWN = (
+    "kind", "status", "error", "error_message", "spec", "config_id", "method", "family", "student", "teacher",
+    "language", "task", "learning_rate", "epochs", "dev_value", "selected", "device", "precision", "threads",
+    "tokens", "weights_sha256", "origin",
+)  # fmt: skip
+"""Columns of a trial that are printed where they are known."""
 STATES = ("ok", "running", "planned", "failed", "pruned")
 STATE_COLOURS = {
     "ok": "green",
@@ -161,18 +169,18 @@ def render_status(store: Store) -> RenderableType:
             numbers = [str(int(rows["trials"].get(state, 0))) for state in STATES]
             table.add_row(kind, *numbers, text.duration(rows["seconds"].sum()))
     failures = store.frame(
-        "SELECT trial_id, title, error, error_message, error_step FROM trials WHERE status = 'failed' ORDER BY error, title"
+        "SELECT trial_id, title, error, error_message, error_step FROM trials WHERE status = 'failed' "
+        "ORDER BY error, title"
     )
     if failures.empty:
         return table
     listed = Table(box=None, pad_edge=False, header_style="bold", title="Failures", title_justify="left")
     for name in ("trial", "what", "reason", "message"):
         listed.add_column(name)
-    for row in failures.itertuples():
-        step = f" (step {row.error_step})" if text.known(row.error_step) else ""
-        listed.add_row(
-            row.trial_id, row.title, Text(str(row.error), style="red"), f"{row.error_message}{step}"
-        )
+    for row in failures.to_dict("records"):
+        step = f" (step {row['error_step']:.0f})" if text.known(row["error_step"]) else ""
+        reason = Text(str(row["error"]), style="red")
+        listed.add_row(str(row["trial_id"]), str(row["title"]), reason, f"{row['error_message']}{step}")
     return Group(table, Text(), listed)
 
 
@@ -212,36 +220,11 @@ def render_trial(store: Store, prefix: str) -> RenderableType:
 
 def _facts(row: pd.Series) -> RenderableType:
     table = Table(box=None, show_header=False, pad_edge=False)
-    shown = (
-        "kind",
-        "status",
-        "error",
-        "error_message",
-        "spec",
-        "config_id",
-        "method",
-        "family",
-        "student",
-        "teacher",
-        "language",
-    )
-    shown += (
-        "task",
-        "learning_rate",
-        "epochs",
-        "dev_value",
-        "selected",
-        "device",
-        "precision",
-        "threads",
-        "tokens",
-        "weights_sha256",
-    )
-    for name in shown:
+    for name in SHOWN:
         if text.known(row[name]):
             table.add_row(Text(name, style="dim"), str(row[name]))
     table.add_row(Text("work", style="dim"), text.duration(row["seconds"]))
-    parents = list(row["parents"]) if row["parents"] is not None else []
+    parents = list(row["parents"]) if isinstance(row["parents"], (list, np.ndarray)) else []
     if parents:
         table.add_row(Text("parents", style="dim"), ", ".join(parents))
     if text.known(row["facts"]):

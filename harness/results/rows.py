@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from harness.records import (
+    RECIPE_VERSIONS,
     DistilJob,
     FinetuneJob,
     Job,
@@ -157,7 +158,7 @@ def _finetune_columns(trial: Trial, job: FinetuneJob, parents: dict[str, Trial])
     if maker is None:
         return row | {"role": "student" if trial.labels.get("student") else "prepared"}
     made = _job_columns(maker, parents)
-    wanted = ("role", "family", "method", "student", "teacher", "arch_key", "distil_seed")
+    wanted = ("role", "family", "method", "student", "teacher", "teacher_key", "arch_key", "distil_seed")
     return (
         row | {key: made[key] for key in wanted if key in made} | {"language": maker.labels.get("language")}
     )
@@ -284,6 +285,7 @@ def trial_of(
     return Trial.model_construct(
         id=trial_id,
         kind=kind,
+        recipe_version=RECIPE_VERSIONS[kind],
         parents=tuple(parents),
         config_id=config_id,
         labels=json.loads(labels),

@@ -25,10 +25,10 @@ def _first_tables(con: duckdb.DuckDBPyConnection) -> None:
             spec VARCHAR,
             config_id VARCHAR,
             parents VARCHAR[],
-            role VARCHAR,                        -- whose number: student, prepared, shipped
-            model_key VARCHAR,                   -- the model that a distil trial makes and a finetune trial scores
-            teacher_key VARCHAR,                 -- the model that a distil or prepare trial learns from
-            arch_key VARCHAR,                    -- shape and teacher: what one measurement serves
+            role VARCHAR,           -- whose number: student, prepared, shipped
+            model_key VARCHAR,      -- the model that a distil trial makes and a finetune trial scores
+            teacher_key VARCHAR,    -- the model that a distil or prepare trial learns from
+            arch_key VARCHAR,       -- shape and teacher: what one measurement serves
             milestone INTEGER,
             method VARCHAR, family VARCHAR, teacher VARCHAR, student VARCHAR, language VARCHAR,
             suite VARCHAR, task VARCHAR, protocol VARCHAR,
@@ -55,8 +55,9 @@ def _first_tables(con: duckdb.DuckDBPyConnection) -> None:
             learning_rate DOUBLE, tokens_per_second DOUBLE, "at" DOUBLE, gradient_norm DOUBLE
         );
         CREATE TABLE measurements (
-            trial_id VARCHAR NOT NULL, arch_key VARCHAR, model_key VARCHAR, metric VARCHAR, value DOUBLE, unit VARCHAR,
-            protocol VARCHAR, fingerprint VARCHAR, device VARCHAR, spread DOUBLE, valid BOOLEAN
+            trial_id VARCHAR NOT NULL, arch_key VARCHAR, model_key VARCHAR,
+            metric VARCHAR, value DOUBLE, unit VARCHAR, protocol VARCHAR, fingerprint VARCHAR, device VARCHAR,
+            spread DOUBLE, valid BOOLEAN
         );
         """
     )
@@ -70,13 +71,16 @@ VERSION = max(MIGRATIONS)
 
 VIEWS = """
 CREATE OR REPLACE VIEW cells AS
-    -- one row per model, task and language: the chosen setting's reported score, its metrics averaged, then its fine-tuning seeds
-    SELECT model_key, any_value(config_id) AS config_id, any_value(milestone) AS milestone, any_value(role) AS role,
-           suite, task, language, protocol, avg(value) AS value, count(*) AS runs, min(n) AS n, max(dev_value) AS dev_value,
-           list_distinct(flatten(list(flags))) AS flags
+    -- one row per model, task and language: the chosen setting's reported score; its metrics are averaged,
+    -- then its fine-tuning seeds
+    SELECT model_key, any_value(config_id) AS config_id, any_value(milestone) AS milestone,
+           any_value(role) AS role, suite, task, language, protocol,
+           CASE WHEN count(value) = count(*) THEN avg(value) END AS value, count(*) AS runs,
+           min(n) AS n, max(dev_value) AS dev_value, list_distinct(flatten(list(flags))) AS flags
     FROM (
-        SELECT t.model_key, t.trial_id, any_value(t.config_id) AS config_id, any_value(t.milestone) AS milestone,
-               any_value(t.role) AS role, s.suite, s.task, s.language, any_value(t.protocol) AS protocol,
+        SELECT t.model_key, t.trial_id, any_value(t.config_id) AS config_id,
+               any_value(t.milestone) AS milestone, any_value(t.role) AS role,
+               s.suite, s.task, s.language, any_value(t.protocol) AS protocol,
                CASE WHEN count(s.value) = count(*) THEN avg(s.value) END AS value,
                min(s.n) AS n, any_value(s.dev_value) AS dev_value, flatten(list(s.flags)) AS flags
         FROM scores s JOIN trials t USING (trial_id)
@@ -87,28 +91,31 @@ CREATE OR REPLACE VIEW cells AS
 
 CREATE OR REPLACE VIEW models AS
     -- one row per model that was trained here or scored here
-    SELECT model_key, any_value(config_id) AS config_id, any_value(role) AS role, any_value(milestone) AS milestone,
+    SELECT model_key, coalesce(max(config_id) FILTER (kind = 'finetune'), max(config_id)) AS config_id,
+           any_value(role) AS role, any_value(milestone) AS milestone,
            any_value(method) AS method, any_value(family) AS family, any_value(teacher) AS teacher,
            any_value(student) AS student, any_value(language) AS language,
            any_value(distil_seed) AS distil_seed, any_value(arch_key) AS arch_key,
-           max(teacher_key) FILTER (kind IN ('distil', 'prepare')) AS teacher_key,
+           any_value(teacher_key) AS teacher_key,
            any_value(config) FILTER (kind IN ('distil', 'prepare')) AS config,
            max(tokens) FILTER (kind = 'distil') AS tokens
     FROM trials WHERE model_key IS NOT NULL
     GROUP BY model_key;
 
 CREATE OR REPLACE VIEW leaderboard AS
-    -- one row per configuration; score: mean over its tasks (languages inside a task first), then over its distilled students
+    -- one row per configuration; score: mean over its tasks (languages inside a task first), then over its
+    -- distilled students
     WITH per_task AS (
         SELECT config_id, milestone, model_key, suite, task, avg(value) AS value FROM cells GROUP BY ALL
     ), per_model AS (
         SELECT config_id, milestone, model_key, avg(value) AS score, list(task ORDER BY suite, task) AS tasks
         FROM per_task GROUP BY ALL
     )
-    SELECT p.config_id, p.milestone, any_value(m.role) AS role, any_value(m.family) AS family, any_value(m.method) AS method,
-           any_value(m.student) AS student, any_value(m.teacher) AS teacher, any_value(m.language) AS language,
-           count(*) AS students, avg(p.score) AS score, stddev_samp(p.score) AS std,
-           list_distinct(flatten(list(p.tasks))) AS tasks, count(DISTINCT p.tasks) = 1 AS same_tasks
+    SELECT p.config_id, p.milestone, any_value(m.role) AS role, any_value(m.family) AS family,
+           any_value(m.method) AS method, any_value(m.student) AS student, any_value(m.teacher) AS teacher,
+           any_value(m.language) AS language, count(*) AS students, avg(p.score) AS score,
+           stddev_samp(p.score) AS std, list_distinct(flatten(list(p.tasks))) AS tasks,
+           count(DISTINCT p.tasks) = 1 AS same_tasks
     FROM per_model p JOIN models m USING (model_key)
     GROUP BY p.config_id, p.milestone;
 """
@@ -129,8 +136,8 @@ def check_version(found: int) -> None:
     """InputError where the file is from a newer harness."""
     if found > VERSION:
         raise InputError(
-            f"its schema version is {found}, and this harness knows up to {VERSION}; update the harness, or rebuild the database "
-            "in a new file: `harness ingest --db NEW`"
+            f"its schema version is {found}, and this harness knows up to {VERSION}; update the harness, "
+            "or rebuild the database in a new file: `harness ingest --db NEW`"
         )
 
 

@@ -92,7 +92,7 @@ def measures(
     protocol = latency_protocol or (timed["protocol"].iloc[0] if len(timed) else None)
     hardware = fingerprint or (timed["fingerprint"].iloc[0] if len(timed) else None)
     latency = found["metric"].eq("latency_ms")
-    kept = found[~latency | (found["protocol"].eq(protocol) & found["fingerprint"].eq(hardware))]
+    kept = found[~latency | ((found["protocol"] == protocol) & (found["fingerprint"] == hardware))]
     rows = snapshot.models.reset_index().drop_duplicates("row_id")[["row_id", "model_key", "arch_key"]]
     by_arch = kept[kept["model_key"].isna()].drop_duplicates(["arch_key", "metric"], keep="last")
     by_model = kept[kept["model_key"].notna()].drop_duplicates(["model_key", "metric"], keep="last")

@@ -136,9 +136,7 @@ class Store:
         trial = folder.read_trial()
         if trial is None:
             return False
-        self.record(
-            trial, folder.read_result(), progress=folder.read_progress(), origin=_origin(folder)
-        )
+        self.record(trial, folder.read_result(), progress=folder.read_progress(), origin=_origin(folder))
         return True
 
     def ingest(self, runs_dir: Path | None = None) -> IngestReport:
@@ -199,7 +197,8 @@ def write_database(path: Path, entries: Sequence[Entry]) -> None:
     """A whole database in one go, at a path where there is none."""
     family = {entry.trial.id: entry.trial for entry in entries}
     trials = [
-        rows.trial_row(entry.trial, entry.result, parents=family) | {"origin": entry.origin} for entry in entries
+        rows.trial_row(entry.trial, entry.result, parents=family) | {"origin": entry.origin}
+        for entry in entries
     ]
     finished = [
         (entry.trial, entry.result, row) for entry, row in zip(entries, trials, strict=True) if entry.result
@@ -230,7 +229,7 @@ def _insert(con: duckdb.DuckDBPyConnection, table: str, content: list[rows.Row])
         return
     columns = [
         name
-        for name in con.execute(f"SELECT * FROM {table} LIMIT 0").df()
+        for name in con.execute(f"SELECT * FROM {table} LIMIT 0").df().columns.astype(str)
         if any(name in row for row in content)
     ]
     names = ", ".join(f'"{name}"' for name in columns)
@@ -280,7 +279,8 @@ def _ancestors(con: duckdb.DuckDBPyConnection, trial: Trial) -> dict[str, Trial]
     while open_ids:
         wanted = [one for one in open_ids if one not in known]
         found = con.execute(
-            "SELECT trial_id, kind, parents, config_id, labels, config, data FROM trials WHERE trial_id IN (SELECT unnest(?))",
+            "SELECT trial_id, kind, parents, config_id, labels, config, data FROM trials WHERE trial_id "
+            "IN (SELECT unnest(?))",
             [wanted],
         ).fetchall()
         open_ids = []

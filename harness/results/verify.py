@@ -75,7 +75,9 @@ def trial_problems(trial: Trial, name: str) -> Iterator[str]:
     wanted = digest([trial.kind, trial.recipe_version, trial.job, trial.data, list(trial.parents)])
     if wanted != trial.id:
         yield f"its id does not follow from its contents ({wanted} would)"
-    if isinstance(trial.job, DistilJob) and trial.config_id != config_id(trial.job, trial.data, trial.parents):
+    if isinstance(trial.job, DistilJob) and trial.config_id != config_id(
+        trial.job, trial.data, trial.parents
+    ):
         yield "its configuration does not follow from its contents"
 
 

@@ -12,7 +12,7 @@ from harness.results.compare import SUITE, differences, paired_examples, setting
 from harness.results.ranking import Leaderboard
 from harness.results.snapshot import Snapshot
 from leaderboard import data, figures
-from leaderboard.filters import BOUND, sidebar
+from leaderboard.filters import from_address, sidebar, to_address
 from leaderboard.labels import row_labels
 
 MOST = 6
@@ -31,15 +31,17 @@ def page() -> None:
     filters = sidebar(snapshot)
     board = data.board(filters)
     labels = row_labels(board.table)
+    known = board.table["config_id"].tolist()
+    from_address("rows", known)
     rows = st.multiselect(
         "Configurations",
-        board.table["config_id"].tolist(),
+        known,
         format_func=lambda row: labels.get(row, row),
         key="rows",
         max_selections=MOST,
         placeholder="two to six of them",
-        **BOUND,
     )
+    to_address("rows", rows)
     if len(rows) < 2:
         _suggest(board, labels)
         return
@@ -67,7 +69,8 @@ def _compare(board: Leaderboard, snapshot: Snapshot, rows: list[str], labels: pd
     found = differences(board, rows, paired=paired)
     pairs = list(dict.fromkeys(zip(found["a"], found["b"], strict=True)))
     st.caption(
-        f"{len(found)} comparisons; all intervals hold at once with 95 % (Bonferroni), p values are corrected by Holm. "
+        f"{len(found)} comparisons; all intervals hold at once with 95 % (Bonferroni), p values are "
+        "corrected by Holm. "
         "Green: the interval excludes zero."
     )
     for a, b in pairs:
@@ -135,7 +138,8 @@ def _settings(snapshot: Snapshot, rows: list[str], labels: pd.Series) -> None:
 def _selected(snapshot: Snapshot) -> pd.DataFrame:
     """Trials at the chosen settings of tasks scored by accuracy alone."""
     trials = data.query(
-        "SELECT trial_id, model_key, task, config FROM trials WHERE kind = 'finetune' AND selected AND status = 'ok'"
+        "SELECT trial_id, model_key, task, config FROM trials WHERE kind = 'finetune' AND selected AND "
+        "status = 'ok'"
     )
     trials = trials[trials["model_key"].isin(snapshot.models.index)]
     jobs = [json.loads(config)["task"] for config in trials["config"]]

@@ -22,7 +22,8 @@ def page() -> None:
     tasks = sorted(counted[counted > 1].index.astype(str))
     if not tasks:
         st.info(
-            "No task here was scored in more than one language. `specs/multilingual.yaml` evaluates cross-lingually; "
+            "No task here was scored in more than one language. `specs/multilingual.yaml` evaluates "
+            "cross-lingually; "
             "XNLI is scored wherever its data is found."
         )
         return
@@ -61,11 +62,7 @@ def _draw(scores: pd.DataFrame, table: pd.DataFrame, labels: pd.Series, task: st
         values = values.sub(values["en"], axis=0).drop(columns="en")
         languages = languages[1:] if languages[0] == "en" else languages
     means = values.mean(axis=1, skipna=False)
-    order = (
-        (values[by] if by in values else means)
-        .sort_values(ascending=False, na_position="last")
-        .index.tolist()
-    )
+    order = (values.get(by, means)).sort_values(ascending=False, na_position="last").index.tolist()
     if len(order) > MOST_ROWS and not st.toggle(
         f"Show all {len(order)} rows", key="all", bind="query-params"
     ):

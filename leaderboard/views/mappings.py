@@ -10,8 +10,7 @@ import pandas as pd
 import streamlit as st
 from pydantic import TypeAdapter, ValidationError
 
-from harness.mappings.params import AnyMapping, MappingParams
-from harness.mappings.static import StaticMapping
+from harness.mappings.params import AnyMapping, MappingParams, StaticMapping
 from harness.results import text
 from harness.results.ranking import Leaderboard
 from leaderboard import data, figures
@@ -72,7 +71,8 @@ def _scores(board: Leaderboard, rows: pd.DataFrame) -> None:
         width="stretch",
     )
     st.caption(
-        f"{rows['student'].iloc[0]}, mean over {', '.join(board.tasks)}. Ranks are among all rows of the ranking."
+        f"{rows['student'].iloc[0]}, mean over {', '.join(board.tasks)}. Ranks are among all rows of the "
+        "ranking."
     )
 
 
@@ -87,7 +87,8 @@ def _maps(rows: pd.DataFrame) -> None:
         with columns[index % 3], st.container(border=True):
             _one_map(mapped)
     st.caption(
-        "Left: student layers; right: teacher layers; 0 is the embedding output. Dynamic mappings change while training."
+        "Left: student layers; right: teacher layers; 0 is the embedding output. Dynamic mappings change "
+        "while training."
     )
 
 
@@ -116,7 +117,8 @@ def _mapping_of(row_id: str) -> list[Mapped]:
     """The hidden-state mapping of a configuration, read from one of its distil trials."""
     config = row_id.partition("@")[0]
     jobs = data.query(
-        "SELECT config, facts, teacher_key, arch_key FROM trials WHERE kind = 'distil' AND config_id = ? LIMIT 1",
+        "SELECT config, facts, teacher_key, arch_key FROM trials WHERE kind = 'distil' AND config_id = ? "
+        "LIMIT 1",
         config,
     )
     if jobs.empty:

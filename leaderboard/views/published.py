@@ -17,7 +17,8 @@ def page() -> None:
     """Draw the page."""
     st.title("Published figures")
     st.caption(
-        "Read from the sources named, in points, as printed there. They were obtained elsewhere, by other code."
+        "Read from the sources named, in points, as printed there. They were obtained elsewhere, by "
+        "other code."
     )
     ours = _ours()
     for group in published():
@@ -44,7 +45,8 @@ def _ours() -> pd.DataFrame:
         return data.query(
             "SELECT s.task, s.split, count(DISTINCT s.language) AS languages, "
             "any_value(TRY_CAST(t.config->>'$.recipe.train_rows' AS BIGINT)) AS train_rows "
-            "FROM scores s JOIN trials t USING (trial_id) WHERE s.reported AND s.selected GROUP BY s.task, s.split, t.protocol"
+            "FROM scores s JOIN trials t USING (trial_id) WHERE s.reported AND s.selected GROUP BY "
+            "s.task, s.split, t.protocol"
         )
     except InputError:
         return pd.DataFrame(columns=columns)
@@ -81,7 +83,7 @@ def _our_rows(group: Group, task: str) -> list[dict[str, object]]:
     shown = board.table[board.table["mean"].notna()].head(10)
     return [
         {
-            "configuration": labels[row.config_id],
+            "configuration": labels[str(row.config_id)],
             "seeds": row.n,
             "task": group.tasks[task],
             "points": float(text.points(row.score, 2)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -119,10 +120,16 @@ def _table(board: Leaderboard, labels: pd.Series) -> None:
             st.session_state["pages"]["compare"],
             label=f"Compare {names}",
             icon=":material/compare_arrows:",
-            query_params={"rows": picked, "suite": st.session_state.get("suite", "")},
+            query_params={"rows": picked, **_suite()},
         )
     else:
         st.caption("Tick two or more rows to compare them. Click a heading to sort.")
+
+
+def _suite() -> dict[str, str]:
+    """The suite as the address has it; nothing where it is the default."""
+    named = st.query_params.get("suite")
+    return {"suite": named} if named else {}
 
 
 def _columns(board: Leaderboard) -> pd.DataFrame:
@@ -164,17 +171,17 @@ def _columns(board: Leaderboard) -> pd.DataFrame:
     return shown.drop(columns=dull)
 
 
-def _note(row: dict[str, object]) -> str:
+def _note(row: dict[Any, Any]) -> str:
     parts = []
     if row["missing"]:
-        some = f"{int(row['students']) - int(row['n'])} of {row['students']} seeds lack"  # type: ignore[call-overload]
+        some = f"{int(row['students']) - int(row['n'])} of {row['students']} seeds lack"
         parts.append(f"{'incomplete: lacks' if row['n'] == 0 else some} {row['missing']}")
     if row["flags"]:
         parts.append(str(row["flags"]).replace("_", " "))
     return "; ".join(parts)
 
 
-def _config(board: Leaderboard) -> dict[str, object]:
+def _config(board: Leaderboard) -> dict[str, Any]:
     column = st.column_config
     families = [family for family in FAMILIES if family in set(board.table["family"])]
     return {
@@ -212,20 +219,20 @@ def _incomplete(board: Leaderboard, labels: pd.Series) -> None:
     gaps = board.ranked[board.ranked["n"] == 0]
     if len(gaps):
         with st.expander(f"{len(gaps)} incomplete: not ranked, as means over fewer tasks cannot be compared"):
-            st.markdown(
-                "\n".join(f"- {labels[row.config_id]} lacks {row.missing}" for row in gaps.itertuples())
-            )
+            pairs = zip(gaps["config_id"], gaps["missing"], strict=True)
+            st.markdown("\n".join(f"- {labels[row]} lacks {missing}" for row, missing in pairs))
 
 
 def _how_to_read(board: Leaderboard) -> None:
     with st.expander("How to read this"):
         st.markdown(
             f"""
-- A row is one **configuration**; scores of different configurations are never averaged. Its **seeds** are separately
-  distilled students; fine-tuning seeds are averaged inside a student first.
-- **Mean**: points over the suite's tasks, each task counting once. **Interval**: 95 % t interval over the seeds, for these tasks.
-- **Rank (best–worst)**: {board.rank_test or "no test could be made"}. A single seed says nothing about spread, so its rank
-  can be any.
+- A row is one **configuration**; scores of different configurations are never averaged. Its **seeds** are
+  separately distilled students; fine-tuning seeds are averaged inside a student first.
+- **Mean**: points over the suite's tasks, each task counting once. **Interval**: 95 % t interval over the
+  seeds, for these tasks.
+- **Rank (best–worst)**: {board.rank_test or "no test could be made"}. A single seed says
+  nothing about spread, so its rank can be any.
 - **Group**: rows that share a letter cannot be told apart.
 - **Retention**: per task, the share of the teacher's score that is kept, then averaged.
 - Fine-tuning settings were chosen on dev scores; only the chosen setting's reported score is shown.

@@ -8,10 +8,10 @@ import pandas as pd
 import streamlit as st
 
 from harness.results import text
-from harness.results.live import curve, live_trials
+from harness.results.live import LiveTrial, curve, live_trials
 from harness.results.report import STATES
 from leaderboard import data, figures
-from leaderboard.filters import BOUND, one, several
+from leaderboard.filters import BOUND, from_address, one, to_address
 from leaderboard.theme import STATES as COLOURS
 
 REFRESH = 5.0
@@ -69,7 +69,8 @@ def _now() -> None:
     halted = [trial for trial in live if not trial.running]
     if halted:
         st.caption(
-            f"{len(halted)} trials have begun and are silent: interrupted, or waiting. The next `harness run` takes them up where they stopped."
+            f"{len(halted)} trials have begun and are silent: interrupted, or waiting. The next `harness "
+            "run` takes them up where they stopped."
         )
 
 
@@ -77,7 +78,8 @@ def _bar(counts: pd.DataFrame, total: int) -> str:
     """One bar of all trials by state."""
     by_state = counts.groupby("status")["trials"].sum()
     parts = "".join(
-        f'<div title="{state}: {by_state[state]}" style="width:{100 * by_state[state] / max(total, 1):.3f}%;background:{COLOURS[state]}"></div>'
+        f'<div title="{state}: {by_state[state]}" '
+        f'style="width:{100 * by_state[state] / max(total, 1):.3f}%;background:{COLOURS[state]}"></div>'
         for state in STATES
         if by_state.get(state, 0)
     )
@@ -92,7 +94,7 @@ def _bar(counts: pd.DataFrame, total: int) -> str:
     )
 
 
-def _live_table(running: list) -> pd.DataFrame:  # type: ignore[type-arg]
+def _live_table(running: list[LiveTrial]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "trial": [trial.title for trial in running],
@@ -109,7 +111,8 @@ def _live_table(running: list) -> pd.DataFrame:  # type: ignore[type-arg]
 
 def _failures() -> None:
     failed = data.query(
-        "SELECT title AS trial, error AS reason, error_message AS message, error_step AS step, trial_id AS id FROM trials "
+        "SELECT title AS trial, error AS reason, error_message AS message, error_step AS step, trial_id "
+        "AS id FROM trials "
         "WHERE status = 'failed' ORDER BY error, title"
     )
     if failed.empty:
@@ -132,18 +135,22 @@ def _curves() -> None:
     with left:
         kind = one("Kind", sorted(kinds, key=("distil", "prepare", "finetune", "measure").index), "kind")
     trials = data.query(
-        "SELECT trial_id, title FROM trials WHERE kind = ? AND trial_id IN (SELECT trial_id FROM progress) ORDER BY title",
+        "SELECT trial_id, title FROM trials WHERE kind = ? AND trial_id IN (SELECT trial_id FROM "
+        "progress) ORDER BY title",
         kind,
     )
     titles = dict(zip(trials["trial_id"], trials["title"], strict=True))
     with right:
-        picked = several(
+        from_address("curves", list(titles))
+        picked = st.multiselect(
             "Trials",
             list(titles),
-            "curves",
             format_func=lambda name: titles.get(name, name),
+            key="curves",
+            placeholder=f"the first {MOST_CURVES}",
             max_selections=MOST_CURVES,
         )
+        to_address("curves", picked)
     chosen = list(picked) or list(titles)[:MOST_CURVES]
     marks = ", ".join("?" * len(chosen))
     points = curve(
@@ -168,8 +175,10 @@ def _curves() -> None:
 
 def _throughput() -> None:
     rates = data.query(
-        "SELECT kind, device, count(*) AS trials, median(tokens_per_second) AS median, max(tokens_per_second) AS best, "
-        "sum(seconds) / 3600 AS hours FROM trials WHERE tokens_per_second IS NOT NULL AND status = 'ok' GROUP BY ALL ORDER BY ALL"
+        "SELECT kind, device, count(*) AS trials, median(tokens_per_second) AS median, "
+        "max(tokens_per_second) AS best, "
+        "sum(seconds) / 3600 AS hours FROM trials WHERE tokens_per_second IS NOT NULL AND status = 'ok' "
+        "GROUP BY ALL ORDER BY ALL"
     )
     if rates.empty:
         return

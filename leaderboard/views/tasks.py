@@ -59,7 +59,8 @@ def page() -> None:
         width="stretch",
     )
     st.caption(
-        "Mean over seeds, in points; hover for the 95 % interval. Colour: from the lowest to the highest of each task. "
+        "Mean over seeds, in points; hover for the 95 % interval. Colour: from the lowest to the highest "
+        "of each task. "
         "An empty cell is a task without a score."
     )
     _one_task(board.table, cells, labels, board.tasks)
@@ -102,10 +103,12 @@ def _task_facts() -> None:
     """What each task is: split, metric, rows, notes."""
     facts = data.query(
         "SELECT suite, task, string_agg(DISTINCT metric, ', ') AS metrics, any_value(split) AS split, "
-        "count(DISTINCT language) AS languages, min(n) AS rows FROM scores WHERE reported GROUP BY ALL ORDER BY ALL"
+        "count(DISTINCT language) AS languages, min(n) AS rows FROM scores WHERE reported GROUP BY ALL "
+        "ORDER BY ALL"
     )
     notes = data.query(
-        "SELECT DISTINCT task, config->>'$.task.note' AS note FROM trials WHERE kind = 'finetune' AND config->>'$.task.note' <> ''"
+        "SELECT DISTINCT task, config->>'$.task.note' AS note FROM trials WHERE kind = 'finetune' AND "
+        "config->>'$.task.note' <> ''"
     )
     with st.expander("What the tasks are"):
         facts = facts.rename(columns={"split": "reported split"})
@@ -115,5 +118,6 @@ def _task_facts() -> None:
             width="stretch",
         )
         st.caption(
-            "A task with several metrics counts by their mean. Where the reported split is dev, the data set hides its test labels."
+            "A task with several metrics counts by their mean. Where the reported split is dev, the data "
+            "set hides its test labels."
         )

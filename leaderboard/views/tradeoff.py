@@ -44,7 +44,8 @@ def page() -> None:
     available = [cost for cost in COSTS if board.table[cost].notna().any()]
     if not available:
         st.info(
-            "Nothing has been measured yet: `measure` trials run after training. `measure: {enabled: true}` in a spec asks for them."
+            "Nothing has been measured yet: `measure` trials run after training. `measure: "
+            "{enabled: true}` in a spec asks for them."
         )
         return
     cost = st.segmented_control(
@@ -78,7 +79,8 @@ def page() -> None:
     )
     st.altair_chart(chart, width="stretch")
     st.caption(
-        "Grey line: Pareto front of the students, which nothing cheaper beats. Vertical bars: 95 % intervals. Dotted: the budget."
+        "Grey line: Pareto front of the students, which nothing cheaper beats. Vertical bars: 95 % "
+        "intervals. Dotted: the budget."
     )
     _front_table(front, cost)
     _protocol(snapshot, filters)
@@ -108,7 +110,8 @@ def _answer(best: pd.DataFrame, cost: str, budget: float) -> None:
         return
     first = best.iloc[0]
     st.markdown(
-        f"Best student within {show(budget)}: **{first['label']}**, {text.plus_minus(first['mean'], first['low'], first['high'])} points "
+        f"Best student within {show(budget)}: **{first['label']}**, "
+        f"{text.plus_minus(first['mean'], first['low'], first['high'])} points "
         f"at {show(first[cost])}."
     )
 
@@ -137,7 +140,7 @@ def _protocol(snapshot: Snapshot, filters: Filters) -> None:
         snapshot.measurements["metric"].isin(["parameters", "parameters_without_embeddings", "flops"])
     ]
     lines += [
-        f"{metric.replace('_', ' ')}: {rows['protocol'].iloc[0]}."
+        f"{str(metric).replace('_', ' ')}: {rows['protocol'].iloc[0]}."
         for metric, rows in counted.groupby("metric")
     ]
     if lines:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -13,7 +14,7 @@ from harness.results import text
 from harness.results.live import curve
 from harness.results.settings import flattened
 from leaderboard import data, figures
-from leaderboard.filters import BOUND, one
+from leaderboard.filters import from_address, one, to_address
 from leaderboard.theme import STATES
 
 KINDS = ("distil", "finetune", "prepare", "measure")
@@ -25,23 +26,16 @@ def page() -> None:
     if data.explain_missing(data.store()):
         return
     trials = data.query("SELECT trial_id, title, kind, status FROM trials ORDER BY title, trial_id")
-    wanted = st.query_params.get("trial")
-    known = set(trials["trial_id"])
-    if wanted and wanted not in known:
-        st.warning(f"There is no trial {wanted!r} in this database.")
+    _choose_from_address(trials)
     with st.sidebar:
-        default = trials.set_index("trial_id")["kind"].get(wanted) if wanted in known else None
         kinds = [kind for kind in KINDS if kind in set(trials["kind"])]
-        kind = one("Kind", ["all", *kinds], "trial_kind") if default is None else "all"
+        kind = one("Kind", ["all", *kinds], "trial_kind")
     shown = trials if kind == "all" else trials[trials["kind"] == kind]
     names = dict(zip(shown["trial_id"], shown["title"], strict=True))
     picked = st.selectbox(
-        "Trial",
-        list(names),
-        format_func=lambda name: f"{names.get(name, '')} · {name[:8]}",
-        key="trial",
-        **BOUND,
+        "Trial", list(names), format_func=lambda name: f"{names.get(name, '')} · {name[:8]}", key="trial"
     )
+    to_address("trial", [picked] if picked else [])
     if picked is None:
         return
     row = data.query("SELECT * FROM trials WHERE trial_id = ?", picked).iloc[0]
@@ -59,17 +53,31 @@ def page() -> None:
         _again(row)
 
 
+def _choose_from_address(trials: pd.DataFrame) -> None:
+    """Go to the trial that the address names; whatever its kind, it must be among the choices."""
+    from_address("trial", trials["trial_id"].tolist())
+    found = st.session_state.get("trial")
+    if isinstance(found, list):
+        if found:
+            st.session_state["trial"] = found[0]
+            st.session_state["trial_kind"] = "all"
+        else:
+            del st.session_state["trial"]
+            st.warning(f"There is no trial {st.query_params.get('trial')!r} in this database.")
+
+
 def _head(row: pd.Series) -> None:
     status = row["status"]
     st.html(
-        f'<div style="font-size:1.05rem"><span style="color:{STATES.get(status, "#8b95a1")}">●</span> <b>{status}</b>'
+        f'<div style="font-size:1.05rem"><span style="color:{STATES.get(status, "#8b95a1")}">●</span> '
+        f"<b>{status}</b>"
         f'<span class="meta"> · {row["kind"]} · {row["trial_id"]}</span></div>'
     )
     if status == "failed":
         where = f" at step {int(row['error_step']):,}" if text.known(row["error_step"]) else ""
         term = f", term {row['error_term']}" if text.known(row["error_term"]) else ""
         st.error(f"**{row['error']}**{where}{term}: {row['error_message']}")
-    for flag in row["flags"] if row["flags"] is not None else []:
+    for flag in _items(row["flags"]):
         st.warning(str(flag).replace("_", " "))
     facts = {
         "Work": text.duration(row["seconds"]),
@@ -83,9 +91,15 @@ def _head(row: pd.Series) -> None:
         column.metric(name, value)
 
 
+def _items(value: Any) -> list[str]:
+    """A list column's content; DuckDB's null is None, NaN or pandas' NA."""
+    return [str(item) for item in value] if isinstance(value, (list, tuple, np.ndarray)) else []
+
+
 def _scores(trial_id: str) -> None:
     scores = data.query(
-        "SELECT task, language, split, metric, 100 * value AS points, n, reported FROM scores WHERE trial_id = ? "
+        "SELECT task, language, split, metric, 100 * value AS points, n, reported FROM scores WHERE "
+        "trial_id = ? "
         "ORDER BY reported DESC, task, language, split, metric",
         trial_id,
     )
@@ -111,7 +125,8 @@ def _curves(trial_id: str) -> None:
 
 def _measurements(trial_id: str) -> None:
     found = data.query(
-        "SELECT metric, value, unit, protocol, spread, valid FROM measurements WHERE trial_id = ? ORDER BY metric",
+        "SELECT metric, value, unit, protocol, spread, valid FROM measurements WHERE trial_id = ? ORDER "
+        "BY metric",
         trial_id,
     )
     if found.empty:
@@ -158,12 +173,12 @@ def _provenance(row: pd.Series) -> None:
 
 def _relatives(row: pd.Series) -> None:
     """Parents and children, as links."""
-    parents = list(row["parents"]) if row["parents"] is not None else []
+    parents = _items(row["parents"])
     children = data.query(
         "SELECT trial_id, title FROM trials WHERE list_contains(parents, ?) ORDER BY title LIMIT 20",
         row["trial_id"],
     )
-    titles = (
+    titles: dict[str, str] = (
         dict(
             data.query(
                 "SELECT trial_id, title FROM trials WHERE list_contains(?, trial_id)", parents
@@ -227,7 +242,8 @@ def _inside(folder: Path) -> list[Path]:
 def _again(row: pd.Series) -> None:
     st.subheader("Again")
     st.code(
-        f"harness show {row['trial_id']}\n# the whole plan anew, in a folder of its own; this trial keeps its id\n"
+        f"harness show {row['trial_id']}\n# the whole plan anew, in a folder of its own; this trial "
+        "keeps its id\n"
         f"harness run specs/{row['spec'] or 'SPEC'}.yaml --runs-dir runs-again",
         language="bash",
     )

@@ -20,73 +20,39 @@ from harness.records import (
     DistilJob,
     Failure,
     FinetuneJob,
-    FinetuneRecipe,
     MeasureJob,
     Measurement,
     ModelSource,
     PrepareJob,
     Progress,
-    Provenance,
     Result,
     Score,
     Trial,
     trial_id,
 )
 from harness.results import rows
-from harness.results.verify import config_id
 from harness.results.store import Entry, Store, write_database
-from harness.spec.assets import Asset
+from harness.results.verify import config_id
 from harness.spec.base import digest
-from harness.spec.entries import Corpus, DeclaredShape, Initialisation, Method, Student, Task, Teacher
-from harness.spec.languages import XNLI15, language_set_name
+from harness.spec.entries import Corpus, Initialisation, Method, Student, Teacher
+from harness.spec.languages import language_set_name
 from harness.spec.recipes import Distil, Measure, Prepare
+
+from .ingredients import (
+    METHODS,
+    QUICK,
+    STUDENTS,
+    TaskShape,
+    asset_of,
+    provenance,
+    recipe_of,
+    student_of,
+    task_of,
+    teacher_of,
+)
 
 WEIGHTS = {"teacher": digest("weights", 64)}
 T0 = 1_790_000_000.0
-HS = {"term": "hidden_states"}
-METHODS: dict[str, tuple[str, list[dict[str, Any]], float]] = {
-    "scratch": ("control", [], 0.55),
-    "od": ("OD", [{"term": "logits"}], 0.80),
-    "hs-last": ("HS", [HS | {"mapping": "last"}], 0.84),
-    "hs-uniform": ("HS", [HS | {"mapping": "uniform"}], 0.85),
-    "hs-uniform-consecutive": ("HS", [HS | {"mapping": "uniform_consecutive"}], 0.86),
-    "hs-emd": ("HS", [HS | {"mapping": "emd"}], 0.83),
-    "hs-reverse": ("HS", [HS | {"mapping": "reverse"}], 0.70),
-    "minilmv2": ("MHA", [{"term": "relations"}], 0.92),
-    "direct-minilm": ("MHA", [{"term": "qkv"}], 0.91),
-    "tinybert": (
-        "composite",
-        [{"term": "attention_scores", "mapping": "uniform"}, {"term": "embeddings"}],
-        0.88,
-    ),
-}
-"""Name -> family, objective, invented share of the teacher's skill that is kept."""
-STUDENTS = {"6L-384": (6, 384, 12, 0.97), "4L-312": (4, 312, 12, 0.93), "3L-192": (3, 192, 12, 0.88)}
-"""Name -> layers, width, heads, invented skill."""
-
-
-@dataclass(frozen=True)
-class TaskShape:
-    """A task of a synthetic board."""
-
-    name: str
-    suite: str
-    languages: tuple[str, ...] = ("en",)
-    labels: int = 2
-    metrics: tuple[str, ...] = ("accuracy",)
-    top: float = 0.9
-    """Invented score of a perfect student."""
-
-
-GLUE = (
-    TaskShape("cola", "GLUE", metrics=("matthews",), top=0.6),
-    TaskShape("sst2", "GLUE", top=0.93),
-    TaskShape("mrpc", "GLUE", metrics=("accuracy", "f1"), top=0.9),
-    TaskShape("qnli", "GLUE", top=0.91),
-    TaskShape("rte", "GLUE", top=0.71),
-)
-QUICK = (TaskShape("snli", "NLI", labels=3, top=0.82), TaskShape("vader-movies", "sentiment", top=0.84))
-XNLI = (TaskShape("xnli", "XNLI", languages=XNLI15, labels=3, top=0.78),)
 
 
 @dataclass(frozen=True)
@@ -118,9 +84,9 @@ class Board:
 
 def entries(board: Board) -> Iterator[tuple[Trial, Result | None, list[Progress]]]:
     """Every trial of the board with its result, parents first."""
-    teacher = _teacher(board.teacher)
+    teacher = teacher_of(board.teacher)
     corpus = Corpus(
-        name="text", texts=({"language": code, "asset": _asset(f"text-{code}")} for code in board.languages)
+        name="text", texts=({"language": code, "asset": asset_of(f"text-{code}")} for code in board.languages)
     )
     source = ModelSource(teacher=teacher)
     labels = {"teacher": board.teacher, "language": language_set_name(board.languages)}
@@ -141,7 +107,7 @@ def entries(board: Board) -> Iterator[tuple[Trial, Result | None, list[Progress]
     if board.measured:
         yield _measure(teacher, None, board)
     for name in board.students:
-        student = _student(name)
+        student = student_of(name)
         if board.measured:
             yield _measure(teacher, student, board)
         for method in board.methods:
@@ -188,7 +154,11 @@ def _evaluations(
         for rate in board.learning_rates:
             for seed in board.finetune_seeds:
                 job = FinetuneJob(
-                    model=model, task=_task(shape), languages=shape.languages, recipe=_recipe(rate), seed=seed
+                    model=model,
+                    task=task_of(shape),
+                    languages=shape.languages,
+                    recipe=recipe_of(rate),
+                    seed=seed,
                 )
                 names = labels | {
                     "task": shape.name,
@@ -303,19 +273,6 @@ def _failed(trial: Trial, reason: str) -> Result:
     return done.model_copy(update={"status": "failed", "error": error, "weights_sha256": None})
 
 
-def provenance() -> Provenance:
-    """What stood behind a synthetic result."""
-    return Provenance(
-        harness="0.1.0",
-        versions={"python": "3.11.2", "torch": "2.13.0", "transformers": "5.23.0"},
-        device="synthetic CPU",
-        fingerprint="synthetic-cpu-1t",
-        precision="fp32",
-        threads=1,
-        kernels={"attention": "eager"},
-    )
-
-
 def _curve(trial: Trial, steps: int, terms: list[str], until: int | None = None) -> list[Progress]:
     start = T0 + zlib.crc32(trial.id.encode()) % 10_000
     lines = []
@@ -339,59 +296,15 @@ def _rng(name: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
 
 
-def _asset(name: str) -> Asset:
-    return Asset(sources=({"hub": f"synthetic/{name}"},), sha256=digest(name, 64))
-
-
-def _teacher(name: str) -> Teacher:
-    shape = DeclaredShape(model_type="bert", layers=12, width=768, heads=12, ffn=3072, vocabulary=30522)
-    return Teacher(name=name, asset=_asset(name), shape=shape)
-
-
-def _student(name: str) -> Student:
-    layers, width, heads, _ = STUDENTS[name]
-    return Student(name=name, layers=layers, width=width, heads=heads)
-
-
-def _task(shape: TaskShape) -> Task:
-    return Task(
-        name=shape.name,
-        suite=shape.suite,
-        assets={"data": _asset(shape.name)},
-        splits={part: {"files": f"{part}.parquet"} for part in ("train", "dev", "test")},
-        columns={"text": "text", "label": "label"},
-        labels={f"class{i}": i for i in range(shape.labels)},
-        metrics=shape.metrics,
-        languages=shape.languages,
-    )
-
-
-def _recipe(rate: float) -> FinetuneRecipe:
-    return FinetuneRecipe(
-        learning_rate=rate,
-        epochs=3,
-        batch_size=32,
-        length=128,
-        warmup_ratio=0.1,
-        weight_decay=0.01,
-        betas=(0.9, 0.999),
-        epsilon=1e-6,
-        clip_norm=1.0,
-        dropout=0.1,
-        precision="auto",
-        train_rows=None,
-        patience=None,
-        select_on="dev",
-    )
-
-
 def _with_predictions(folder: TrialFolder, result: Result) -> Result:
     """Invent predictions for accuracy tasks and set the scores to what they give."""
     frames, scores = [], []
     for score in result.scores:
         rng = _rng(score.task + score.language + score.split)
         labels = rng.integers(0, 2, score.n)
-        wrong = _rng(result.trial_id + score.split).permutation(score.n)[: round((1 - (score.value or 0)) * score.n)]
+        wrong = _rng(result.trial_id + score.split).permutation(score.n)[
+            : round((1 - (score.value or 0)) * score.n)
+        ]
         guesses = labels.copy()
         guesses[wrong] = 1 - guesses[wrong]
         columns = {"split": score.split, "language": score.language, "row": range(score.n), "label": labels}
@@ -402,7 +315,7 @@ def _with_predictions(folder: TrialFolder, result: Result) -> Result:
 
 
 def write_folders(runs_dir: Path, board: Board, *, predictions: bool = False) -> int:
-    """Lay the board out as trial folders, with predictions if asked (boards of accuracy tasks only); how many."""
+    """Lay the board out as trial folders, with predictions if asked (accuracy tasks only); how many."""
     count = 0
     for trial, result, progress in entries(board):
         folder = TrialFolder.of(runs_dir, trial.id)

@@ -1,4 +1,6 @@
-"""Shared results are checked to the last score before anything of them is merged; a hostile bundle changes nothing."""
+"""Shared results are checked to the last score before anything of them is merged; a hostile bundle changes
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ from harness.results.verify import verify
 
 from . import boards
 from .boards import Board
+from .ingredients import QUICK
 
-BOARD = Board(methods=("od", "minilmv2"), students=("3L-192",), seeds=(1, 2), tasks=boards.QUICK[:1], rows=200)
+BOARD = Board(methods=("od", "minilmv2"), students=("3L-192",), seeds=(1, 2), tasks=QUICK[:1], rows=200)
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +200,7 @@ def test_an_altered_bundle_is_refused_in_one_line_and_nothing_is_merged(
 def test_files_that_the_manifest_does_not_name_are_refused(runs: Path, tmp_path: Path) -> None:
     bundle(runs, tmp_path / "b")
     _better_score(tmp_path / "b")
-    with pytest.raises(InputError, match="not the file that bundle.json names"):
+    with pytest.raises(InputError, match=r"not the file that bundle\.json names"):
         import_bundle(tmp_path / "b", tmp_path / "there")
 
 
@@ -206,8 +209,9 @@ ID = "0123456789abcdef"
 
 @pytest.mark.parametrize(
     "name",
-    ["../trial.json", "/etc/trial.json", f"trials/{ID}/../../x", f"trials/../{ID}/trial.json", "trials//trial.json",
-     f"trials/{ID}/model.safetensors", f"trials/{ID}/checkpoint/x.pt", "C:\\x", f"trials/{ID}/trial.json/x"],
+    ["../trial.json", "/etc/trial.json", f"trials/{ID}/../../x", f"trials/../{ID}/trial.json",
+     "trials//trial.json", f"trials/{ID}/model.safetensors",
+     f"trials/{ID}/checkpoint/x.pt", "C:\\x", f"trials/{ID}/trial.json/x"],
 )  # fmt: skip
 def test_a_zip_with_a_name_that_leaves_it_is_refused(tmp_path: Path, name: str) -> None:
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
@@ -229,12 +233,18 @@ def test_zip_bombs_links_doubles_and_broken_zips_are_refused(tmp_path: Path) -> 
         entry.external_attr = 0o120777 << 16
         archive.writestr(entry, "/etc/passwd")
     double = tmp_path / "double.zip"
-    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(double, "w") as archive:
+    with zipfile.ZipFile(double, "w") as archive:
         archive.writestr("bundle.json", "{}")
-        archive.writestr("bundle.json", "{}")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("bundle.json", "{}")
     broken = tmp_path / "broken.zip"
     broken.write_bytes(bomb.read_bytes()[:-30])
-    for path, says in ((bomb, "tightly"), (link, "plain file"), (double, "twice"), (broken, "cannot be read")):
+    for path, says in (
+        (bomb, "tightly"),
+        (link, "plain file"),
+        (double, "twice"),
+        (broken, "cannot be read"),
+    ):
         with pytest.raises(InputError, match=says):
             import_bundle(path, tmp_path / "there")
 

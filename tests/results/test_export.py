@@ -1,4 +1,6 @@
-"""Exports say what the ranking says, in every format; reports and garbage collection read from the same place."""
+"""Exports say what the ranking says, in every format; reports and garbage collection read from the same
+place.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ from harness.results.snapshot import load
 from harness.results.store import Store
 
 from . import boards
-from .boards import GLUE, QUICK, Board, write_store
+from .boards import Board, write_store
+from .ingredients import GLUE, QUICK
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,9 @@ def test_programs_read_back_the_numbers_of_the_ranking(board: Leaderboard) -> No
     }
     for name, frame in frames.items():
         assert frame["config_id"].astype(str).tolist() == board.table["config_id"].tolist(), name
-        pd.testing.assert_series_equal(frame["mean"].astype(float), board.table["mean"], check_names=False, atol=1e-9)
+        pd.testing.assert_series_equal(
+            frame["mean"].astype(float), board.table["mean"], check_names=False, atol=1e-9
+        )
         assert frame["task:rte"].isna().sum() == frame["missing"].eq("rte").sum() == 4
 
 
@@ -109,7 +114,9 @@ def test_status_counts_trials_and_names_failures(store: Store) -> None:
 
 
 def test_a_trial_is_found_by_how_its_id_begins(store: Store) -> None:
-    trial_id = store.frame("SELECT trial_id FROM trials WHERE kind = 'finetune' ORDER BY 1")["trial_id"].iloc[0]
+    trial_id = store.frame("SELECT trial_id FROM trials WHERE kind = 'finetune' ORDER BY 1")["trial_id"].iloc[
+        0
+    ]
     assert trial_id in _printed(render_trial(store, trial_id[:10]))
     with pytest.raises(InputError, match="no trial's id starts with"):
         render_trial(store, "zzzz")
@@ -138,9 +145,13 @@ def test_garbage_is_what_no_result_needs(tmp_path: Path) -> None:
     }
     models = {one.path.parent.name for one in found if one.path.name == "model"}
     assert models == {name for name in done if trials[name].kind == "distil"}
-    waiting = next(t for t in trials.values() if t.kind == "finetune" and t.parents and t.parents[0] in models)
+    waiting = next(
+        t for t in trials.values() if t.kind == "finetune" and t.parents and t.parents[0] in models
+    )
     pending = waiting.model_copy(update={"id": "f" * 16})
-    assert waiting.parents[0] not in {one.path.parent.name for one in garbage(tmp_path, [pending]) if one.path.name == "model"}
+    assert waiting.parents[0] not in {
+        one.path.parent.name for one in garbage(tmp_path, [pending]) if one.path.name == "model"
+    }
     assert remove(found) == 1000 * len(found)
     assert garbage(tmp_path) == []
     assert {f.path.name for f in trial_folders(tmp_path) if f.read_result()} == done
@@ -151,8 +162,12 @@ def test_published_figures_have_a_source_and_are_compared_only_with_their_like()
     assert all(group.url.startswith("https://") for group in groups)
     glue = groups[0]
     assert glue.models.set_index("shape").loc["6L-384", "cola"] == 47.5
-    ours = pd.DataFrame({"task": ["cola", "sst2"], "split": ["dev", "test"], "languages": 1, "train_rows": [None, None]})
+    ours = pd.DataFrame(
+        {"task": ["cola", "sst2"], "split": ["dev", "test"], "languages": 1, "train_rows": [None, None]}
+    )
     assert why_not_comparable(glue, "cola", ours) == ""
     assert why_not_comparable(glue, "sst2", ours) == "ours reports test, theirs dev"
     assert why_not_comparable(glue, "rte", ours) == "not evaluated here"
-    assert why_not_comparable(glue, "cola", ours.assign(train_rows=500.0)) == "ours was fine-tuned on 500 rows"
+    assert (
+        why_not_comparable(glue, "cola", ours.assign(train_rows=500.0)) == "ours was fine-tuned on 500 rows"
+    )

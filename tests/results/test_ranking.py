@@ -17,7 +17,8 @@ from harness.results.snapshot import Snapshot, load, measures
 from harness.results.store import Store
 
 from . import boards
-from .boards import GLUE, QUICK, XNLI, Board, write_store
+from .boards import Board, write_store
+from .ingredients import GLUE, QUICK, XNLI, TaskShape
 
 
 def _snapshot(tmp_path: Path, *many: Board) -> tuple[Store, Snapshot]:
@@ -28,7 +29,8 @@ def _snapshot(tmp_path: Path, *many: Board) -> tuple[Store, Snapshot]:
 def _by_hand(store: Store, config: str) -> float:
     """A configuration's mean, from raw rows: metrics, languages, tasks, then students."""
     raw = store.frame(
-        "SELECT t.model_key, s.task, s.language, s.metric, s.value FROM scores s JOIN trials t USING (trial_id) "
+        "SELECT t.model_key, s.task, s.language, s.metric, s.value FROM scores s JOIN trials t USING "
+        "(trial_id) "
         "WHERE s.split = 'test' AND s.selected AND t.config_id = ?",
         [config],
     )
@@ -38,7 +40,9 @@ def _by_hand(store: Store, config: str) -> float:
 
 
 def test_means_are_those_computed_by_hand(tmp_path: Path) -> None:
-    store, snapshot = _snapshot(tmp_path, Board(tasks=[*GLUE, *XNLI], methods=("od", "minilmv2"), students=("3L-192",)))
+    store, snapshot = _snapshot(
+        tmp_path, Board(tasks=[*GLUE, *XNLI], methods=("od", "minilmv2"), students=("3L-192",))
+    )
     table = ranking(snapshot).table
     assert len(table) == 4
     for row in table.itertuples():
@@ -72,7 +76,7 @@ def test_a_row_without_a_task_is_named_and_not_ranked(tmp_path: Path) -> None:
 
 
 def test_missing_languages_are_named(tmp_path: Path) -> None:
-    few = boards.TaskShape("xnli", "XNLI", languages=("en", "de"), labels=3)
+    few = TaskShape("xnli", "XNLI", languages=("en", "de"), labels=3)
     _, snapshot = _snapshot(
         tmp_path,
         Board(tasks=XNLI, methods=("od",), students=("3L-192",)),
@@ -152,7 +156,9 @@ def test_the_family_question_is_answered_on_one_student_shape_by_dev_scores(tmp_
 
 def test_comparisons_pair_examples_where_predictions_are_kept(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    boards.write_folders(runs, Board(tasks=QUICK, methods=("od", "minilmv2"), students=("3L-192",), rows=300), predictions=True)
+    boards.write_folders(
+        runs, Board(tasks=QUICK, methods=("od", "minilmv2"), students=("3L-192",), rows=300), predictions=True
+    )
     store = Store(runs / "results.duckdb")
     store.ingest()
     snapshot = load(store)
@@ -177,7 +183,9 @@ def test_settings_that_are_the_same_are_not_listed() -> None:
 
 
 def test_the_pareto_front_holds_what_nothing_cheaper_beats() -> None:
-    rows = pd.DataFrame({"name": list("abcde"), "mean": [0.5, 0.7, 0.6, 0.7, None], "cost": [1, 2, 3, 4, 0.5]})
+    rows = pd.DataFrame(
+        {"name": list("abcde"), "mean": [0.5, 0.7, 0.6, 0.7, None], "cost": [1, 2, 3, 4, 0.5]}
+    )
     assert pareto_front(rows, "cost")["name"].tolist() == ["a", "b"]
     assert best_within(rows, "cost", 3)["name"].tolist() == ["b", "c", "a"]
     assert best_within(rows, "cost", 0.1).empty

@@ -57,10 +57,12 @@ def test_only_the_chosen_settings_reported_score_is_read(tmp_path) -> None:
         tmp_path / "r.duckdb", Board(methods=("od",), students=("3L-192",), learning_rates=(1e-5, 2e-5, 3e-5))
     )
     cells = store.frame("SELECT model_key, task, value FROM cells")
-    assert len(cells) and not cells.duplicated(["model_key", "task"]).any()
+    assert len(cells)
+    assert not cells.duplicated(["model_key", "task"]).any()
     for row in cells.itertuples():
         best = store.frame(
-            "SELECT s.value FROM scores s JOIN trials t USING (trial_id) WHERE t.model_key = ? AND t.task = ? AND s.split = 'test' "
+            "SELECT s.value FROM scores s JOIN trials t USING (trial_id) WHERE t.model_key = ? AND "
+            "t.task = ? AND s.split = 'test' "
             "ORDER BY t.dev_value DESC, t.learning_rate LIMIT 1",
             [row.model_key, row.task],
         )["value"]

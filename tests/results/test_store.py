@@ -34,7 +34,8 @@ def test_a_rebuild_finds_every_folder(runs: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "results.duckdb")
     report = store.ingest(runs)
     folders = list(trial_folders(runs))
-    assert report.trials == report.results == len(folders) and report.unreadable == ()
+    assert report.trials == report.results == len(folders)
+    assert report.unreadable == ()
     stored = set(store.frame("SELECT trial_id FROM trials")["trial_id"])
     assert stored == {folder.path.name for folder in folders}
 
@@ -54,7 +55,7 @@ def test_recording_one_by_one_gives_what_a_rebuild_gives(runs: Path, tmp_path: P
 
 def test_a_folder_that_cannot_be_read_is_named_and_left_out(tmp_path: Path) -> None:
     boards.write_folders(tmp_path, SMALL)
-    broken, half = [folder for folder in trial_folders(tmp_path)][:2]
+    broken, half = list(trial_folders(tmp_path))[:2]
     (broken.path / "trial.json").write_text("{")
     (half.path / "result.json").write_text('{"schema": 1}')
     report = Store(tmp_path / "results.duckdb").ingest()
@@ -75,7 +76,8 @@ def test_a_trial_without_a_result_is_running_and_a_planned_one_planned(tmp_path:
 def test_learning_curves_are_thinned_with_both_ends_kept() -> None:
     assert thinned(range(10), 20) == list(range(10))
     kept = thinned(range(100_000), PROGRESS_POINTS)
-    assert len(kept) == len(set(kept)) == PROGRESS_POINTS and (kept[0], kept[-1]) == (0, 99_999)
+    assert len(kept) == len(set(kept)) == PROGRESS_POINTS
+    assert (kept[0], kept[-1]) == (0, 99_999)
 
 
 def _as_version(path: Path, version: int) -> None:
@@ -126,7 +128,8 @@ def test_a_file_that_is_no_database_is_refused_in_one_line_and_rebuilt(
     store.path.write_bytes(content)
     with pytest.raises(InputError, match="harness ingest") as refused:
         store.frame("SELECT 1")
-    assert "\n" not in str(refused.value) and str(store.path) in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert str(store.path) in str(refused.value)
     assert store.ingest(runs).trials > 0
     assert len(store.frame("SELECT * FROM leaderboard")) > 0
 
@@ -177,4 +180,6 @@ def test_readers_and_a_rebuild_work_while_results_are_recorded(runs: Path, tmp_p
     stop.set()
     for reader in readers:
         reader.join()
-    assert errors == [] and len(seen) > 3 and set(seen) == {wanted}
+    assert errors == []
+    assert len(seen) > 3
+    assert set(seen) == {wanted}

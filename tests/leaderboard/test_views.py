@@ -1,0 +1,157 @@
+"""Every page makes something useful of every database, and what it says is what the results say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from harness.results.families import family_answers
+from harness.results.ranking import Filters, ranking
+from harness.results.snapshot import load
+from harness.results.store import Store
+from leaderboard.labels import group_letters
+
+SHAPES = (
+    "missing",
+    "empty",
+    "damaged",
+    "planned",
+    "single-row",
+    "single-seed",
+    "one-language",
+    "partly-failed",
+    "full",
+)
+PAGES = ("ranking", "tasks", "languages", "mappings", "tradeoff", "compare", "published", "runs", "trial")
+
+
+def _run(
+    page: str, path: Path, monkeypatch: pytest.MonkeyPatch, query: dict[str, str | list[str]] | None = None
+) -> AppTest:
+    monkeypatch.setenv("HARNESS_DB", str(path))
+    script = f"from leaderboard.views import {page}\n{page}.page()\n"
+    app = AppTest.from_string(script, default_timeout=60)
+    for key, value in (query or {}).items():
+        app.query_params[key] = value
+    return app.run()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_shows_something_and_no_error(
+    page: str, shape: str, databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = _run(page, databases[shape], monkeypatch)
+    assert [str(error.message) for error in app.exception] == []
+    assert len(app.title) == 1
+    said = [*app.info, *app.warning, *app.markdown, *app.dataframe, *app.metric, *app.subheader]
+    assert said
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"), [("missing", "no results here yet"), ("empty", "database is empty")]
+)
+def test_without_results_the_page_says_what_to_do(
+    shape: str, says: str, databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = _run("ranking", databases[shape], monkeypatch)
+    assert says in app.info[0].value
+    assert "harness run" in app.code[0].value
+
+
+def test_a_damaged_database_names_the_way_out(
+    databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = _run("ranking", databases["damaged"], monkeypatch)
+    assert "harness ingest" in app.warning[0].value
+
+
+def test_the_table_is_the_ranking_and_filters_narrow_it(
+    databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = load(Store(databases["full"]))
+    app = _run("ranking", databases["full"], monkeypatch, {"suite": "GLUE", "student": "3L-192"})
+    expected = ranking(snapshot, Filters(suite="GLUE", student=("3L-192",)))
+    shown = app.dataframe[0].value
+    assert shown["method"].tolist() == expected.table["method"].tolist()
+    assert shown["mean"].tolist() == pytest.approx((100 * expected.table["mean"]).tolist(), nan_ok=True)
+    app.multiselect(key="family").select("HS").run()
+    only = ranking(snapshot, Filters(suite="GLUE", student=("3L-192",), family=("HS",)))
+    assert app.dataframe[0].value["method"].tolist() == only.table["method"].tolist()
+    assert family_answers(only, "GLUE") == []
+
+
+def test_an_unknown_value_in_the_address_is_ignored(
+    databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = _run(
+        "ranking",
+        databases["full"],
+        monkeypatch,
+        {"suite": "<script>", "student": "nothing", "pooled": "perhaps"},
+    )
+    assert not app.exception
+    assert app.selectbox(key="suite").value in ("GLUE", "XNLI")
+
+
+def test_rows_named_in_the_address_are_compared(
+    databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = ranking(load(Store(databases["full"])), Filters(suite="GLUE"))
+    rows = board.ranked["config_id"].head(2).tolist()
+    app = _run("compare", databases["full"], monkeypatch, {"suite": "GLUE", "rows": rows})
+    assert app.multiselect(key="rows").value == rows
+    assert "comparisons; all intervals hold at once" in app.caption[0].value
+    assert len(app.dataframe[0].value) == len(board.tasks) + 1
+
+
+def test_the_trial_page_tells_why_a_trial_failed(
+    databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = Store(databases["partly-failed"]).frame(
+        "SELECT trial_id FROM trials WHERE status = 'failed' ORDER BY title DESC"
+    )
+    app = _run("trial", databases["partly-failed"], monkeypatch, {"trial": failed["trial_id"].iloc[0]})
+    assert "became nan at step 700" in app.error[0].value
+    assert failed["trial_id"].iloc[0] in app.code[-1].value
+
+
+def test_the_runs_page_counts_and_lists_failures(
+    databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = _run("runs", databases["partly-failed"], monkeypatch)
+    store = Store(databases["partly-failed"])
+    done, total, failed = store.frame(
+        "SELECT count(*) FILTER (status = 'ok'), count(*), count(*) FILTER (status = 'failed') FROM trials"
+    ).iloc[0]
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics["Done"] == f"{done:,} of {total:,}"
+    assert metrics["Failed"] == str(failed)
+    assert metrics["Running now"] == "2"
+
+
+def test_a_smaller_budget_never_finds_a_better_student(
+    databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = _run("tradeoff", databases["full"], monkeypatch, {"suite": "GLUE"})
+    slider = app.select_slider(key="budget_latency_ms")
+    assert "6L-384" in app.markdown[0].value
+    slider.set_value(slider.options[0] if isinstance(slider.options[0], float) else 3.32).run()
+    assert "3L-192" in app.markdown[0].value
+
+
+def test_rows_that_share_a_letter_share_a_group() -> None:
+    assert group_letters((("r1", "r2"), ("r2", "r3"))) == {"r1": "a", "r2": "ab", "r3": "b"}
+
+
+def test_the_leaderboard_does_not_import_torch() -> None:
+    code = (
+        "import sys\nfrom leaderboard.views import compare, languages, mappings, published, ranking, "
+        "runs, tasks, tradeoff, trial\n"
+        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
