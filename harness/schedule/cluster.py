@@ -21,6 +21,8 @@ ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # trials without a GPU do not see one
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    # Its memory monitor kills several processes at once, the dispatcher among them; the kernel takes the largest alone.
+    "RAY_memory_monitor_refresh_ms": "0",
     "RAY_ENABLE_AUTO_CONNECT": "0",  # a lost connection is an error, not a reason to start another Ray
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the driver's

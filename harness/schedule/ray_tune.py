@@ -111,7 +111,9 @@ class RayBackend:
             for _ in range(FITS):
                 try:
                     self._fit()
-                except self._ray.exceptions.RayError as error:  # e.g. the memory monitor had to kill a slot
+                except (
+                    self._ray.exceptions.RayError
+                ) as error:  # e.g. a cluster's memory monitor killed a slot
                     self._error = error
                 self._ray.get(self._dispatcher.close_all.remote())
                 if self._ray.get(self._dispatcher.is_finished.remote()):

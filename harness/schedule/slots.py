@@ -3,8 +3,7 @@ come.
 
 A slot is two processes. The Tune trial itself is small and only talks; the work is done by an actor of its
 own beside it, which stays warm from job to job. When that one dies (killed, out of memory) the slot hands its
-trials back and goes on with a new one, and Tune notices nothing: Ray's memory monitor ends a whole Tune run
-when it has to kill a trial of it."""
+trials back and goes on with a new one, and Tune notices nothing."""
 
 from __future__ import annotations
 
@@ -91,6 +90,7 @@ class Slot(tune.Trainable):
         """Remember whom to ask; the worker starts with the first job."""
         self._dispatcher, self._site = dispatcher, site
         self._worker: Any = None
+        self._oom_kills = 0
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """A slot of the same shape may take over this process, its warm worker included."""
@@ -119,6 +119,7 @@ class Slot(tune.Trainable):
     def _do(self, trials: tuple[Trial, ...], shape: Shape) -> None:
         if self._worker is None:
             self._worker = _hire_worker(shape, self._site)
+        self._oom_kills = oom_kills()
         job = self._worker.perform.remote(trials)
         told = False
         while not ray.wait([job], timeout=STOP_CHECK_SECONDS)[0]:
@@ -137,37 +138,45 @@ class Slot(tune.Trainable):
         ray.kill(self._worker)
         self._worker = None
         recorded = [ended_well(self._site.runs_dir, trial.id) for trial in trials]
-        self._ask("lose", self.trial_id, failure_of_death(error), [result for result in recorded if result])
+        self._ask(
+            "lose", self.trial_id, self._failure_of_death(error), [result for result in recorded if result]
+        )
+
+    def _failure_of_death(self, error: RayError) -> Failure:
+        """Why the worker died, as far as Ray and the kernel tell."""
+        text = " ".join(str(error).split())
+        if "running low on memory" in text or oom_kills() > self._oom_kills:
+            advice = "lower batch_size, or the number of trials at once with resources.KIND.concurrency"
+            message = f"its worker was killed because the machine ran out of memory; {advice}"
+            return Failure(reason="out_of_memory", message=message)
+        _, _, detail = text.partition("Worker exit detail: ")
+        ending = f": {detail[:200]}" if detail else ""
+        return Failure(reason="killed", message=f"its worker process died{ending}")
 
 
 def _hire_worker(shape: Shape, site: Site | None) -> Any:
-    """A worker on this slot's resources. Restartable and with nothing else to lose, it is what Ray's memory
-    monitor kills first, before any slot or the dispatcher."""
+    """A worker on this slot's resources; Ray does not restart it, the slot does."""
     group = get_current_placement_group()
     assert group is not None, "a slot runs in the placement group that Tune made for it"
     placed = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
     options = {
         "num_cpus": shape.cpus,
         "num_gpus": shape.gpus,
-        "max_restarts": -1,
-        "max_task_retries": 0,
+        "max_restarts": 0,
         "max_concurrency": 2,
         "scheduling_strategy": placed,
     }
     return ray.remote(Worker).options(**options).remote(site)
 
 
-def failure_of_death(error: RayError) -> Failure:
-    """Why a worker died, as far as Ray knows."""
-    text = " ".join(str(error).split())
-    if "OutOfMemory" in type(error).__name__ or "memory monitor" in text or "running low on memory" in text:
-        return Failure(
-            reason="out_of_memory",
-            message="its worker was killed because the machine ran out of memory; lower batch_size, or the "
-            "number of trials at once with resources.KIND.concurrency",
-        )
-    _, _, detail = text.partition("Worker exit detail: ")
-    return Failure(reason="killed", message=f"its worker process died{': ' if detail else ''}{detail[:200]}")
+def oom_kills() -> int:
+    """How many processes this machine's kernel has killed for want of memory since it started; 0 where it
+    does not tell."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
 class SlotSearcher(Searcher):
