@@ -275,7 +275,7 @@ class Task(Entry):
     header: tuple[str, ...] | None = None
     """Column names of csv/tsv files that have none."""
     encoding: str = "utf-8"
-    labels: dict[str, LabelValue] = {}  # noqa: RUF012 (pydantic copies it)
+    labels: dict[str, LabelValue] = {}
     """Label name -> its value in the data. Order is the classifier's output order."""
     drop_labels: tuple[str | int, ...] = ()
     """Values in the data that mark rows without a label."""

@@ -159,8 +159,9 @@ def test_a_filter_goes_into_the_address_and_the_address_brings_it_back(
     watched = _watch(browser, server)
     watched.page.goto(f"{server}/?suite=GLUE")
     watched.settled("Ranking")
+    watched.page.get_by_text("Mean over 5 tasks: cola").wait_for()
+    watched.page.get_by_text("minilmv2 · ").first.wait_for()
     before = watched.text()
-    assert "cola" in before
     box = watched.page.locator("[data-testid=stMultiSelect]").filter(has_text="Family")
     option = watched.page.get_by_role("option", name="HS", exact=True)
     for _ in range(10):  # a list that was opened while the page was still drawing may close again
@@ -172,12 +173,15 @@ def test_a_filter_goes_into_the_address_and_the_address_brings_it_back(
             continue
     watched.page.wait_for_url(re.compile("family=HS"))
     watched.page.get_by_text("minilmv2 · ").first.wait_for(state="hidden")
+    watched.page.get_by_text("hs-uniform · ").first.wait_for()
     watched.settled("Ranking")
     shared, seen = watched.page.url, watched.text()
     assert seen != before
     other = _watch(browser, server)
     other.page.goto(shared)
     other.settled("Ranking")
+    other.page.get_by_text("Mean over 5 tasks: cola").wait_for()
+    other.page.get_by_text("hs-uniform · ").first.wait_for()
     assert other.text() == seen
     for one in (watched, other):
         one.page.context.close()
