@@ -171,6 +171,7 @@ def test_a_filter_goes_into_the_address_and_the_address_brings_it_back(
             break
         except sync_api.TimeoutError:
             continue
+    watched.page.keyboard.press("Escape")  # an open list hides the page from readers of roles
     watched.page.wait_for_url(re.compile("family=HS"))
     watched.page.get_by_text("minilmv2 · ").first.wait_for(state="hidden")
     watched.page.get_by_text("hs-uniform · ").first.wait_for()
