@@ -17,7 +17,7 @@ from harness.results import predictions, statistics
 from harness.results.ranking import Leaderboard
 from harness.results.settings import Settings, differing
 
-SUITE = "mean over tasks"
+SUITE = "all tasks"
 """Name of the row that compares means over all tasks."""
 
 

@@ -29,12 +29,18 @@ COLOURS = {
     "external": "blue",
     "teacher": "white",
 }
+MOST_ROWS = 15
+"""Rows of a family that are printed."""
 MOST_TASKS = 8
 """Up to so many tasks have a column of their own."""
 
 
-def render_report(store: Store, filters: Filters | None = None) -> RenderableType:
-    """The ranking of every suite (or the one that `filters` names), grouped by family."""
+def render_report(
+    store: Store, filters: Filters | None = None, *, most_rows: int | None = MOST_ROWS
+) -> RenderableType:
+    """The ranking of every suite (or the one that `filters` names), grouped by family, at most `most_rows`
+    of each.
+    """
     snapshot = load(store)
     if snapshot.empty:
         return Group(Text("Nothing has been scored yet."), render_status(store))
@@ -43,16 +49,16 @@ def render_report(store: Store, filters: Filters | None = None) -> RenderableTyp
     parts: list[RenderableType] = []
     for suite in suites:
         board = ranking(snapshot, Filters(**{**filters.__dict__, "suite": suite}))
-        parts += [_suite(board, suite), Text()]
+        parts += [_suite(board, suite, most_rows), Text()]
     parts.append(_footnotes(snapshot))
     return Group(*parts)
 
 
-def _suite(board: Leaderboard, suite: str) -> RenderableType:
+def _suite(board: Leaderboard, suite: str, most_rows: int | None) -> RenderableType:
     parts: list[RenderableType] = [Text(suite, style="bold underline")]
     answers = family_answers(board, suite)
     parts += [Text(answer.sentence) for answer in answers[:2]]
-    parts.append(_ranking_table(board))
+    parts.append(_ranking_table(board, most_rows))
     if board.other_protocols:
         left = ", ".join(f"{task}: {count}" for task, count in board.other_protocols.items())
         parts.append(
@@ -61,7 +67,7 @@ def _suite(board: Leaderboard, suite: str) -> RenderableType:
     return Group(*parts)
 
 
-def _ranking_table(board: Leaderboard) -> Table:
+def _ranking_table(board: Leaderboard, most_rows: int | None) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", row_styles=["", ""])
     varied = board.table["variant"].astype(bool).any()
     several_teachers = board.ranked["teacher"].nunique() > 1
@@ -85,7 +91,7 @@ def _ranking_table(board: Leaderboard) -> Table:
     )
     for family in FAMILIES:
         rows = board.table[board.table["family"] == family]
-        for row in rows.itertuples():
+        for row in rows.head(most_rows or len(rows)).itertuples():
             cells: list[Any] = [
                 Text(family, style=COLOURS[family]),
                 row.method,
@@ -105,6 +111,8 @@ def _ranking_table(board: Leaderboard) -> Table:
                 _notes(row),
             ]
             table.add_row(*cells)
+        if most_rows and len(rows) > most_rows:
+            table.add_row("", Text(f"… {len(rows) - most_rows} more: `harness export`", style="dim"))
         if len(rows):
             table.add_section()
     return table

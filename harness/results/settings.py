@@ -46,7 +46,7 @@ def _walk(value: Any, path: str) -> Iterable[tuple[str, object]]:
             label = item.get("term", item.get("language", index)) if isinstance(item, Mapping) else index
             yield from _walk(item, f"{path}.{label}")
     else:
-        yield path, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        yield path, ", ".join(map(_short, value)) if isinstance(value, (list, tuple)) else value
 
 
 def differing(configurations: Mapping[str, Settings]) -> dict[str, dict[str, object]]:

@@ -87,6 +87,7 @@ def _compare(board: Leaderboard, snapshot: Snapshot, rows: list[str], labels: pd
             width="stretch",
         )
         right.dataframe(_table(rows_of_pair), hide_index=True, width="stretch")
+        right.caption("Intervals: " + "; ".join(sorted(set(rows_of_pair["interval"]))) + ".")
 
 
 def _verdict(rows: pd.DataFrame, a: str, b: str) -> str:
@@ -118,7 +119,6 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
                 for low, high in zip(rows["low"], rows["high"], strict=True)
             ],
             "p (Holm)": [f"{p:.3f}" if text.known(p) else text.NONE for p in rows["p_holm"]],
-            "by": rows["interval"],
         }
     )
 

@@ -186,7 +186,7 @@ def _config(board: Leaderboard) -> dict[str, Any]:
     families = [family for family in FAMILIES if family in set(board.table["family"])]
     return {
         "rank": column.TextColumn(
-            "Rank", help="By mean; in brackets the best and worst rank that the data allow."
+            "Rank", width=104, help="By mean; in brackets the best and worst rank that the data allow."
         ),
         "family": column.MultiselectColumn(
             "Family", options=families, color=[COLOURS[family] for family in families], disabled=True

@@ -108,6 +108,13 @@ def test_the_terminal_report_shows_ranks_teachers_and_gaps(store: Store) -> None
     assert "as shipped" in text
 
 
+def test_the_terminal_report_cuts_long_families_and_says_so(store: Store) -> None:
+    whole, cut = _printed(render_report(store, most_rows=None)), _printed(render_report(store, most_rows=1))
+    assert "more: `harness export`" not in whole
+    assert cut.count("… 3 more: `harness export`") == 4
+    assert len(cut) < len(whole)
+
+
 def test_status_counts_trials_and_names_failures(store: Store) -> None:
     text = _printed(render_status(store))
     assert len(re.findall(r"became nan at step 700", text)) == 4
