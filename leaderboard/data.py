@@ -46,6 +46,7 @@ class _Kept:
     snapshot: Snapshot | None = None
     read_at: float = 0.0
     boards: dict[Filters, Leaderboard] = field(default_factory=dict)
+    answers: dict[Filters, list[FamilyAnswer]] = field(default_factory=dict)
 
 
 @st.cache_resource(show_spinner=False)
@@ -64,7 +65,8 @@ def snapshot() -> Snapshot:
     if kept.snapshot is not None and source.exists and (kept.state == state or fresh):
         return kept.snapshot
     found = load(source)
-    kept.state, kept.snapshot, kept.read_at, kept.boards = state, found, time.monotonic(), {}
+    kept.state, kept.snapshot, kept.read_at = state, found, time.monotonic()
+    kept.boards, kept.answers = {}, {}
     return found
 
 
@@ -79,7 +81,11 @@ def board(filters: Filters) -> Leaderboard:
 
 def answers(filters: Filters) -> list[FamilyAnswer]:
     """How the families compare under these filters."""
-    return family_answers(board(filters), filters.suite or "all suites")
+    ranked = board(filters)
+    kept = _kept(str(store().path)).answers
+    if filters not in kept:
+        kept[filters] = family_answers(ranked, filters.suite or "all suites")
+    return kept[filters]
 
 
 def query(sql: str, *parameters: Any) -> pd.DataFrame:

@@ -48,8 +48,9 @@ def family_answers(board: Leaderboard, suite: str) -> list[FamilyAnswer]:
     answers = []
     for a, b in itertools.combinations(order, 2):
         picked = {family: config for family, config in chosen.items() if family in (a, b)}
-        whole = rows.set_index("config_id")["complete"].reindex(list(picked.values())).all()
-        comparison = statistics.compare_families(rows, family_of, a, b, chosen=picked if whole else None)
+        pair = rows[rows["family"].isin((a, b))]
+        whole = pair.loc[pair["config_id"].isin(picked.values()), "complete"].all()
+        comparison = statistics.compare_families(pair, family_of, a, b, chosen=picked if whole else None)
         answers.append(FamilyAnswer(statistics.family_sentence(comparison, where), comparison, student))
     return answers
 
