@@ -174,8 +174,10 @@ def die_once(trials: Sequence[Trial], place: Workplace) -> list[Result]:
 
 
 def wait_for_go(trials: Sequence[Trial], place: Workplace) -> list[Result]:
-    """Says where it runs, then waits until the test says go."""
-    (place.runs_dir / f"{trials[0].id}.on.{os.environ.get('CLUSTER', 'here')}").touch()
+    """Says where it runs and as which process, then waits until the test says go."""
+    note = place.runs_dir / f"{trials[0].id}.{os.getpid()}"
+    note.write_text(str(os.getpid()))
+    note.rename(place.runs_dir / f"{trials[0].id}.on.{os.environ.get('CLUSTER', 'here')}")
     while not (place.runs_dir / "go").exists():
         time.sleep(0.1)
     return succeed(trials, place)
