@@ -13,6 +13,7 @@ import pytest
 
 from harness.cli import main
 from harness.spec.catalog import shipped_specs
+from harness.spec.reference import schema_text
 from tests.spec.writing import line_of, write_spec
 
 HEAVY = ("torch", "transformers", "ray", "duckdb", "pandas", "numpy", "datasets", "pyarrow", "streamlit")
@@ -217,6 +218,9 @@ def test_a_new_method_works_as_it_stands(harness, tmp_path: Path) -> None:  # ty
     again = harness("new", "method", "mine", "--dir", "specs")
     assert again.code == 2
     assert "exists already" in again.err
+    first = (tmp_path / "specs" / "methods" / "mine.yaml").read_text().splitlines()[0]
+    schema = tmp_path / "specs" / "methods" / first.partition("$schema=")[2]
+    assert schema.read_text() == schema_text("method")
     path = write_spec(tmp_path, ("- {name: none, family: control}", "- mine"))
     assert harness("plan", path).code == 0
 
