@@ -49,7 +49,7 @@ def own_losses(store: Store) -> pd.DataFrame:
         .reset_index()
     )
     table["ratio"] = table["after"] / table["before"].where(table["before"] != 0)
-    table["variant"] = table["config_id"].map(_variants(table))
+    table["variant"] = table["config_id"].map(_variants(table)).fillna("")
     table["family"] = pd.Categorical(table["family"], FAMILIES)
     return table.sort_values(["family", *NAMES, "variant"], ignore_index=True).astype({"family": str})[
         COLUMNS

@@ -38,7 +38,7 @@ def significant(value: Any, digits: int = 3) -> str:
     """A number with so many digits that count: 0.012345 -> `0.0123`, 1234.5 -> `1,234`."""
     if not known(value):
         return NONE
-    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:#.{digits}g}".rstrip(".")
+    return f"{value:,.0f}" if abs(value) >= 10**digits - 0.5 else f"{value:#.{digits}g}".rstrip(".")
 
 
 def count(value: Any) -> str:

@@ -14,6 +14,7 @@ from harness.folders import TrialFolder
 from harness.records import Result
 from harness.results.losses import own_losses, render_losses
 from harness.results.store import Store
+from harness.results.text import significant
 from harness.spec.base import digest
 from harness.trial import run_trials
 from tests.training.test_distil import with_heads
@@ -95,6 +96,14 @@ def test_the_command_prints_the_table_and_the_same_rows_as_json(
     rows = json.loads(told["--json"])
     assert [row["method"] for row in rows] == list(own_losses(store)["method"])
     assert all(row["method"] in told["--losses"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.012345, "0.0123"), (1.0, "1.00"), (100.4, "100"), (999.7, "1,000"), (12345.6, "12,346"), (None, "–")],
+)
+def test_three_digits_count(value: float | None, shown: str) -> None:
+    assert significant(value) == shown
 
 
 def test_an_empty_database_says_so(tmp_path: Path) -> None:
