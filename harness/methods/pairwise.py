@@ -95,9 +95,8 @@ class _ScoreLoss(torch.autograd.Function):
         compare: Compare,
     ) -> Tensor:
         with without_autocast(student_x):
-            sx, sy = _by_head(student_x, heads, mask), _by_head(student_y, heads, mask)
-            tx, ty = _by_head(teacher_x, heads, mask), _by_head(teacher_y, heads, mask)
-            sx, tx = sx / math.sqrt(sx.shape[-1]), tx / math.sqrt(tx.shape[-1])
+            sx, sy = _both_by_head(student_x, student_y, heads, mask)
+            tx, ty = _both_by_head(teacher_x, teacher_y, heads, mask)
             total = sx.new_zeros(())
             wanted = any(ctx.needs_input_grad[:2])
             grad_x, grad_y = (torch.empty_like(sx), torch.empty_like(sy)) if wanted else (None, None)
@@ -118,6 +117,13 @@ class _ScoreLoss(torch.autograd.Function):
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         grad_x, grad_y = ctx.saved_tensors
         return grad_x * upstream[0], grad_y * upstream[0], None, None, None, None, None
+
+
+def _both_by_head(x: Tensor, y: Tensor, heads: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """X/√d_h and Y by head; where they are one (as in Q·Qᵀ), it is taken apart once."""
+    by_head = _by_head(y, heads, mask)
+    x_by_head = by_head if x is y else _by_head(x, heads, mask)
+    return x_by_head / math.sqrt(by_head.shape[-1]), by_head
 
 
 def _by_head(x: Tensor, heads: int, mask: Tensor | None) -> Tensor:
