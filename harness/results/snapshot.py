@@ -4,13 +4,12 @@ function of these frames.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 
 import pandas as pd
 
-from harness.results.settings import flattened
+from harness.results.settings import flattened_all
 from harness.results.store import Store
 
 COUNTED = ("parameters", "parameters_without_embeddings", "flops")
@@ -30,7 +29,9 @@ class Snapshot:
     teacher_key, arch_key, tokens.
     """
     settings: dict[str, dict[str, object]]
-    """row_id -> the settings of its distillation, flattened to dotted paths."""
+    """row_id -> the settings of its distillation, flattened to dotted paths; a milestone has those of its
+    configuration.
+    """
     measurements: pd.DataFrame
     """arch_key, model_key, metric, value, unit, protocol, fingerprint, device, spread, valid."""
     trials: pd.DataFrame
@@ -48,7 +49,11 @@ def load(store: Store) -> Snapshot:
         cells = con.execute(
             "SELECT * REPLACE (coalesce(config_id, model_key) AS config_id) FROM cells ORDER BY ALL"
         ).df()
-        models = con.execute("SELECT * FROM models ORDER BY model_key").df()
+        models = con.execute("SELECT * EXCLUDE (config) FROM models ORDER BY model_key").df()
+        jobs = con.execute(
+            "SELECT coalesce(config_id, trial_id), min_by(config, trial_id) FROM trials "
+            "WHERE kind IN ('distil', 'prepare') GROUP BY 1"
+        ).fetchall()
         measurements = con.execute(
             "SELECT m.*, t.finished_at FROM measurements m JOIN trials t USING (trial_id) "
             "WHERE m.valid ORDER BY t.finished_at"
@@ -61,15 +66,15 @@ def load(store: Store) -> Snapshot:
         frame.insert(0, "row_id", _row_ids(frame["config_id"], frame["milestone"]))
     for column in ("row_id", "model_key", "suite", "task", "language", "protocol", "role"):
         cells[column] = cells[column].astype("category")
+    made_by = flattened_all(dict(jobs))
     first = models.drop_duplicates("row_id")
     settings = {
-        row_id: flattened(json.loads(config))
-        for row_id, config in zip(first["row_id"], first["config"], strict=True)
-        if isinstance(config, str)
+        row_id: made_by[maker]
+        for row_id, config, model in zip(first["row_id"], first["config_id"], first["model_key"], strict=True)
+        for maker in (config, model)  # a prepared teacher has no configuration
+        if maker in made_by
     }
-    return Snapshot(
-        cells, models.drop(columns="config").set_index("model_key"), settings, measurements, trials
-    )
+    return Snapshot(cells, models.set_index("model_key"), settings, measurements, trials)
 
 
 def _row_ids(config: pd.Series, milestone: pd.Series) -> pd.Series:
