@@ -66,7 +66,9 @@ class Taken:
 
 def main() -> None:
     """Build, serve, look, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--db", type=Path, default=Path("runs-benchmark/leaderboard.duckdb"), help="built where it is missing"
     )

@@ -102,7 +102,9 @@ def _ranking(out: Path, named: Format | None, suite: str | None, db: Path | None
 
     chosen = named or FORMAT_OF.get(out.suffix)
     if chosen is None:
-        raise InputError(f"{out}: the ending says the format: {', '.join(FORMAT_OF)}; or name it with --format")
+        raise InputError(
+            f"{out}: the ending says the format: {', '.join(FORMAT_OF)}; or name it with --format"
+        )
     snapshot = load(database(db, runs_dir))
     suites = choices(snapshot)["suite"]
     if suite is None and len(suites) != 1:

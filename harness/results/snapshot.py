@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
-from harness.results.settings import flattened_all
+from harness.results.settings import differing, flattened_all
 from harness.results.store import Store
 
 COUNTED = ("parameters", "parameters_without_embeddings", "flops")
@@ -41,6 +42,27 @@ class Snapshot:
     def empty(self) -> bool:
         """Whether nothing has been scored yet."""
         return self.cells.empty
+
+    @cached_property
+    def varied(self) -> dict[str, dict[str, object]]:
+        """`settings`, of them only those that are not the same everywhere."""
+        paths = list(differing(self.settings))
+        return {row: {path: one[path] for path in paths if path in one} for row, one in self.settings.items()}
+
+    @cached_property
+    def shipped_teacher(self) -> pd.Series:
+        """Model -> the checkpoint as shipped at the root of its teachers."""
+        parent = self.models["teacher_key"]
+        root = parent.copy()
+        for _ in range(8):  # a chain of assistants longer than this has not been seen
+            above = root.map(parent)
+            root = above.where(above.notna(), root)
+        return root
+
+    @cached_property
+    def usual_measures(self) -> pd.DataFrame:
+        """`measures` under the widest-used protocol."""
+        return _measures(self, None, None)
 
 
 def load(store: Store) -> Snapshot:
@@ -86,12 +108,18 @@ def _row_ids(config: pd.Series, milestone: pd.Series) -> pd.Series:
 def measures(
     snapshot: Snapshot, latency_protocol: str | None = None, fingerprint: str | None = None
 ) -> pd.DataFrame:
-    """One row per row_id, one column per measure.
+    """One row per row_id, one column per measure; not to be changed.
 
     Timings are taken under one protocol on one hardware, given or by `timings`; a measure of the model itself
     (made by its own trial) goes before one of its architecture. Where a model was measured twice, the last
     time counts.
     """
+    if latency_protocol is None and fingerprint is None:
+        return snapshot.usual_measures
+    return _measures(snapshot, latency_protocol, fingerprint)
+
+
+def _measures(snapshot: Snapshot, latency_protocol: str | None, fingerprint: str | None) -> pd.DataFrame:
     found = snapshot.measurements
     timed = timings(snapshot)
     protocol = latency_protocol or (timed["protocol"].iloc[0] if len(timed) else None)

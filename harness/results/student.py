@@ -192,7 +192,17 @@ def _score_lines(scores: pd.DataFrame) -> list[str]:
     if scores.empty:
         return ["## Scores", "", "This model has not been evaluated.", ""]
     several = scores["protocol"].nunique() > scores["task"].nunique()
-    heads = ["task", "language", "split", "metric", "score", "its teacher", "rows", "fine-tuned with", "seeds"]
+    heads = [
+        "task",
+        "language",
+        "split",
+        "metric",
+        "score",
+        "its teacher",
+        "rows",
+        "fine-tuned with",
+        "seeds",
+    ]
     lines = [_row(heads + ["protocol"] * several), _row(["---"] * (len(heads) + several))]
     for row in scores.itertuples():
         setting = f"learning rate {row.learning_rate:g}, {row.epochs} epochs"
@@ -225,7 +235,12 @@ def _measured_lines(measured: pd.DataFrame) -> list[str]:
         exact = row.unit in ("parameters", "FLOPs")
         value = f"{row.value:,.0f}" if exact else f"{row.value:,.4g}"
         counted = row.protocol == "counted"
-        cells = [row.metric.replace("_", " "), f"{value} {row.unit}", row.protocol, "any" if counted else row.device]
+        cells = [
+            row.metric.replace("_", " "),
+            f"{value} {row.unit}",
+            row.protocol,
+            "any" if counted else row.device,
+        ]
         lines.append(_row(cells))
     return ["## Measurements", "", *lines, ""]
 

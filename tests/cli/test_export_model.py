@@ -53,9 +53,7 @@ def _of(trial: Trial, model: ModelSource) -> Trial:
 
 
 @pytest.fixture
-def export(
-    runs: tuple[Path, Trial, Trial], capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Export:
+def export(runs: tuple[Path, Trial, Trial], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Export:
     """Runs `harness export` on the runs folder: exit code, output, errors."""
 
     def run(*arguments: object, runs_dir: Path = runs[0]) -> tuple[int, str, str]:

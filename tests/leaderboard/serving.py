@@ -48,9 +48,7 @@ def served(database: Path) -> Iterator[Served]:
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "streamlit", "run", "leaderboard/app.py", "--server.port", str(port)]
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [*command, "--", "--db", str(database)], cwd=ROOT, stdout=log, stderr=log
-        )
+        process = subprocess.Popen([*command, "--", "--db", str(database)], cwd=ROOT, stdout=log, stderr=log)
         try:
             _wait_for(f"{address}/_stcore/health")
             yield Served(address, process.pid)
