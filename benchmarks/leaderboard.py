@@ -70,7 +70,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--db", type=Path, default=Path("runs-benchmark/leaderboard.duckdb"), help="built where it is missing"
+        "--db", type=Path, default=Path("runs/benchmark/leaderboard.duckdb"), help="built where it is missing"
     )
     database = parser.parse_args().db.resolve()
     if not database.exists():
