@@ -11,6 +11,7 @@ from harness.plan.cohorts import cohorts
 from harness.records import DistilJob, FinetuneJob, MeasureJob, PrepareJob, Result, Trial
 from harness.training.attempt import Attempt, Outcome, Workplace
 from harness.training.faults import TrialInterruptedError
+from harness.training.memory import freed_memory_kept
 
 __all__ = ["TrialInterruptedError", "Workplace", "run_trials"]
 
@@ -50,7 +51,8 @@ def _run(trials: Sequence[Trial], workplace: Workplace) -> dict[str, Result]:
     attempts = [Attempt(trial, workplace) for trial in trials]
     torch.set_num_threads(trials[0].resources.cpus)
     try:
-        _work(attempts, workplace)
+        with freed_memory_kept():
+            _work(attempts, workplace)
     except TrialInterruptedError:
         raise
     except Exception as error:
