@@ -241,7 +241,7 @@ def _table(
             columns=["config_id", "n", "mean", "std", "low", "high", "rank", "best_rank", "worst_rank"]
         ), None
     # a model with none of the required cells whole must still show as incomplete
-    absent = present.loc[present.index.difference(students["model_key"].unique(), sort=False)]
+    absent = present.loc[present.index.difference(pd.Index(students["model_key"].unique()), sort=False)]
     padded = pd.concat(
         [
             students,

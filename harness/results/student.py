@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,8 @@ def find_model(store: Store, named: str) -> Model:
     if at and not step.isdecimal():
         raise InputError(f"{named!r}: after @ stands a step, e.g. {prefix}@1000")
     trial_id = find_trial(store, prefix)
-    row = store.frame("SELECT * FROM trials WHERE trial_id = ?", [trial_id]).iloc[0].to_dict()
+    (found,) = store.frame("SELECT * FROM trials WHERE trial_id = ?", [trial_id]).to_dict("records")
+    row = {str(name): value for name, value in found.items()}
     if row["kind"] not in MAKERS:
         parents = row["parents"]
         hint = f"; it read the model of {parents[0]}" if len(parents) else ""
@@ -158,8 +160,9 @@ def card_with_results(card: str, store: Store, model: Model, sha256: str) -> str
     before, heading, after = read.text.partition("## Citation")
     read.text = before + "\n".join([*_record_lines(model, sha256), heading]) + after
     if len(scores):
-        read.data.model_name = str(model.row["title"]).partition(" ")[2] or model.key
-        read.data.eval_results = _eval_results(scores)
+        data: Any = read.data
+        data.model_name = str(model.row["title"]).partition(" ")[2] or model.key
+        data.eval_results = _eval_results(scores)
     return str(read)
 
 
@@ -184,7 +187,7 @@ def _eval_results(scores: pd.DataFrame) -> list[Any]:
             metric_type=row.metric,
             metric_value=round(float(row.value), 6),
         )
-        for row in scores[scores["value"].notna()].itertuples()
+        for row in _each(scores[scores["value"].notna()])
     ]
 
 
@@ -204,7 +207,7 @@ def _score_lines(scores: pd.DataFrame) -> list[str]:
         "seeds",
     ]
     lines = [_row(heads + ["protocol"] * several), _row(["---"] * (len(heads) + several))]
-    for row in scores.itertuples():
+    for row in _each(scores):
         setting = f"learning rate {row.learning_rate:g}, {row.epochs} epochs"
         setting = "nothing: the encoder as it is" if row.type == "retrieval" else setting
         cells = [
@@ -231,7 +234,7 @@ def _measured_lines(measured: pd.DataFrame) -> list[str]:
     if measured.empty:
         return []
     lines = [_row(["measure", "value", "protocol", "hardware"]), _row(["---"] * 4)]
-    for row in measured.itertuples():
+    for row in _each(measured):
         exact = row.unit in ("parameters", "FLOPs")
         value = f"{row.value:,.0f}" if exact else f"{row.value:,.4g}"
         counted = row.protocol == "counted"
@@ -265,3 +268,8 @@ def _row(cells: list[Any]) -> str:
     """One line of a Markdown table; no cell can end it."""
     shown = (" ".join(str(cell).split()).replace("|", "\\|") for cell in cells)
     return f"| {' | '.join(shown)} |"
+
+
+def _each(frame: pd.DataFrame) -> Iterator[Any]:
+    """Its rows, whose columns the queries above fix."""
+    return iter(frame.itertuples())

@@ -87,6 +87,7 @@ def definitely_above(
     if len(rows) < 2:
         return above, 0
     first, second = (rows[index] for index in np.triu_indices(len(rows), k=1))
+    degrees: NDArray[np.float64] | int
     if pooled:
         spread, degrees = pooled_std(std, n)
         testable = np.full(len(first), not has_no_spread(spread, np.abs(mean[rows]).max()))
