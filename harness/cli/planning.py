@@ -84,14 +84,14 @@ def plan(
 
 
 def _done(made: Plan, runs_dir: Path) -> set[str]:
-    """Trials with a recorded success."""
+    """Trials that ended well."""
     from harness.folders import TrialFolder
 
     present = {path.name for path in runs_dir.iterdir()} if runs_dir.is_dir() else set()
     results = (
         TrialFolder.of(runs_dir, trial.id).read_result() for trial in made.trials if trial.id in present
     )
-    return {result.trial_id for result in results if result is not None and result.status == "ok"}
+    return {result.trial_id for result in results if result is not None and result.status != "failed"}
 
 
 def _overview(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:

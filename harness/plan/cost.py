@@ -109,6 +109,13 @@ def _cpu_trials(trials: Iterable[Trial]) -> list[Trial]:
     return [trial for trial in trials if not trial.resources.gpus and trial.kind != "measure"]
 
 
+def _trained_share(job: FinetuneJob) -> float:
+    """Of the training rows, what a trial of its rung trains on when the settings given up are counted in."""
+    if job.rung is None:
+        return 1.0
+    return job.rung.share * (job.rung.keep / len(job.rung.below) if job.rung.below else 1.0)
+
+
 @dataclass(frozen=True)
 class _Counter:
     """Counts operations; knows the trials that made a model, to know its size."""
@@ -124,7 +131,7 @@ class _Counter:
             case DistilJob() as job:
                 return self._distil(job, sharing)
             case FinetuneJob() as job:
-                rows = job.recipe.train_rows or TASK_ROWS
+                rows = (job.recipe.train_rows or TASK_ROWS) * _trained_share(job)
                 passes = max(1, 3 * job.recipe.epochs)
                 return self._size(job.model).forward(
                     passes * rows * job.recipe.length * FILLED, job.recipe.length
