@@ -34,6 +34,13 @@ def share(value: Any) -> str:
     return f"{100 * value:.1f} %" if known(value) else NONE
 
 
+def significant(value: Any, digits: int = 3) -> str:
+    """A number with so many digits that count: 0.012345 -> `0.0123`, 1234.5 -> `1,234`."""
+    if not known(value):
+        return NONE
+    return f"{value:,.0f}" if abs(value) >= 10**digits - 0.5 else f"{value:#.{digits}g}".rstrip(".")
+
+
 def count(value: Any) -> str:
     """A large count, short: 22713216 -> `22.7M`."""
     if not known(value):
@@ -59,6 +66,13 @@ def duration(seconds: Any) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def p_value(p: Any) -> str:
+    """`0.034`, `< 0.001`."""
+    if not known(p):
+        return NONE
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def rank_range(rank: Any, best: Any, worst: Any) -> str:
