@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from harness.spec.base import Frozen, Label, digest
+from harness.spec.base import Added, Frozen, Label, digest
 from harness.spec.entries import Corpus, Initialisation, Method, Student, Task, Teacher
 from harness.spec.recipes import Distil, Measure, Precision, Prepare, Rate, Resources
 
@@ -73,6 +73,26 @@ class FinetuneRecipe(Frozen):
     train_rows: int | None
     patience: int | None
     select_on: Literal["dev", "dev_en", "dev_all", "train_holdout"]
+    eval_rows: Annotated[int | None, Added()] = None
+
+
+class Rung(Frozen):
+    """A trial's place in the successive halving of one model's settings on one task."""
+
+    share: Annotated[float, Field(gt=0, le=1)]
+    """Of the training rows; below 1 the trial only decides which settings go on."""
+    below: tuple[tuple[TrialId, ...], ...] = ()
+    """The rung below: one group a setting, lower learning rates and fewer epochs first, one trial a seed.
+    Empty on the lowest rung."""
+    own: int = 0
+    """Which of these groups has this trial's setting."""
+    keep: int = 1
+    """How many of these settings go on."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the trial trains on all rows, so that its score counts."""
+        return self.share == 1
 
 
 class FinetuneJob(Frozen):
@@ -84,6 +104,13 @@ class FinetuneJob(Frozen):
     languages: tuple[str, ...]
     recipe: FinetuneRecipe
     seed: int
+    rung: Annotated[Rung | None, Added()] = None
+    """Null: trained in full, whatever other settings do."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether its score is one of the model's, not only a step in choosing a setting."""
+        return self.rung is None or self.rung.is_last
 
 
 class MeasureJob(Frozen):
@@ -114,7 +141,8 @@ class Trial(Frozen):
     """Data identity: what was read -> SHA-256 of the content, or `repo@commit`. Keys: `teacher`, `corpus/<language>/<n>`,
     `task/<asset>`, ..."""
     parents: tuple[TrialId, ...] = ()
-    """Trials whose exported model this one reads (Merkle: their ids enter this id)."""
+    """Trials that must have ended before (Merkle: their ids enter this id): those whose exported model this one
+    reads, and the rung below."""
     config_id: TrialId | None = None
     """The configuration this belongs to: a distil id without its seed. Shared by a student and its evaluations;
     for teachers and external models, a hash of the model's own identity."""
@@ -137,8 +165,16 @@ class Trial(Frozen):
             "epochs",
             "seed",
             "finetune_seed",
+            "rung",
         )
         return " ".join([self.kind, *(self.labels[key] for key in order if self.labels.get(key))])
+
+    @property
+    def makers(self) -> tuple[TrialId, ...]:
+        """The parents whose exported model it reads."""
+        rung = self.job.rung if isinstance(self.job, FinetuneJob) else None
+        weighed = {trial for setting in rung.below for trial in setting} if rung else set()
+        return tuple(parent for parent in self.parents if parent not in weighed)
 
 
 def trial_id(kind: Kind, job: Frozen, data: dict[str, str], parents: tuple[str, ...]) -> str:
@@ -214,6 +250,7 @@ class Result(Frozen):
     trial_id: TrialId
     kind: Kind
     status: Literal["ok", "failed", "pruned"]
+    """`pruned`: successive halving gave its setting up; as done as `ok`."""
     error: Failure | None = None
     started_at: float
     """Seconds since the epoch, UTC."""

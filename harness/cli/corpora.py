@@ -3,29 +3,94 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from harness.data.sources import Sources
 from harness.errors import AssetError, InputError
 from harness.plan import Plan
-from harness.records import DistilJob, FinetuneJob, PrepareJob
-from harness.spec.entries import Corpus, Task
+from harness.records import DistilJob, FinetuneJob, ModelSource, PrepareJob
+from harness.spec.entries import Corpus, Task, Teacher
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
 
     from harness.data.corpora import LanguageText
+    from harness.data.token_counts import TokenCount
 
 SMALL = 100_000_000
 """Bytes of files up to which a plan counts a corpus unasked."""
 
 
-def corpora_of(plan: Plan) -> list[Corpus]:
-    """Each corpus that a trial of the plan trains on."""
-    jobs = [trial.job for trial in plan.trials]
-    found = [job.corpus for job in jobs if isinstance(job, (PrepareJob, DistilJob))]
-    return list({id(corpus): corpus for corpus in found}.values())
+@dataclass(frozen=True)
+class Survey:
+    """A corpus as the plan shows it."""
+
+    corpus: Corpus
+    languages: Mapping[str, LanguageText] | None = None
+    """None: not counted."""
+    tokens: Mapping[str, TokenCount] = field(default_factory=dict)
+    """Empty where the teacher's tokenizer is not at hand."""
+    unchecked: tuple[str, ...] = ()
+    """Tasks whose evaluated sentences are not at hand, so that nothing is known about an overlap."""
+
+    def tokens_used(self, language: str) -> int | None:
+        """Within the token budget."""
+        if language not in self.tokens:
+            return None
+        budget = self.corpus.tokens_per_language
+        tokens = self.tokens[language].tokens
+        return tokens if budget is None else min(tokens, budget)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of each language in the batches; empty where tokens are not known."""
+        used = {code: self.tokens_used(code) or 0 for code in self.tokens}
+        weights = {code: tokens**self.corpus.alpha for code, tokens in used.items()}
+        total = sum(weights.values())
+        return {code: weight / total for code, weight in weights.items()} if total else {}
+
+    def as_json(self) -> dict[str, Any]:
+        """For `plan --json`."""
+        if self.languages is None:
+            return {"name": self.corpus.name, "languages": None}
+        return {
+            "name": self.corpus.name,
+            "unchecked_tasks": list(self.unchecked),
+            "languages": {
+                code: {
+                    **dataclasses.asdict(text),
+                    "tokens": self.tokens_used(code),
+                    "tokens_counted": self.tokens[code].exact if code in self.tokens else None,
+                    "share": self.shares.get(code),
+                }
+                for code, text in self.languages.items()
+            },
+        }
+
+
+def corpora_of(plan: Plan) -> list[tuple[Corpus, Teacher | None]]:
+    """Each corpus that a trial of the plan trains on, with the first teacher that reads it."""
+    found: dict[int, tuple[Corpus, Teacher | None]] = {}
+    for trial in plan.trials:
+        job = trial.job
+        if isinstance(job, (PrepareJob, DistilJob)):
+            teacher = job.teacher if isinstance(job, PrepareJob) else _root(plan, job.teacher)
+            found.setdefault(id(job.corpus), (job.corpus, teacher))
+    return list(found.values())
+
+
+def _root(plan: Plan, source: ModelSource) -> Teacher | None:
+    while source.trial is not None:
+        job = plan.by_id[source.trial].job
+        if isinstance(job, PrepareJob):
+            return job.teacher
+        assert isinstance(job, DistilJob)
+        source = job.teacher
+    return source.teacher
 
 
 def tasks_of(plan: Plan) -> tuple[Task, ...]:
@@ -39,7 +104,7 @@ def refuse_overlap(plan: Plan, sources: Sources) -> None:
     cached)."""
     from harness.data.corpora import evaluation_overlap
 
-    for corpus in corpora_of(plan):
+    for corpus, _ in corpora_of(plan):
         held = {
             task: count
             for task, count in evaluation_overlap(corpus, tasks_of(plan), sources).items()
@@ -53,24 +118,60 @@ def refuse_overlap(plan: Plan, sources: Sources) -> None:
             )
 
 
-def surveys(
-    plan: Plan, sources: Sources, fetch: bool
-) -> Iterator[tuple[Corpus, dict[str, LanguageText] | None]]:
-    """(corpus, what each language amounts to); None where its files are not on this machine, or are many.
+def surveys(plan: Plan, sources: Sources, fetch: bool) -> Iterator[Survey]:
+    """Each corpus of the plan; not counted where its files are not on this machine, or are many.
 
     With `fetch`, they are fetched and read whatever their size."""
-    from harness.data.corpora import corpus_statistics
+    here = sources if fetch else dataclasses.replace(sources, offline=True)
+    for corpus, teacher in corpora_of(plan):
+        if not fetch and not _is_small(corpus, here):
+            yield Survey(corpus)
+            continue
+        try:
+            yield _survey(corpus, teacher, tasks_of(plan), here)
+        except AssetError:
+            if fetch:
+                raise
+            yield Survey(corpus)  # a task whose sentences it leaves out is not here
 
-    for corpus in corpora_of(plan):
-        if fetch:
-            yield corpus, corpus_statistics(corpus, sources)
-        elif _is_small(corpus, offline := dataclasses.replace(sources, offline=True)):
-            try:
-                yield corpus, corpus_statistics(corpus, offline)
-            except AssetError:  # its excluded tasks are not here
-                yield corpus, None
-        else:
-            yield corpus, None
+
+def _survey(corpus: Corpus, teacher: Teacher | None, tasks: tuple[Task, ...], sources: Sources) -> Survey:
+    from harness.data.corpora import CorpusReader, survey
+    from harness.data.token_counts import count_tokens
+
+    present = tuple(task for task in tasks if _is_here(task, sources))
+    languages = survey(corpus, present, sources)
+    unchecked = tuple(task.name for task in tasks if task not in present)
+    tokenizer = _tokenizer(teacher, sources)
+    if tokenizer is None:
+        return Survey(corpus, languages, unchecked=unchecked)
+    characters = {code: text.characters for code, text in languages.items()}
+    tokens = count_tokens(CorpusReader(corpus, sources), characters, tokenizer, sources)
+    return Survey(corpus, languages, tokens, unchecked)
+
+
+def _is_here(task: Task, sources: Sources) -> bool:
+    from harness.data.assets import fetch
+
+    try:
+        for asset in task.assets.values():
+            fetch(asset, sources)
+    except AssetError:
+        return False
+    return True
+
+
+def _tokenizer(teacher: Teacher | None, sources: Sources) -> Path | None:
+    """The teacher's tokenizer.json, where it can be had."""
+    from harness.data.assets import fetch
+
+    if teacher is None:
+        return None
+    try:
+        path = fetch(teacher.tokenizer or teacher.asset, sources).path / "tokenizer.json"
+    except AssetError:
+        return None
+    return path if path.is_file() else None
 
 
 def _is_small(corpus: Corpus, offline: Sources) -> bool:
@@ -86,18 +187,49 @@ def _is_small(corpus: Corpus, offline: Sources) -> bool:
     return size <= SMALL
 
 
-def survey_table(corpus: Corpus, languages: dict[str, LanguageText]) -> Table:
+def survey_table(made: Survey) -> Table:
     """One line a language."""
     from rich.table import Table
 
+    assert made.languages is not None
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(f"corpus {corpus.name}")
-    for name in ("documents", "sentences", "characters"):
+    table.add_column(f"corpus {made.corpus.name}")
+    for name in ("documents", "sentences", "characters", "tokens", "share"):
         table.add_column(name, justify="right")
     table.add_column("left out")
-    for code, text in languages.items():
+    shares = made.shares
+    for code, text in made.languages.items():
         counts = (f"{value:,}" for value in (text.documents, text.sentences, text.characters))
+        tokens, share = "", f"{shares[code]:.1%}" if code in shares else ""
+        if (used := made.tokens_used(code)) is not None:
+            counted = made.tokens[code].exact or used < made.tokens[code].tokens
+            tokens = f"{used:,}" if counted else f"≈ {float(f'{used:.3g}'):,.0f}"
         left_out = [f"{count:,} of {task}" for task, count in text.excluded.items() if count]
         left_out += [f"{text.duplicates:,} repeated"] if text.duplicates else []
-        table.add_row(f"{code} (thin)" if text.thin else code, *counts, ", ".join(left_out))
+        name = f"{code} (thin)" if text.thin else code
+        table.add_row(name, *counts, tokens, share, ", ".join(left_out))
     return table
+
+
+def survey_remarks(made: Survey) -> Iterator[str]:
+    """What must be known beside the table."""
+    assert made.languages is not None
+    thin = [code for code, text in made.languages.items() if text.thin]
+    if thin:
+        floor = made.corpus.floor_characters
+        yield f"Thin, below {floor:,} characters: {', '.join(thin)}."
+    excluded = sum(sum(text.excluded.values()) for text in made.languages.values())
+    if excluded:
+        yield f"{excluded:,} sentences were left out because a task evaluates on them."
+    held: dict[str, int] = {}
+    for text in made.languages.values():
+        for task, count in text.overlap.items():
+            held[task] = held.get(task, 0) + count
+    still = {task: count for task, count in held.items() if count}
+    if still:
+        told = ", ".join(f"{count:,} of {task}" for task, count in still.items())
+        yield f"It still holds sentences that tasks are scored on ({told}): `run` will refuse it."
+    elif held:
+        yield f"It holds no sentence that a task is scored on (compared with {', '.join(held)})."
+    if made.unchecked:
+        yield f"Not compared with {', '.join(made.unchecked)}, whose data is not on this machine."

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from harness.data.lock import lock_path, open_sources, pins_of, read_lock, write_lock
 from harness.data.sources import Sources
 from harness.errors import AssetError, InputError
 from harness.plan import Plan, build_plan, inputs_of
+from harness.results.left_out import LeftOut
 from harness.spec.assets import Asset
 from harness.spec.checks import check_cells
 from harness.spec.grid import expand
-from harness.spec.resolve import load_spec
+from harness.spec.resolve import ResolvedSpec, load_spec
 
-if TYPE_CHECKING:
-    from harness.data.assets import Availability
+
+@dataclass(frozen=True)
+class Loaded:
+    """A plan and what stood behind it."""
+
+    plan: Plan
+    sources: Sources
+    """Where its inputs are read, at the commits of the lock file."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Optional tasks whose data cannot be had."""
 
 
 def sources_of(data_dir: Path | None) -> Sources:
@@ -28,16 +39,69 @@ def sources_of(data_dir: Path | None) -> Sources:
     return sources
 
 
-def load_plan(path: Path, catalog: Sequence[Path], settings: Sequence[str], sources: Sources) -> Plan:
-    """Read, check and expand a spec. SpecError, one line a mistake, where it is wrong."""
+def load_plan(
+    path: Path,
+    catalog: Sequence[Path],
+    settings: Sequence[str],
+    sources: Sources,
+    update_lock: bool = False,
+) -> Loaded:
+    """Read, check and expand a spec. SpecError, one line a mistake, where it is wrong.
+
+    `update_lock` asks the hub for the newest commits, whatever the lock file says."""
+    from harness.data.assets import newest_commits
     from harness.provenance import fingerprint
 
     resolved = load_spec(path, catalog, settings)
+    inputs = inputs_of(resolved).values()
+    pins = newest_commits(open_sources(inputs)) if update_lock else read_lock(path)
+    sources = dataclasses.replace(sources, pins=tuple(sorted(pins.items())))
+    resolved, left_out = _without_missing(resolved, sources)
     cells = expand(resolved)
     check_cells(resolved, cells, on_disk(sources))
     known = identities(inputs_of(resolved).values(), sources)
+    sources = dataclasses.replace(sources, pins=tuple(sorted({**pins, **pins_of(known)}.items())))
     threads = resolved.spec.measure.threads
-    return build_plan(resolved, known.get, fingerprint(threads), cells)
+    plan = build_plan(resolved, known.get, fingerprint(threads), cells)
+    return Loaded(plan, sources, left_out)
+
+
+def _without_missing(resolved: ResolvedSpec, sources: Sources) -> tuple[ResolvedSpec, tuple[LeftOut, ...]]:
+    """The spec without those optional tasks whose data cannot be had; InputError where no task is left."""
+    from harness.data.assets import check_all
+
+    optional = {
+        f"{one.task.name}/{name}": asset
+        for one in resolved.tasks
+        if one.optional
+        for name, asset in one.task.assets.items()
+    }
+    missing = {
+        name.split("/")[0]: found.problem
+        for name, found in check_all(optional, sources).items()
+        if not found.ok
+    }
+    left_out = tuple(
+        LeftOut(spec=resolved.name, suite=one.task.suite, task=one.task.name, reason=missing[one.task.name])
+        for one in resolved.tasks
+        if one.task.name in missing
+    )
+    kept = tuple(one for one in resolved.tasks if one.task.name not in missing)
+    if not kept:
+        raise InputError("\n".join(f"{one.sentence} {one.reason}" for one in left_out))
+    return dataclasses.replace(resolved, tasks=kept), left_out
+
+
+def note_lock(path: Path, loaded: Loaded) -> str:
+    """Write what is newly pinned to the lock file beside the spec; what happened in a sentence, or nothing."""
+    before, now = read_lock(path), dict(loaded.sources.pins)
+    if now == before:
+        return ""
+    try:
+        write_lock(path, now)
+    except OSError as error:
+        return f"{lock_path(path)} cannot be written ({error.strerror}); hub revisions are not pinned"
+    return f"{lock_path(path)} pins {len(now)} hub revision{'s' if len(now) > 1 else ''}"
 
 
 def identities(assets: Iterable[Asset], sources: Sources) -> dict[Asset, str | None]:
@@ -56,8 +120,6 @@ def identities(assets: Iterable[Asset], sources: Sources) -> dict[Asset, str | N
 
 def on_disk(sources: Sources) -> Callable[[Asset], Path | None]:
     """Finds the folder of an asset that is on this machine already; asks nobody else."""
-    import dataclasses
-
     offline = dataclasses.replace(sources, offline=True)
 
     def locate(asset: Asset) -> Path | None:
@@ -71,19 +133,17 @@ def on_disk(sources: Sources) -> Callable[[Asset], Path | None]:
     return locate
 
 
-def require_inputs(plan: Plan, sources: Sources) -> dict[str, Availability]:
-    """AssetError, one line for each input that cannot be reached, with the ways out."""
-    from harness.data.assets import check_all
+def require_inputs(plan: Plan, sources: Sources) -> None:
+    """AssetError, one line for each input that cannot be reached, and one with the ways out."""
+    from harness.data.assets import check_all, ways_out
 
     found = check_all(plan.assets, sources)
-    missing = [
-        f"{name}: {availability.problem}" for name, availability in found.items() if not availability.ok
-    ]
+    missing = {name: availability.problem for name, availability in found.items() if not availability.ok}
     if missing:
-        raise AssetError("\n".join(missing))
+        lines = [f"{name}: {problem}" for name, problem in missing.items()]
+        raise AssetError("\n".join([*lines, ways_out([plan.assets[name] for name in missing], sources)]))
     if plan.unresolved:
         names = ", ".join(one.name for one in plan.unresolved)
         raise AssetError(
             f"the content of {names} cannot be identified now; try again when its source answers"
         )
-    return found

@@ -56,42 +56,51 @@ def plan(
     debug: Debug = False,
 ) -> None:
     """Show the trials that a spec asks for, what is done already, and what the rest roughly costs."""
-    from harness.cli.corpora import survey_table, surveys
+    from harness.cli.corpora import survey_remarks, survey_table, surveys
     from harness.cli.loading import load_plan, sources_of
     from harness.plan.cost import estimate, measured_speed
 
     sources = sources_of(data_dir)
-    made = load_plan(spec, catalog, settings, sources)
+    loaded = load_plan(spec, catalog, settings, sources)
+    made = loaded.plan
+    counted = list(surveys(made, loaded.sources, fetch=survey))
     speed = measured_speed(runs_dir)
     seconds = estimate(made, speed)
     done = _done(made, runs_dir)
     if as_json:
-        print(json.dumps(_as_json(made, seconds, done, speed.basis), indent=2))
+        told = _as_json(made, seconds, done, speed.basis)
+        told["left_out"] = [one.model_dump() for one in loaded.left_out]
+        told["corpora"] = [one.as_json() for one in counted]
+        print(json.dumps(told, indent=2))
         return
     out = console()
     out.print(f"Plan of {made.spec}\n", style="bold")
     out.print(_overview(made, seconds, done), "")
     out.print(_listing(made, seconds, done) if trials else _groups(made, seconds, done))
-    for corpus, languages in surveys(made, sources, fetch=survey):
+    for one in counted:
         out.print()
-        if languages is None:
-            out.print(f"corpus {corpus.name}: not counted; --survey fetches and counts it", style="dim")
-        else:
-            out.print(survey_table(corpus, languages))
+        if one.languages is None:
+            out.print(f"corpus {one.corpus.name}: not counted; --survey fetches and counts it", style="dim")
+            continue
+        out.print(survey_table(one))
+        for line in survey_remarks(one):
+            out.print(line, style="dim")
     out.print()
+    for missing in loaded.left_out:
+        out.print(missing.sentence, style="yellow")
     for line in _remarks(made, speed.basis):
         out.print(line, style="dim")
 
 
 def _done(made: Plan, runs_dir: Path) -> set[str]:
-    """Trials with a recorded success."""
+    """Trials that ended well."""
     from harness.folders import TrialFolder
 
     present = {path.name for path in runs_dir.iterdir()} if runs_dir.is_dir() else set()
     results = (
         TrialFolder.of(runs_dir, trial.id).read_result() for trial in made.trials if trial.id in present
     )
-    return {result.trial_id for result in results if result is not None and result.status == "ok"}
+    return {result.trial_id for result in results if result is not None and result.status != "failed"}
 
 
 def _overview(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -55,16 +56,21 @@ def run(
         int | None,
         typer.Option(min=1, help="Cores of this machine to use. Default: all.", show_default=False),
     ] = None,
+    update_lock: Annotated[
+        bool,
+        typer.Option("--update-lock", help="Ask the hub for newer revisions than those of the lock file."),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Run what is missing of a spec's plan; started again, it goes on where it was. Ctrl-C ends cleanly."""
-    from harness.cli.loading import load_plan, require_inputs, sources_of
+    from harness.cli.loading import load_plan, note_lock, require_inputs, sources_of
 
-    sources = sources_of(data_dir)
-    plan = load_plan(spec, catalog, settings, sources)
+    loaded = load_plan(spec, catalog, settings, sources_of(data_dir), update_lock)
+    plan, sources = loaded.plan, loaded.sources
 
     from harness.cli.corpora import refuse_overlap
     from harness.cli.recording import Recorder, open_store
+    from harness.results.left_out import note_left_out
     from harness.schedule.events import Together
     from harness.schedule.live import view as view_of
     from harness.schedule.run import Record, RunOptions, run_plan
@@ -73,7 +79,13 @@ def run(
     if Record.of(plan.trials, runs_dir).left(plan.trials, retry_failed=True):
         require_inputs(plan, sources)
         refuse_overlap(plan, sources)
+    told = [one.sentence for one in loaded.left_out]
+    if pinned := note_lock(spec, loaded):
+        told.append(pinned)
+    for line in told:
+        print(line, file=sys.stderr)
     open_store(store, plan.trials, runs_dir)
+    note_left_out(runs_dir, plan.spec, loaded.left_out)
     options = RunOptions(backend=backend.value, address=address, gpus=gpus, cpus=cpus)
     view = view_of()
     summary = run_plan(plan, runs_dir, sources, options, Together(Recorder(store, runs_dir, view), view))

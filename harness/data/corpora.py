@@ -131,11 +131,18 @@ def corpus_statistics(corpus: Corpus, sources: Sources, base: Path | None = None
     return _survey(CorpusReader(corpus, sources, base), sources)
 
 
+def survey(
+    corpus: Corpus, tasks: tuple[Task, ...], sources: Sources, base: Path | None = None
+) -> dict[str, LanguageText]:
+    """`corpus_statistics` with, for each task, how many evaluated sentences are still there."""
+    return _survey(CorpusReader(corpus, sources, base, watched=tasks), sources)
+
+
 def evaluation_overlap(
     corpus: Corpus, tasks: tuple[Task, ...], sources: Sources, base: Path | None = None
 ) -> dict[str, int]:
     """Task -> sentences of its dev and test splits that the corpus still holds after `exclude`."""
-    by_language = _survey(CorpusReader(corpus, sources, base, watched=tasks), sources)
+    by_language = survey(corpus, tasks, sources, base)
     return {task.name: sum(text.overlap.get(task.name, 0) for text in by_language.values()) for task in tasks}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.data.archives import matching
+from harness.data.lock import is_commit
 from harness.data.problems import UnavailableError
 from harness.spec.assets import HubSource
 
@@ -26,7 +27,11 @@ def cached_snapshot(source: HubSource, include: tuple[str, ...]) -> Snapshot | N
     try:
         folder = Path(
             snapshot_download(
-                source.hub, repo_type=source.repo_type, revision=source.revision, local_files_only=True
+                source.hub,
+                repo_type=source.repo_type,
+                revision=source.revision,
+                allow_patterns=_below_root(source, include),
+                local_files_only=True,
             )
         )
     except (LocalEntryNotFoundError, HFValidationError, OSError, ValueError):
@@ -58,17 +63,26 @@ def download_snapshot(source: HubSource, include: tuple[str, ...], timeout: floa
     """Fetch the files that `include` matches into the hub's own cache. Raises UnavailableError."""
     from huggingface_hub import snapshot_download
 
-    commit = resolve_commit(source, timeout)
-    patterns = [f"{source.root}/{pattern}" if source.root else pattern for pattern in include]
+    if not is_commit(source.revision):
+        resolve_commit(
+            source, timeout
+        )  # where nobody answers, this ends sooner than huggingface_hub's retries
     try:
         folder = Path(
             snapshot_download(
-                source.hub, repo_type=source.repo_type, revision=commit, allow_patterns=patterns
+                source.hub,
+                repo_type=source.repo_type,
+                revision=source.revision,  # by its name, so that the cache is found by it again
+                allow_patterns=_below_root(source, include),
             )
         )
     except Exception as error:
         raise UnavailableError(_cause(error)) from error
-    return Snapshot(folder / source.root, commit)
+    return Snapshot(folder / source.root, folder.name)
+
+
+def _below_root(source: HubSource, include: tuple[str, ...]) -> list[str]:
+    return [f"{source.root}/{pattern}" if source.root else pattern for pattern in include]
 
 
 def files_below(folder: Path) -> tuple[str, ...]:

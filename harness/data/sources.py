@@ -6,6 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.data.lock import key_of
+from harness.spec.assets import HubSource
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -17,6 +20,13 @@ class Sources:
     """Local folder in hub layout (`glue/sst2/train-*.parquet`, `xnli/de/...`, `models/<org>/<name>`)."""
     offline: bool = False
     """Do not ask the hub or a package index; only what is on disk."""
+    pins: tuple[tuple[str, str], ...] = ()
+    """(repository as `harness.data.lock.key_of` names it, commit), of a spec's lock file."""
+
+    def pinned(self, source: HubSource) -> HubSource:
+        """The source at the commit it is locked to, where it is."""
+        commit = dict(self.pins).get(key_of(source))
+        return source.model_copy(update={"revision": commit}) if commit else source
 
     @classmethod
     def from_environment(cls, data_dir: Path | None = None, offline: bool | None = None) -> Sources:

@@ -71,15 +71,31 @@ class TaskData:
         choice contains every smaller one."""
         if rows is None:
             return self
+        frames = {
+            key: _fewer(frame, rows) if key[0] == "train" else frame for key, frame in self.frames.items()
+        }
+        return _with_identity(self.task, frames)
+
+    def with_train_share(self, share: float) -> TaskData:
+        """`share` of the training rows of each language (at least one), chosen as by `with_train_rows`."""
+        if share == 1:
+            return self
+        frames = {
+            key: _fewer(frame, max(1, round(share * len(frame)))) if key[0] == "train" else frame
+            for key, frame in self.frames.items()
+        }
+        return _with_identity(self.task, frames)
+
+    def with_eval_rows(self, rows: int | None) -> TaskData:
+        """At most `rows` rows of dev and test a language, those whose positions hash lowest, in their order:
+        the same rows in every language where languages are parallel."""
+        if rows is None:
+            return self
         frames = dict(self.frames)
-        for language in self.languages("train"):
-            frame = frames["train", language]
-            order = [
-                text_hash("train_rows", text, pair or "", str(row))
-                for text, pair, row in zip(frame["text"], frame["text_pair"], frame["row"], strict=True)
-            ]
-            chosen = pd.Series(order, index=frame.index).nsmallest(rows).index.sort_values()
-            frames["train", language] = frame.loc[chosen].reset_index(drop=True)
+        for (split, language), frame in self.frames.items():
+            if split in ("dev", "test"):
+                order = [text_hash("eval_rows", str(row)) for row in frame["row"]]
+                frames[split, language] = _lowest(frame, order, rows)
         return _with_identity(self.task, frames)
 
     def _split_names(self) -> list[str]:
@@ -275,6 +291,20 @@ def _check_alignment(task: Task, frames: Mapping[tuple[str, str], pd.DataFrame])
 
 def _with_identity(task: Task, frames: Mapping[tuple[str, str], pd.DataFrame]) -> TaskData:
     return TaskData(task, frames, {key: _rows_sha256(frame) for key, frame in frames.items()})
+
+
+def _fewer(frame: pd.DataFrame, rows: int) -> pd.DataFrame:
+    """The `rows` rows whose text hashes lowest, in their order."""
+    columns = (frame[name] for name in ("text", "text_pair", "row"))
+    order = [
+        text_hash("train_rows", text, pair or "", str(row)) for text, pair, row in zip(*columns, strict=True)
+    ]
+    return _lowest(frame, order, rows)
+
+
+def _lowest(frame: pd.DataFrame, order: list[int], rows: int) -> pd.DataFrame:
+    chosen = pd.Series(order, index=frame.index).nsmallest(rows).index.sort_values()
+    return frame.loc[chosen].reset_index(drop=True)
 
 
 def _rows_sha256(frame: pd.DataFrame) -> str:

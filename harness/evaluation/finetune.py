@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from harness.evaluation.halving import standing_of
 from harness.evaluation.inputs import Inputs, evaluation_batches, training_batches
 from harness.evaluation.predictions import Predicted, score, selection_value, write_predictions
 from harness.evaluation.retrieve import retrieve
@@ -26,7 +27,7 @@ from harness.models.reached import keep_reached
 from harness.records import FinetuneJob
 from harness.training.attempt import Attempt, Outcome, Workplace
 from harness.training.checkpoints import Cadence, Checkpoint
-from harness.training.faults import TrialInterruptedError
+from harness.training.faults import NotFiniteError, TrialInterruptedError
 from harness.training.micro_batches import MicroBatches
 from harness.training.optimise import LinearSchedule, Optimiser
 from harness.training.parents import load_source, parents_sha256, started_precision
@@ -43,6 +44,10 @@ def finetune(attempt: Attempt, workplace: Workplace) -> None:
     assert isinstance(job, FinetuneJob)
     with attempt.working():
         checkpoint = attempt.begin()
+        standing = standing_of(job.rung, workplace.runs_dir)
+        if standing is not None and not standing.goes_on:
+            attempt.prune(standing.facts)
+            return
         attempt.precision = started_precision(job.recipe.precision, checkpoint, workplace)
         loaded = load_source(job.model, workplace)
         if job.task.type == "retrieval":
@@ -51,9 +56,15 @@ def finetune(attempt: Attempt, workplace: Workplace) -> None:
             run = _Run(attempt, job, loaded)
             if checkpoint is not None:
                 run.restore(checkpoint)
-            run.train()
+            try:
+                run.train()
+            except NotFiniteError as error:
+                if job.counts:
+                    raise
+                attempt.prune({"gave_up": str(error)})  # in company a setting that diverges has lost
+                return
             outcome = run.outcome(parents_sha256(job.model, loaded))
-        attempt.succeed(outcome)
+        attempt.succeed(outcome if standing is None else outcome.with_facts(standing.facts))
 
 
 class _Run:
@@ -142,7 +153,11 @@ class _Run:
             one
             for part in parts
             for one in score(
-                self.job.task, part, self.rows.data.data_ids[part.split, part.language], select_on
+                self.job.task,
+                part,
+                self.rows.data.data_ids[part.split, part.language],
+                select_on,
+                partial=(part.split, part.language) in self.rows.partial,
             )
         ]
         return Outcome(

@@ -38,9 +38,12 @@ class Predicted:
     candidate."""
 
 
-def score(task: Task, predicted: Predicted, data_id: str, selected_on: str | None) -> list[Score]:
-    """One record a metric of the task. `selected_on` is the split on which the best epoch was chosen."""
-    flags: list[str] = []
+def score(
+    task: Task, predicted: Predicted, data_id: str, selected_on: str | None, partial: bool = False
+) -> list[Score]:
+    """One record a metric of the task. `selected_on` is the split on which the best epoch was chosen;
+    `partial`: only some rows of the split were predicted."""
+    flags: list[str] = ["part_of_split"] if partial else []
     if predicted.split == task.report == "dev":
         flags.append("dev_as_test")
         if selected_on == "dev":

@@ -35,8 +35,12 @@ class TaskRows:
 
     def __init__(self, job: FinetuneJob, loaded: Loaded, workplace: Workplace) -> None:
         check_length(loaded, job.recipe.length)
-        data = load_task(job.task, job.languages, workplace.sources).with_train_rows(job.recipe.train_rows)
-        self.data = data.with_train_holdout() if job.recipe.select_on == "train_holdout" else data
+        whole = load_task(job.task, job.languages, workplace.sources)
+        data = whole.with_train_rows(job.recipe.train_rows).with_eval_rows(job.recipe.eval_rows)
+        data = data.with_train_holdout() if job.recipe.select_on == "train_holdout" else data
+        self.data = data.with_train_share(job.rung.share if job.rung else 1)
+        self.partial = {part for part in whole.frames if len(data.frames[part]) < len(whole.frames[part])}
+        """What only some rows are predicted of (training splits are among them)."""
         self.selecting = self._selecting(job)
         """What chooses the best epoch."""
         self.predicted = self._predicted(job)
@@ -92,5 +96,7 @@ class TaskRows:
         return tuple(("dev", code) for code in wanted)
 
     def _predicted(self, job: FinetuneJob) -> tuple[Part, ...]:
+        if not job.counts:
+            return self.selecting  # nobody looks at a reported row to choose
         asked = [(split, code) for split in ("dev", job.task.report) for code in job.languages]
         return tuple(dict.fromkeys([*self.selecting, *(part for part in asked if part in self.data.frames)]))

@@ -7,10 +7,22 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from harness.errors import SpecError
-from harness.plan.finetuning import count_settings, evaluations
+from harness.plan.finetuning import Evaluation, count_settings, evaluations
+from harness.plan.halving import Step
 from harness.plan.identity import Hasher, Identify
 from harness.plan.inputs import Inputs, Unresolved
-from harness.records import KINDS, DistilJob, FinetuneJob, Kind, MeasureJob, ModelSource, PrepareJob, Trial
+from harness.records import (
+    KINDS,
+    DistilJob,
+    FinetuneJob,
+    FinetuneRecipe,
+    Kind,
+    MeasureJob,
+    ModelSource,
+    PrepareJob,
+    Rung,
+    Trial,
+)
 from harness.spec.assets import Asset
 from harness.spec.entries import Corpus, Initialisation, Method, Student, Teacher
 from harness.spec.grid import Cell, expand, init_label
@@ -251,22 +263,56 @@ class _Planner:
         return recipe if method.objective else UNTRAINED
 
     def _evaluate(self, made: _Made, language: LanguageSet) -> None:
-        """Every task at every setting."""
+        """Every task at every setting; under successive halving rung by rung, each waiting for the whole one
+        below."""
         for one in self.evaluations[language.name]:
-            data = self.inputs.of_task(one.task, made.data)
-            for recipe, seed in one.recipes:
-                job = FinetuneJob.model_construct(
-                    model=made.source, task=one.task, languages=one.languages, recipe=recipe, seed=seed
-                )
-                labels = {
-                    **made.labels,
-                    "suite": one.task.suite,
-                    "task": one.task.name,
-                    "learning_rate": f"{recipe.learning_rate:g}",
-                    "epochs": str(recipe.epochs),
-                    "finetune_seed": str(seed),
-                }
-                self._add("finetune", job, data, made.parents, made.config_id, labels)
+            if not one.ladder:
+                for recipe in one.settings:
+                    self._setting(made, one, recipe, None, "", made.parents)
+            below: tuple[tuple[str, ...], ...] = ()
+            for step in one.ladder:
+                below = self._rung(made, one, step, below)
+
+    def _rung(
+        self, made: _Made, one: Evaluation, step: Step, below: tuple[tuple[str, ...], ...]
+    ) -> tuple[tuple[str, ...], ...]:
+        parents = (*made.parents, *(trial for setting in below for trial in setting))
+        return tuple(
+            self._setting(
+                made, one, recipe, Rung(share=step.share, below=below, own=own, keep=step.keep),
+                step.label, parents,
+            )
+            for own, recipe in enumerate(one.settings)
+        )  # fmt: skip
+
+    def _setting(
+        self,
+        made: _Made,
+        one: Evaluation,
+        recipe: FinetuneRecipe,
+        rung: Rung | None,
+        label: str,
+        parents: tuple[str, ...],
+    ) -> tuple[str, ...]:
+        """Plan one setting with every seed; their ids."""
+        data = self.inputs.of_task(one.task, made.data)
+        labels = {
+            **made.labels,
+            "suite": one.task.suite,
+            "task": one.task.name,
+            "learning_rate": f"{recipe.learning_rate:g}",
+            "epochs": str(recipe.epochs),
+        }
+        if label:
+            labels["rung"] = label
+        found = []
+        for seed in one.seeds:
+            job = FinetuneJob.model_construct(
+                model=made.source, task=one.task, languages=one.languages, recipe=recipe, seed=seed, rung=rung
+            )
+            told = {**labels, "finetune_seed": str(seed)}
+            found.append(self._add("finetune", job, data, parents, made.config_id, told))
+        return tuple(found)
 
     def _measure(self, teacher: Teacher, student: Student | None) -> None:
         protocol = self.resolved.spec.measure

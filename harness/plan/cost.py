@@ -2,9 +2,10 @@
 number.
 
 Assumptions, stated wherever an estimate is shown: a forward pass takes 2 operations per weight and token,
-training three times that; a size that is not known is BERT-base's; a task without `train_rows` has 100,000
-rows and 1,000 scored ones a language; examples fill a third of their `length`; the teacher's pass is shared
-by its cohort."""
+training three times that; a size that is not known is BERT-base's; a vocabulary trimmed to a corpus keeps
+60,000 pieces; a task without `train_rows` has 100,000 rows, without `eval_rows` 2,500 scored ones a language and
+split, a retrieval task 100 a language; examples fill a third of their `length`; the teacher's pass is shared by
+its cohort."""
 
 from __future__ import annotations
 
@@ -24,8 +25,12 @@ CPU_FLOPS = 100e9
 GPU_FLOPS = 60e12
 """Operations a second of one GPU (bf16, a third of an A100's peak)."""
 TASK_ROWS = 100_000
-SCORED_ROWS = 1_000
-"""Rows of dev and test that a task is scored on, for each language."""
+SCORED_ROWS = 2_500
+"""Rows that a task is scored on, for each language and split."""
+RETRIEVED_ROWS = 100
+"""Rows of a retrieval task in each language."""
+TRIMMED_VOCABULARY = 60_000
+"""Pieces that a vocabulary trimmed to a corpus keeps."""
 FILLED = 1 / 3
 """Share of `length` that an example of a task fills."""
 LATEST = 300
@@ -46,9 +51,13 @@ class Size:
         """Of a student of a teacher, or of the teacher itself; BERT-base's where nothing is known."""
         shape = teacher.shape if teacher else None
         vocabulary = shape.vocabulary if shape else cls.vocabulary
+        if teacher is not None and teacher.trim_vocabulary is not None:
+            vocabulary = min(vocabulary, TRIMMED_VOCABULARY)
         if student is not None:
             return cls(student.layers, student.width, student.ffn or 4 * student.width, vocabulary)
-        return cls(shape.layers, shape.width, shape.ffn, vocabulary) if shape else cls()
+        if shape is None:
+            return cls(vocabulary=vocabulary)
+        return cls(shape.layers, shape.width, shape.ffn, vocabulary)
 
     def forward(self, tokens: float, length: int, predicted: float = 0.0) -> float:
         """Operations of one pass over `tokens` in blocks of `length`, `predicted` of them through the masked-
@@ -109,6 +118,20 @@ def _cpu_trials(trials: Iterable[Trial]) -> list[Trial]:
     return [trial for trial in trials if not trial.resources.gpus and trial.kind != "measure"]
 
 
+def _rows_passed(job: FinetuneJob) -> float:
+    """Forward passes of one row; a training step is three. Settings given up by halving are averaged in."""
+    languages = len(job.languages)
+    if job.task.type == "retrieval":
+        return RETRIEVED_ROWS * languages
+    scored = job.recipe.eval_rows or SCORED_ROWS
+    selecting = scored * (languages if job.recipe.select_on == "dev_all" else 1)
+    reported = scored * languages * (1 if job.task.report == "dev" else 2) if job.counts else 0
+    share = job.rung.share if job.rung else 1.0
+    started = job.rung.keep / len(job.rung.below) if job.rung and job.rung.below else 1.0
+    trained = 3 * (job.recipe.train_rows or TASK_ROWS) * share
+    return started * (job.recipe.epochs * (trained + selecting) + reported)
+
+
 @dataclass(frozen=True)
 class _Counter:
     """Counts operations; knows the trials that made a model, to know its size."""
@@ -124,11 +147,8 @@ class _Counter:
             case DistilJob() as job:
                 return self._distil(job, sharing)
             case FinetuneJob() as job:
-                rows = job.recipe.train_rows or TASK_ROWS
-                passes = max(1, 3 * job.recipe.epochs)
-                return self._size(job.model).forward(
-                    passes * rows * job.recipe.length * FILLED, job.recipe.length
-                )
+                tokens = _rows_passed(job) * job.recipe.length * FILLED
+                return self._size(job.model).forward(tokens, job.recipe.length)
             case MeasureJob(teacher=teacher, student=student, protocol=protocol):
                 runs = (protocol.repeats + protocol.warmup) * sum(protocol.batch_sizes)
                 return Size.of(teacher, student).forward(runs * protocol.length, protocol.length)

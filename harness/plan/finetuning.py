@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.plan.halving import Step, ladder
 from harness.records import FinetuneRecipe
 from harness.spec.entries import Task
 from harness.spec.recipes import Finetune
@@ -20,17 +21,20 @@ class Evaluation:
 
     task: Task
     languages: tuple[str, ...]
-    recipes: tuple[tuple[FinetuneRecipe, int], ...]
-    """(setting, seed), over the whole fine-tuning grid."""
+    settings: tuple[FinetuneRecipe, ...]
+    """Learning rates × epochs, the lower and fewer first: the order in which equals are preferred."""
+    seeds: tuple[int, ...]
+    ladder: tuple[Step, ...]
+    """Rungs of successive halving; empty where every setting is trained in full at once."""
 
 
 def evaluations(resolved: ResolvedSpec) -> dict[str, tuple[Evaluation, ...]]:
     """Language set -> what its models are scored on."""
-    settings = [_settings(one) for one in resolved.tasks]
+    grids = [_grid(one) for one in resolved.tasks]
     return {
         languages.name: tuple(
-            Evaluation(one.task, one.evaluated(languages.codes), recipes)
-            for one, recipes in zip(resolved.tasks, settings, strict=True)
+            Evaluation(one.task, one.evaluated(languages.codes), settings, seeds, _ladder(one, settings))
+            for one, (settings, seeds) in zip(resolved.tasks, grids, strict=True)
         )
         for languages in resolved.languages
     }
@@ -38,8 +42,8 @@ def evaluations(resolved: ResolvedSpec) -> dict[str, tuple[Evaluation, ...]]:
 
 def count_settings(one: ResolvedTask) -> int:
     """How many trials this task asks for of one model, without making them."""
-    own = one.finetune
-    return 1 if one.task.type == "retrieval" else len(own.learning_rate) * len(own.epochs) * len(own.seeds)
+    settings, seeds = _grid(one)
+    return len(settings) * len(seeds) * max(1, len(_ladder(one, settings)))
 
 
 def select_on(task: Task) -> SelectOn:
@@ -53,15 +57,20 @@ def select_on(task: Task) -> SelectOn:
     return "dev_en" if len(task.languages) > 1 and "en" in task.languages else "dev"
 
 
-def _settings(one: ResolvedTask) -> tuple[tuple[FinetuneRecipe, int], ...]:
+def _ladder(one: ResolvedTask, settings: tuple[FinetuneRecipe, ...]) -> tuple[Step, ...]:
+    return ladder(one.finetune.halving, len(settings))
+
+
+def _grid(one: ResolvedTask) -> tuple[tuple[FinetuneRecipe, ...], tuple[int, ...]]:
+    """(settings, seeds)"""
     own = one.finetune
     if one.task.type == "retrieval":
         # Nothing is trained: one trial, whatever the grid says.
         untrained = Finetune(batch_size=own.batch_size, length=own.length, precision=own.precision)
-        return ((_recipe(untrained, untrained.learning_rate[0], 0, "dev"), 0),)
+        return (_recipe(untrained, untrained.learning_rate[0], 0, "dev"),), (0,)
     chosen = own.select_on or select_on(one.task)
-    recipes = [_recipe(own, *point, chosen) for point in itertools.product(own.learning_rate, own.epochs)]
-    return tuple(itertools.product(recipes, own.seeds))
+    points = itertools.product(sorted(set(own.learning_rate)), sorted(set(own.epochs)))
+    return tuple(_recipe(own, *point, chosen) for point in points), tuple(dict.fromkeys(own.seeds))
 
 
 def _recipe(own: Finetune, learning_rate: float, epochs: int, chosen: SelectOn) -> FinetuneRecipe:
@@ -80,4 +89,5 @@ def _recipe(own: Finetune, learning_rate: float, epochs: int, chosen: SelectOn) 
         train_rows=own.train_rows,
         patience=own.patience,
         select_on=chosen,
+        eval_rows=own.eval_rows,
     )

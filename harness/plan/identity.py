@@ -12,7 +12,7 @@ from json.encoder import encode_basestring_ascii
 
 from harness.records import RECIPE_VERSIONS, Kind
 from harness.spec.assets import Asset
-from harness.spec.base import Frozen, Label, identity
+from harness.spec.base import Frozen, identity, identity_fields
 
 Identify = Callable[[Asset], str | None]
 """An asset to what its content is (SHA-256 or `repo@commit`), or None where that cannot be told now."""
@@ -24,7 +24,6 @@ class Hasher:
 
     def __init__(self) -> None:
         self._parts: dict[int, tuple[object, str]] = {}
-        self._fields: dict[type[Frozen], list[str]] = {}
 
     def trial(self, kind: Kind, job: Frozen, data: dict[str, str], parents: tuple[str, ...]) -> str:
         """`trial_id(kind, job, data, parents)`."""
@@ -45,7 +44,7 @@ class Hasher:
         return _hash(['"model"', *map(self._text, parts)])
 
     def _job(self, job: Frozen, leave_out: str | None = None) -> str:
-        names = self._fields.get(type(job)) or self._fields.setdefault(type(job), _identity_fields(type(job)))
+        names = sorted(identity_fields(type(job), lambda name: getattr(job, name)))
         return "{" + ",".join([f'"{n}":{self._text(getattr(job, n))}' for n in names if n != leave_out]) + "}"
 
     def _text(self, value: object) -> str:
@@ -59,15 +58,6 @@ class Hasher:
             kept = (value, _plain(value))  # holding the object keeps its id its own
             self._parts[id(value)] = kept
         return kept[1]
-
-
-def _identity_fields(model: type[Frozen]) -> list[str]:
-    labels = {
-        name
-        for name, field in model.model_fields.items()
-        if any(isinstance(mark, Label) for mark in field.metadata)
-    }
-    return sorted(set(model.model_fields) - labels)
 
 
 def _plain(value: object) -> str:

@@ -124,7 +124,7 @@ def import_bundle(path: Path, runs_dir: Path) -> ImportReport:
         for trial, _ in found.values():
             for problem in family_problems(trial, everyone):
                 raise InputError(f"{path}: {trial.id}: {problem}")
-            orphan = [parent for parent in trial.parents if parent not in found and parent not in here]
+            orphan = [parent for parent in trial.makers if parent not in found and parent not in here]
             if orphan:
                 raise InputError(
                     f"{path}: {trial.id} descends from {orphan[0]}, which is neither in the bundle nor here"

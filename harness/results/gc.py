@@ -31,7 +31,9 @@ def garbage(runs_dir: Path, plans: Iterable[Trial] = ()) -> list[Garbage]:
     folders = list(trial_folders(runs_dir))
     trials = {folder.path.name: folder.read_trial() for folder in folders}
     done = {
-        folder.path.name for folder in folders if (result := folder.read_result()) and result.status == "ok"
+        folder.path.name
+        for folder in folders
+        if (result := folder.read_result()) and result.status != "failed"
     }
     needed = {parent for trial in plans if trial.id not in done for parent in trial.parents}
     needed |= {

@@ -16,6 +16,7 @@ from rich.text import Text
 from harness.errors import InputError
 from harness.results import text
 from harness.results.families import family_answers
+from harness.results.left_out import read_left_out
 from harness.results.ranking import FAMILIES, Filters, Leaderboard, choices, ranking
 from harness.results.snapshot import Snapshot, load, timings
 from harness.results.store import Store
@@ -45,15 +46,20 @@ def render_report(
     """
     snapshot = load(store)
     if snapshot.empty:
-        return Group(Text("Nothing has been scored yet."), render_status(store))
+        return Group(Text("Nothing has been scored yet."), *_left_out(store), render_status(store))
     filters = filters or Filters()
     suites = [filters.suite] if filters.suite else choices(snapshot)["suite"]
     parts: list[RenderableType] = []
     for suite in suites:
         board = ranking(snapshot, Filters(**{**filters.__dict__, "suite": suite}))
         parts += [_suite(board, suite, most_rows), Text()]
+    parts += _left_out(store)
     parts.append(_footnotes(snapshot))
     return Group(*parts)
+
+
+def _left_out(store: Store) -> list[Text]:
+    return [Text(one.sentence, style="yellow") for one in read_left_out(store.runs_dir)]
 
 
 def _suite(board: Leaderboard, suite: str, most_rows: int | None) -> RenderableType:

@@ -139,7 +139,8 @@ def _finetune_columns(trial: Trial, job: FinetuneJob, parents: dict[str, Trial])
         "milestone": job.model.milestone,
         "suite": job.task.suite,
         "task": job.task.name,
-        "protocol": protocol_of(job, trial.data),
+        # a rung's score may be compared with nothing but its neighbours'
+        "protocol": protocol_of(job, trial.data) if job.counts else None,
         "learning_rate": job.recipe.learning_rate,
         "epochs": job.recipe.epochs,
         "finetune_seed": job.seed,
@@ -214,14 +215,17 @@ def sha256_of(record: Trial | Result) -> str:
 
 def score_rows(trial: Trial, result: Result) -> list[Row]:
     """The rows of `scores`; `selected` is set later, by the dev scores of the trial's neighbours."""
-    task = trial.job.task if isinstance(trial.job, FinetuneJob) else None
+    job = trial.job if isinstance(trial.job, FinetuneJob) else None
     return [
         {
             "trial_id": trial.id,
             **score.model_dump(include={"suite", "task", "language", "split", "metric", "n", "data_id"}),
             "value": finite(score.value),
             "dev_value": finite(result.dev_value),
-            "reported": task is not None and score.split == task.report and score.metric in task.metrics,
+            "reported": job is not None
+            and job.counts
+            and score.split == job.task.report
+            and score.metric in job.task.metrics,
             "selected": False,
             "flags": list(score.flags),
         }

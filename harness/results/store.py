@@ -261,7 +261,8 @@ def _select(con: duckdb.DuckDBPyConnection, model_key: str | None = None, task: 
     only = "kind = 'finetune'" + (" AND model_key = $model AND task = $task" if model_key else "")
     given = {"model": model_key, "task": task} if model_key else {}
     needed = "trial_id, model_key, suite, task, protocol, learning_rate, epochs, finetune_seed, dev_value"
-    done = con.execute(f"SELECT {needed} FROM trials WHERE {only} AND status = 'ok'", given).df()
+    competing = f"{only} AND status = 'ok' AND protocol IS NOT NULL"
+    done = con.execute(f"SELECT {needed} FROM trials WHERE {competing}", given).df()
     chosen = selected_trials(done)
     for table in ("trials", "scores"):
         scope = f"trial_id IN (SELECT trial_id FROM trials WHERE {only})"

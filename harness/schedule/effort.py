@@ -37,7 +37,8 @@ def effort(trial: Trial) -> float:
         teacher = job.model.teacher
         shape = teacher.shape if teacher else None
         weights = 12.0 * shape.layers * shape.width**2 if shape else TYPICAL_ENCODER / 4
-        return weights * job.recipe.epochs * rows * job.recipe.length / 4
+        share = job.rung.share if job.rung else 1.0
+        return weights * job.recipe.epochs * rows * share * job.recipe.length / 4
     assert isinstance(job, MeasureJob)
     return 1.0
 

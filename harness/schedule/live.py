@@ -183,6 +183,8 @@ def closing(title: str, result: Result) -> str:
     named = f"{result.trial_id} {title}".rstrip()
     if result.error is not None:
         return f"FAILED {named}: {result.error.reason}: {result.error.message}"
+    if result.status == "pruned":
+        return f"pruned {named}"
     return f"done   {named} ({duration(result.seconds)})"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -19,6 +19,11 @@ class Frozen(BaseModel):
 
 class Label:
     """Marks a field that cannot change a number (a name, a description, where bytes come from): left out of the hash."""
+
+
+class Added:
+    """Marks a field that came after ids had been given: left out of the hash while it holds its default, which means
+    what was done before there was the field."""
 
 
 Text = Annotated[str, Label()]
@@ -76,9 +81,16 @@ def identity(value: Any) -> Any:
 
 
 def _identity_fields(model: BaseModel) -> Iterator[tuple[str, Any]]:
-    for name, field in type(model).model_fields.items():
-        if not any(isinstance(mark, Label) for mark in field.metadata):
-            yield name, identity(getattr(model, name))
+    for name in identity_fields(type(model), lambda name: getattr(model, name)):
+        yield name, identity(getattr(model, name))
+
+
+def identity_fields(model: type[BaseModel], value_of: Callable[[str], Any]) -> Iterator[str]:
+    """Names of the fields that enter the identity of a model whose values `value_of` tells."""
+    for name, field in model.model_fields.items():
+        marks = {type(mark) for mark in field.metadata}
+        if Label not in marks and not (Added in marks and value_of(name) == field.default):
+            yield name
 
 
 def digest(value: Any, length: int = 16) -> str:

@@ -90,6 +90,18 @@ class Prepare(TokenBatches, Optimisation):
     seed: Seed = 0
 
 
+class Halving(Frozen):
+    """Synchronous successive halving (Jamieson & Talwalkar, 2016) of the settings of one model on one task.
+
+    Every setting is first trained on factor^-rungs of the training rows; at each rung the best ⌈n / factor⌉
+    of n by dev score go on to `factor` times the rows, those of the last rung to all."""
+
+    factor: int = Field(default=3, ge=2, le=10)
+    """One in so many settings goes on, to so many times the rows."""
+    rungs: int = Field(default=1, ge=1, le=4)
+    """Shorter trainings before the whole one."""
+
+
 class Finetune(Frozen):
     """How every model is fine-tuned on every task: a grid of learning rates × epochs × seeds, the best chosen
     on dev."""
@@ -116,6 +128,11 @@ class Finetune(Frozen):
     """Rows on which the best epoch and setting are chosen. Null: dev_en for cross-lingual tasks, dev where
     test labels exist, else train_holdout (a fixed tenth of train), so that no score is chosen on the rows it
     is reported on."""
+    eval_rows: Count | None = None
+    """Predict at most this many dev and test rows a language, the same positions in all; null for all.
+    Scores on a part carry the flag `part_of_split`."""
+    halving: Halving | None = None
+    """Give up weak settings early; null trains every setting in full."""
 
     @field_validator("learning_rate", "epochs", "seeds", mode="before")
     @classmethod
@@ -134,6 +151,8 @@ class FinetuneOverrides(Frozen):
     train_rows: Count | None = None
     patience: Count | None = None
     select_on: Literal["dev", "dev_en", "dev_all", "train_holdout"] | None = None
+    eval_rows: Count | None = None
+    halving: Halving | None = None
 
     @field_validator("learning_rate", "epochs", "seeds", mode="before")
     @classmethod

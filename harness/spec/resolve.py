@@ -87,6 +87,8 @@ class ResolvedTask:
     finetune: Finetune
     """The spec's, with the task's own settings laid over."""
     path: NodePath
+    optional: bool = False
+    """Left out where its data cannot be had."""
 
     def evaluated(self, student_languages: Sequence[str]) -> tuple[str, ...]:
         """Languages on which a model of these languages is scored, in the task's order."""
@@ -336,7 +338,8 @@ class _Resolver:
                     )
                     continue
             own = {key: value for key, value in wanted.finetune if value is not None}
-            yield ResolvedTask(task, wanted.languages, _with(spec.finetune, **own), path)
+            finetune = _with(spec.finetune, **own)
+            yield ResolvedTask(task, wanted.languages, finetune, path, wanted.optional)
 
 
 M = TypeVar("M", bound=BaseModel)

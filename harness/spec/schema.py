@@ -81,6 +81,8 @@ class TaskUse(Frozen):
     languages: Literal["all", "same"] | tuple[Language, ...] = "all"
     """Which of the task's languages are evaluated; `same`: those of the student's language set."""
     finetune: FinetuneOverrides = FinetuneOverrides()
+    optional: Annotated[bool, Label()] = False
+    """Left out, and named wherever results are shown, where its data cannot be had."""
 
 
 class Spec(Frozen):

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,10 @@ class Outcome:
     flags: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     parents_sha256: Mapping[str, str] = field(default_factory=dict)
+
+    def with_facts(self, more: Mapping[str, Any]) -> Outcome:
+        """The same with further facts."""
+        return replace(self, facts={**self.facts, **more})
 
 
 class Attempt:
@@ -166,6 +170,13 @@ class Attempt:
         self._leave(result)
         self.checkpoints.clear()
         (self.folder.path / "traceback.txt").unlink(missing_ok=True)
+        return result
+
+    def prune(self, facts: Mapping[str, Any]) -> Result:
+        """Write result.json of a trial that others have made needless, and drop the checkpoints."""
+        result = self._result(status="pruned", precision=self.precision, facts=dict(facts))
+        self._leave(result)
+        self.checkpoints.clear()
         return result
 
     def fail(self, error: BaseException) -> Result:

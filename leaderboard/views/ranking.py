@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from harness.results import text
+from harness.results.left_out import read_left_out
 from harness.results.ranking import FAMILIES, Filters, Leaderboard
 from leaderboard import data, figures
 from leaderboard.filters import sidebar
@@ -32,6 +33,8 @@ def page() -> None:
     board = data.board(filters)
     _answers(filters)
     _meta(board, filters)
+    for left_out in read_left_out(data.store().runs_dir):
+        st.caption(left_out.sentence)
     if board.ranked.empty and board.references.empty:
         st.info("Nothing matches these filters. Clear one of them in the sidebar.")
         return

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.data.assets import check, check_all, fetch, identify
+from harness.data.assets import check, check_all, fetch, identify, ways_out
 from harness.data.package_settings import PackageSettings
 from harness.data.sources import Sources
 from harness.errors import AssetError
@@ -144,8 +144,11 @@ def test_a_missing_input_is_one_line_that_names_the_ways_out(sources: Sources) -
     offline = Sources(sources.cache_dir, data_dir=sources.cache_dir, offline=True)
     answers = check_all({"a": asset({"hub": "org/model"}), "b": asset(pypi())}, offline)
     assert [answer.ok for answer in answers.values()] == [False, False]
+    with pytest.raises(AssetError) as raised:
+        fetch(asset({"hub": "org/model"}), offline)
     for way_out in ("--data-dir", "HARNESS_DATA", "HARNESS_CACHE", "HARNESS_OFFLINE"):
-        assert way_out in answers["a"].problem
+        assert way_out in str(raised.value)
+    assert "--data-dir" not in ways_out([asset(pypi())], offline)
     assert "hub org/model: not asked (offline)" in answers["a"].problem
     assert "\n" not in answers["a"].problem
 

@@ -24,8 +24,7 @@ LENGTH = 16
 RECIPE = TokenBatches(batch_size=8, length=LENGTH, mlm_probability=0.15)
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
+def word_tokenizer() -> PreTrainedTokenizerFast:
     """One token a word."""
     plain = Tokenizer(
         models.WordLevel({word: n for n, word in enumerate(SPECIAL + WORDS)}, unk_token="[UNK]")
@@ -39,6 +38,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
         sep_token="[SEP]",
         mask_token="[MASK]",
     )
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return word_tokenizer()
 
 
 def corpus(folder: Path, documents: dict[str, int], **fields: object) -> Corpus:

@@ -135,6 +135,17 @@ def test_the_train_holdout_is_a_fixed_tenth_and_row_choices_are_nested(
     assert fewer < more
 
 
+def test_a_capped_evaluation_keeps_the_same_positions_in_every_split_and_leaves_train(
+    folder: Path, sources: Sources
+) -> None:
+    data = load_task(task(folder), ("en",), sources)
+    capped = data.with_eval_rows(10)
+    assert len(capped.frames["test", "en"]) == 10
+    assert set(capped.frames["test", "en"]["row"]) < set(data.with_eval_rows(20).frames["test", "en"]["row"])
+    assert len(capped.frames["train", "en"]) == len(data.frames["train", "en"])
+    assert capped.data_ids["test", "en"] != data.data_ids["test", "en"]
+
+
 def test_the_identity_is_the_rows_not_the_file(folder: Path, sources: Sources) -> None:
     before = load_task(task(folder), ("en",), sources).data_ids["test", "en"]
     pd.DataFrame(ROWS).iloc[:30].to_parquet(folder / "test.parquet", compression="gzip")

@@ -64,3 +64,22 @@ def test_the_speed_of_recorded_trials_replaces_the_assumption(tmp_path: Path) ->
 
 def test_no_recorded_trials_no_measured_speed(tmp_path: Path) -> None:
     assert measured_speed(tmp_path / "none").measured == {}
+
+
+def test_halving_saves_and_a_capped_evaluation_saves(tmp_path: Path) -> None:
+    grid = ("[1e-5, 2e-5]", "[1e-5, 2e-5, 3e-5, 4e-5, 5e-5, 6e-5]")
+
+    def cost(extra: str) -> float:
+        plan = small(tmp_path, grid, ("epochs: 2}", f"epochs: 2{extra}}}"))
+        seconds = estimate(plan, Speed())
+        return sum(seconds[trial.id] for trial in plan.of_kind("finetune"))
+
+    assert 0.3 < cost(", halving: {factor: 3, rungs: 1}") / cost("") < 0.7  # 6/3 + 2 of 6, and evaluation
+    assert cost(", eval_rows: 100") < cost("")
+
+
+def test_retrieval_costs_no_training(tmp_path: Path) -> None:
+    task = ("      columns: {text: a, label: y}", "      type: retrieval\n      columns: {text: a, label: y}")
+    trained, retrieved = small(tmp_path), small(tmp_path, task)
+    costs = [max(estimate(p, Speed())[t.id] for t in p.of_kind("finetune")) for p in (trained, retrieved)]
+    assert 0 < costs[1] < costs[0] / 100
