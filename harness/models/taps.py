@@ -47,7 +47,7 @@ class Tapped:
             raise ValueError(f"the model has layers 1 to {self.layers}; asked for {sorted(set(outside))}")
         if frozen:
             model.eval()
-        self.full_layers, self.projects_only = _depth(self.needs) if stop_early else (self.layers, None)
+        self.full_layers, self.projects_only = depth(self.needs) if stop_early else (self.layers, None)
 
     def __call__(self, batch: Batch) -> Activations:
         """Run on `batch`, whose tensors are on the model's device."""
@@ -79,7 +79,7 @@ class Tapped:
         return Activations(hidden=hidden, qkv=qkv, mlm=head, heads=self.heads, layers=self.layers)
 
 
-def _depth(needs: Needs) -> tuple[int, int | None]:
+def depth(needs: Needs) -> tuple[int, int | None]:
     """How many layers must run whole, and the layer after them of which only the projections are computed, if
     any."""
     whole = max(needs.hidden, default=0)
