@@ -46,7 +46,8 @@ class BrewerStep:
         self.student: Any = world.build_student(loaded, conditions.student(student)).to(self.device).train()
         self.batches = itertools.cycle(world.batches(loaded))
         self.bf16 = precision == "bf16"
-        teacher = loaded.model.to(self.device).eval()  # type: ignore[arg-type]
+        teacher: Any = loaded.model
+        teacher.to(self.device).eval()
         self.distiller = GeneralDistiller(
             TrainingConfig(device=self.device, output_dir=tempfile.mkdtemp(dir=conditions.folder)),
             DistillationConfig(temperature=1, kd_loss_type="ce", kd_loss_weight=1, hard_label_weight=0),

@@ -40,7 +40,9 @@ def run(conditions: Conditions) -> Iterator[Row]:
         timings = alternate({"one by one": one_by_one, "cohort": cohort.step}, conditions)
         for engine in (cohort, *alone):
             engine.close()
-        yield faster(f"cohort of six, students {name}, against one by one", "cohort", "one by one", timings, target)
+        yield faster(
+            f"cohort of six, students {name}, against one by one", "cohort", "one by one", timings, target
+        )
         yield _utilisation(world, name, members, timings["cohort"], precision, UTILISATION[name])
     if conditions.device == "cuda" or conditions.quick:
         yield from _scaling(world, precision)
@@ -79,7 +81,12 @@ def _named(trial: Trial, number: int) -> Trial:
 
 
 def _utilisation(
-    world: World, name: str, members: Sequence[Trial], timing: Timing, precision: Resolved, target: float | None
+    world: World,
+    name: str,
+    members: Sequence[Trial],
+    timing: Timing,
+    precision: Resolved,
+    target: float | None,
 ) -> Row:
     conditions = world.conditions
     peak = matmul_peak(conditions.cache, conditions.device, precision, conditions.threads)

@@ -112,9 +112,14 @@ def main(subject: str, run: Run) -> None:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What every subject and the whole run understand."""
-    parser.add_argument("--quick", action="store_true", help="tiny models, a smoke test: no figure means anything")
     parser.add_argument(
-        "--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of every side (default: all cores)"
+        "--quick", action="store_true", help="tiny models, a smoke test: no figure means anything"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help="threads of every side (default: all cores)",
     )
     parser.add_argument("--rounds", type=int, default=9, help="how often each side is timed (default: 9)")
     parser.add_argument("--json", type=Path, help="write the rows here too")

@@ -46,7 +46,7 @@ def _measure(make: Callable[[Conditions], Side], conditions: Conditions) -> Peak
         side()
     conditions.synchronise()
     after = _known(extra.since())
-    standing = extra.before - whole.before
+    standing = _known(extra.before) - _known(whole.before)
     return Peak(max(building, standing + after), after)
 
 

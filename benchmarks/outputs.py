@@ -35,7 +35,11 @@ def _times(
 
     world = World.make(conditions, vocabulary)
     student = conditions.student(STUDENT)
-    precisions = dict.fromkeys(("fp32", conditions.auto, "bf16")) if equal else dict.fromkeys(("fp32", conditions.auto))
+    precisions = (
+        dict.fromkeys(("fp32", conditions.auto, "bf16"))
+        if equal
+        else dict.fromkeys(("fp32", conditions.auto))
+    )
     engines = {p: Engine([world.distil("od", student, p)], world.workplace) for p in precisions}
     sides: dict[str, Callable[[], object]] = {}
     for precision, engine in engines.items():

@@ -37,9 +37,11 @@ class PlainStep:
         loaded = world.load_teacher()
         device = world.conditions.torch_device
         self.device = device
-        self.student: Any = world.build_student(loaded, student).to(device).train()
+        self.student: Any = world.build_student(loaded, student)
+        self.student.to(device).train()
         self.batches = itertools.cycle(world.batches(loaded))
-        self.teacher: Any = loaded.model.to(device).eval().requires_grad_(False)
+        self.teacher: Any = loaded.model
+        self.teacher.to(device).eval().requires_grad_(False)
         self.extra: list[nn.Module] = []
         self.bf16 = bf16
         self._loss = loss(self)
@@ -50,7 +52,7 @@ class PlainStep:
         batch = next(self.batches)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             loss = self._loss(self.teacher, self.student, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self._adamw.step()
         self._adamw.zero_grad(set_to_none=True)
@@ -113,7 +115,9 @@ def hs_uniform(step: PlainStep) -> Loss:
 
     def loss(teacher: Any, student: Any, batch: Batch) -> Tensor:
         with torch.no_grad():
-            theirs = teacher.bert(batch.input_ids, batch.attention_mask, output_hidden_states=True).hidden_states
+            theirs = teacher.bert(
+                batch.input_ids, batch.attention_mask, output_hidden_states=True
+            ).hidden_states
         mine = student.bert(batch.input_ids, batch.attention_mask, output_hidden_states=True).hidden_states
         each = [
             functional.mse_loss(projection(mine[i]).float(), theirs[math.floor(i * apart)].float())
@@ -141,7 +145,9 @@ def od(_step: PlainStep) -> Loss:
 METHODS: dict[str, Callable[[PlainStep], Loss]] = {"minilmv2": minilmv2, "hs-uniform": hs_uniform, "od": od}
 
 
-def plain_step(conditions: Conditions, method: str, student: str, precision: str, vocabulary: int) -> PlainStep:
+def plain_step(
+    conditions: Conditions, method: str, student: str, precision: str, vocabulary: int
+) -> PlainStep:
     """The reference of a method of the harness, by its name there."""
     world = World.make(conditions, vocabulary)
     return PlainStep(world, conditions.student(student), METHODS[method], bf16=precision == "bf16")

@@ -46,7 +46,11 @@ class Row:
     @property
     def cells(self) -> tuple[str, ...]:
         """Of the Markdown table."""
-        aim = "–" if self.target is None else f"{'≥' if self.sense == 'at least' else '≤'} {self.target:g} {self.unit}"
+        aim = (
+            "–"
+            if self.target is None
+            else f"{'≥' if self.sense == 'at least' else '≤'} {self.target:g} {self.unit}"
+        )
         what = f"{self.what}<br>*{self.note}*" if self.note else self.what
         return (what, aim, quantity(self.reached, self.unit), self.verdict, self._sides.replace("; ", "<br>"))
 
@@ -54,7 +58,8 @@ class Row:
     def _sides(self) -> str:
         spread = {side: f" ±{100 * share / 2:.0f} %" for side, share in self.spread.items()}
         return "; ".join(
-            f"{side} {quantity(value, self.side_unit)}{spread.get(side, '')}" for side, value in self.sides.items()
+            f"{side} {quantity(value, self.side_unit)}{spread.get(side, '')}"
+            for side, value in self.sides.items()
         )
 
 
@@ -70,5 +75,7 @@ def table(rows: Iterable[Row]) -> str:
 def quantity(value: float, unit: str) -> str:
     """Three digits, and no more precision than that."""
     size = abs(value)
-    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 else 4
+    if 0 < size < 0.1:
+        return f"{value:.2g} {unit}"
+    digits = 0 if size >= 100 else 1 if size >= 10 else 2
     return f"{value:,.{digits}f} {unit}"

@@ -27,8 +27,12 @@ def run(conditions: Conditions) -> Iterator[Row]:
         close()
         auto = f"harness {conditions.auto}"
         against_fp32, against_bf16 = TARGETS[method]
-        yield faster(f"{name} step against plain fp32", auto, "plain fp32", timings, against_fp32, _note(conditions))
-        yield faster(f"{name} step in bf16 against plain bf16", "harness bf16", "plain bf16", timings, against_bf16)
+        yield faster(
+            f"{name} step against plain fp32", auto, "plain fp32", timings, against_fp32, _note(conditions)
+        )
+        yield faster(
+            f"{name} step in bf16 against plain bf16", "harness bf16", "plain bf16", timings, against_bf16
+        )
         if conditions.auto != "fp32":
             yield faster(f"{name} step, both in fp32", "harness fp32", "plain fp32", timings, None)
 
@@ -36,9 +40,7 @@ def run(conditions: Conditions) -> Iterator[Row]:
 def _sides(world: World, method: str) -> tuple[dict[str, Callable[[], object]], Callable[[], None]]:
     conditions = world.conditions
     engines = {
-        precision: Engine(
-            [world.distil(method, conditions.student(STUDENT), precision)], world.workplace
-        )
+        precision: Engine([world.distil(method, conditions.student(STUDENT), precision)], world.workplace)
         for precision in ("fp32", "bf16")
     }
     sides: dict[str, Callable[[], object]] = {}

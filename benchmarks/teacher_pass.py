@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 
@@ -25,7 +26,7 @@ def run(conditions: Conditions) -> Iterator[Row]:
     teachers = {precision: _teacher(world, precision) for precision in PRECISIONS}
     for blocks in (conditions.batch_size, 2 * conditions.batch_size):
         batch = _batch(world, blocks)
-        sides = {name: lambda teacher=teacher: teacher(batch) for name, teacher in teachers.items()}  # noqa: B023
+        sides = {str(name): partial(teacher, batch) for name, teacher in teachers.items()}
         timings = alternate(sides, conditions)
         for precision in PRECISIONS:
             peak = matmul_peak(conditions.cache, conditions.device, precision, conditions.threads)

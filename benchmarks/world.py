@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import BertWordPieceTokenizer
-from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
+from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from benchmarks.conditions import Conditions
 from harness.data.blocks import TokenBlocks, build_blocks
@@ -26,6 +26,7 @@ from harness.training.attempt import Workplace
 from harness.training.parents import tokenizer_sha256
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 WORDS = 12_000
 """Of the corpus: a little over 80 blocks of 128 tokens, so that looking at held-out text takes no time."""
 ENDLESS = 10**6
@@ -48,7 +49,8 @@ class World:
         folder = conditions.folder / f"teacher-{shape.vocabulary}"
         words = [f"w{number}" for number in range(shape.vocabulary - len(SPECIAL))]
         if not folder.exists():
-            _write_teacher(folder, shape, words)
+            pieces = {piece: number for number, piece in enumerate([*SPECIAL, *words])}
+            write_model(folder, shape, BertWordPieceTokenizer(pieces))
         text = conditions.folder / f"corpus-{shape.vocabulary}"
         if not text.exists():
             _write_corpus(text, words)
@@ -132,7 +134,8 @@ def _local(folder: Path) -> Asset:
     return Asset(sources=(LocalSource(path=str(folder)),))
 
 
-def _write_teacher(folder: Path, shape: Shape, words: list[str]) -> None:
+def write_model(folder: Path, shape: Shape, pieces: BertWordPieceTokenizer) -> None:
+    """A BERT with random weights of this shape, and its tokenizer."""
     torch.manual_seed(0)
     with quiet_transformers():
         model = BertForMaskedLM(
@@ -145,8 +148,8 @@ def _write_teacher(folder: Path, shape: Shape, words: list[str]) -> None:
             )
         )
         model.save_pretrained(folder)
-        pieces = BertWordPieceTokenizer({piece: number for number, piece in enumerate([*SPECIAL, *words])})
-        BertTokenizerFast(tokenizer_object=pieces._tokenizer).save_pretrained(folder)
+        names = dict(zip(ROLES, SPECIAL, strict=True))
+        PreTrainedTokenizerFast(tokenizer_object=pieces._tokenizer, **names).save_pretrained(folder)
 
 
 def _write_corpus(folder: Path, words: list[str]) -> None:

@@ -22,8 +22,8 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 
 from harness.data.sources import Sources
 from harness.errors import InputError
-from harness.models.families import family_of
 from harness.flops import forward_flops
+from harness.models.families import family_of
 from harness.models.loading import seeded
 from harness.models.placement import attention_rule, resolve_precision
 from harness.models.shapes import FAMILIES, declared_shape, read_config, shape_of_config
