@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from harness.methods.precision import differentiable_where_enabled, wide, without_autocast
+from harness.methods.softmax import log_normaliser
 
 Compare = Callable[[Tensor, Tensor, slice], tuple[Tensor, Tensor]]
 """(teacher scores, student scores), both (matrices, tokens, tokens), and which of all batch · heads matrices
@@ -43,16 +44,11 @@ def kl_rows(attention_mask: Tensor | None, heads: int) -> Compare:
             student.masked_fill_(padding[group], torch.finfo(student.dtype).min)
             share = real[group, :, None].to(teacher.dtype) / rows_of_head[group]
         p, q = teacher.softmax(dim=-1), student.softmax(dim=-1)
-        normaliser = _log_normaliser(student, q) - _log_normaliser(teacher, p)
+        normaliser = log_normaliser(student, q) - log_normaliser(teacher, p)
         rows = teacher.sub_(student).mul_(p).sum(dim=-1, keepdim=True).add_(normaliser)
         return (rows * share).sum(), q.sub_(p).mul_(share)
 
     return compare
-
-
-def _log_normaliser(scores: Tensor, probabilities: Tensor) -> Tensor:
-    """log Σ exp(scores) over the last dimension, from the softmax that is there already."""
-    return scores.amax(dim=-1, keepdim=True) - probabilities.amax(dim=-1, keepdim=True).log()
 
 
 def squared_pairs(attention_mask: Tensor | None, heads: int) -> Compare:
