@@ -9,7 +9,7 @@ from benchmarks.engine import Engine
 from benchmarks.rows import Row
 from benchmarks.timing import Timing, alternate, faster
 from benchmarks.world import World
-from harness.flops import teaching_flops, training_flops
+from harness.flops import read_flops, training_flops
 from harness.models.matmul import matmul_peak
 from harness.models.placement import Resolved
 from harness.records import DistilJob, Trial
@@ -109,7 +109,7 @@ def cohort_flops(world: World, members: Sequence[Trial]) -> int:
     positions = round(conditions.tokens * jobs[0].recipe.mlm_probability)
     size = (conditions.batch_size, conditions.length)
     head = any(job.method.needs_mlm_head for job in jobs)
-    total = teaching_flops(teacher, *size, layers=teacher.layers, maps=0, positions=positions if head else 0)
+    total = read_flops(teacher, *size, layers=teacher.layers, maps=0, positions=positions if head else 0)
     for job in jobs:
         trained = positions if job.method.trains_mlm_head else 0
         total += training_flops(job.student.shape(teacher), *size, trained)

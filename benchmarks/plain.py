@@ -40,8 +40,7 @@ class PlainStep:
         self.student: Any = world.build_student(loaded, student)
         self.student.to(device).train()
         self.batches = itertools.cycle(world.batches(loaded))
-        self.teacher: Any = loaded.model
-        self.teacher.to(device).eval().requires_grad_(False)
+        self.teacher: Any = place(loaded.model, device).eval().requires_grad_(False)
         self.extra: list[nn.Module] = []
         self.bf16 = bf16
         self._loss = loss(self)
@@ -56,6 +55,11 @@ class PlainStep:
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self._adamw.step()
         self._adamw.zero_grad(set_to_none=True)
+
+
+def place(model: nn.Module, device: torch.device) -> nn.Module:
+    """`model` itself, moved to `device`."""
+    return model.to(device)
 
 
 def minilmv2(step: PlainStep) -> Loss:

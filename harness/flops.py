@@ -46,10 +46,8 @@ def training_flops(shape: Shape, sequences: int, tokens: int, positions: int = 0
     return (1 + BACKWARD) * (forward_flops(shape, sequences, tokens) + head_flops(shape, positions))
 
 
-def teaching_flops(
-    shape: Shape, sequences: int, tokens: int, *, layers: int, maps: int, positions: int
-) -> int:
-    """A teacher's forward pass as far as it is read: `layers` layers, `maps` of the query, key and value maps
+def read_flops(shape: Shape, sequences: int, tokens: int, *, layers: int, maps: int, positions: int) -> int:
+    """A forward pass as far as a model is read: `layers` layers, `maps` of the query, key and value maps
     of the layer after them, the masked-LM head on `positions` tokens."""
     return (
         forward_flops(shape, sequences, tokens, layers)

@@ -17,6 +17,7 @@ from harness.spec.resolve import load_spec
 
 if TYPE_CHECKING:
     from harness.data.assets import Availability
+    from harness.plan.cost import Speed
 
 
 def sources_of(data_dir: Path | None) -> Sources:
@@ -38,6 +39,16 @@ def load_plan(path: Path, catalog: Sequence[Path], settings: Sequence[str], sour
     known = identities(inputs_of(resolved).values(), sources)
     threads = resolved.spec.measure.threads
     return build_plan(resolved, known.get, fingerprint(threads), cells)
+
+
+def speed_here(plan: Plan, runs_dir: Path, sources: Sources) -> Speed:
+    """What the estimate of costs stands on: trials recorded in `runs_dir`, this machine's profile."""
+    from harness.machine import MachineProfile
+    from harness.plan.cost import speed_of
+    from harness.provenance import fingerprint
+
+    threads = {trial.resources.cpus for trial in plan.trials}
+    return speed_of(runs_dir, {n: MachineProfile.read(sources.cache_dir, fingerprint(n)) for n in threads})
 
 
 def identities(assets: Iterable[Asset], sources: Sources) -> dict[Asset, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -58,13 +59,14 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Run what is missing of a spec's plan; started again, it goes on where it was. Ctrl-C ends cleanly."""
-    from harness.cli.loading import load_plan, require_inputs, sources_of
+    from harness.cli.loading import load_plan, require_inputs, sources_of, speed_here
 
     sources = sources_of(data_dir)
     plan = load_plan(spec, catalog, settings, sources)
 
     from harness.cli.corpora import refuse_overlap
-    from harness.cli.recording import Recorder, open_store
+    from harness.cli.recording import Reckoning, Recorder, open_store
+    from harness.plan.cost import estimate
     from harness.schedule.events import Together
     from harness.schedule.live import view as view_of
     from harness.schedule.run import Record, RunOptions, run_plan
@@ -76,5 +78,9 @@ def run(
     open_store(store, plan.trials, runs_dir)
     options = RunOptions(backend=backend.value, address=address, gpus=gpus, cpus=cpus)
     view = view_of()
-    summary = run_plan(plan, runs_dir, sources, options, Together(Recorder(store, runs_dir, view), view))
+    reckoning = Reckoning(estimate(plan, speed_here(plan, runs_dir, sources)))
+    listeners = Together(Recorder(store, runs_dir, view), view, reckoning)
+    summary = run_plan(plan, runs_dir, sources, options, listeners)
+    if told := reckoning.told:
+        print(told, file=sys.stderr)
     raise typer.Exit(summary.exit_code)

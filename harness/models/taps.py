@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.masking_utils import create_bidirectional_mask
 
+from harness.flops import read_flops
 from harness.methods.base import QKV, Activations, Batch, Needs
 from harness.models.families import Projections, family_of
 from harness.models.shapes import FAMILIES
+from harness.spec.base import Shape
 
 
 class Tapped:
@@ -47,7 +49,7 @@ class Tapped:
             raise ValueError(f"the model has layers 1 to {self.layers}; asked for {sorted(set(outside))}")
         if frozen:
             model.eval()
-        self.full_layers, self.projects_only = depth(self.needs) if stop_early else (self.layers, None)
+        self.full_layers, self.projects_only = _depth(self.needs) if stop_early else (self.layers, None)
 
     def __call__(self, batch: Batch) -> Activations:
         """Run on `batch`, whose tensors are on the model's device."""
@@ -79,12 +81,28 @@ class Tapped:
         return Activations(hidden=hidden, qkv=qkv, mlm=head, heads=self.heads, layers=self.layers)
 
 
-def depth(needs: Needs) -> tuple[int, int | None]:
+def _depth(needs: Needs) -> tuple[int, int | None]:
     """How many layers must run whole, and the layer after them of which only the projections are computed, if
     any."""
     whole = max(needs.hidden, default=0)
     deepest = max(needs.qkv, default=0)
     return (deepest - 1, deepest) if deepest > whole else (whole, None)
+
+
+def operations(needs: Needs, shape: Shape, sequences: int, tokens: int, positions: int) -> int:
+    """Of a model of this shape run as far as `needs` says on `sequences` blocks of `tokens` tokens, its masked-LM
+    head on `positions` of them where it is read: what `Tapped` computes, by `harness.flops`."""
+    if needs.mlm:
+        needs |= Needs(hidden=frozenset({shape.layers}))
+    layers, projected = _depth(needs)
+    return read_flops(
+        shape,
+        sequences,
+        tokens,
+        layers=layers,
+        maps=3 if projected else 0,
+        positions=positions if needs.mlm else 0,
+    )
 
 
 @contextmanager
