@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNS ?= runs
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PYTHONDONTWRITEBYTECODE :=   # importing torch and transformers uncompiled costs ten seconds a process
 
-.PHONY: help setup quickstart test check format leaderboard constraints
+.PHONY: help setup quickstart test check format leaderboard bench constraints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -39,6 +40,10 @@ format: setup ## fix what the linter can fix
 
 leaderboard: setup ## serve the leaderboard on this machine
 	$(BIN)/streamlit run leaderboard/app.py -- --db $(RUNS)/results.duckdb
+
+bench: setup ## measure against plain PyTorch and TextBrewer, write benchmarks/RESULTS.md
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 constraints: setup ## re-resolve constraints.txt (torch and its CUDA packages stay free)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-package torch \

@@ -12,11 +12,15 @@ import torch
 
 from harness.data.blocks import build_blocks
 from harness.errors import InputError
-from harness.methods.objective import build_objective
+from harness.flops import BACKWARD
+from harness.methods.base import Needs
+from harness.methods.objective import build_objective, union
 from harness.models.export import export_model, model_card
 from harness.models.loading import Loaded
 from harness.models.placement import Resolved, attention_rule, place_student, place_teacher
 from harness.models.students import build_student
+from harness.models.taps import operations
+from harness.plan.work import head_positions
 from harness.records import DistilJob
 from harness.training.attempt import Attempt, Outcome, Workplace
 from harness.training.card import training_rows
@@ -104,7 +108,13 @@ class _Cohort:
         teaching = any(member.learns_from_teacher for member in members)
         model = place_teacher(teacher.model, self.device, self.precision) if teaching else None
         course = Course(model, blocks.stream(recipe, job.seed, recipe.input), held_out)
-        finish = partial(self._finish, teacher=teacher, cohort=len(members), thin=thin_languages(blocks))
+        finish = partial(
+            self._finish,
+            teacher=teacher,
+            reads=union(member.objective.teacher_needs for member in members),
+            cohort=len(members),
+            thin=thin_languages(blocks),
+        )
         train(members, course, self.workplace, finish)
 
     def _member(self, attempt: Attempt, checkpoint: Checkpoint | None, teacher: Loaded) -> Member:
@@ -176,8 +186,24 @@ class _Cohort:
         own = {name.removeprefix(prefix) for name in member.untrained if name.startswith(prefix)}
         return untrained_parts(whole, own)
 
+    def _step_flops(self, member: Member, teacher: Loaded, reads: Needs, cohort: int) -> int:
+        """Of one step: the student forward and backward, and its share of the teacher's pass."""
+        job = _job(member.attempt)
+        recipe = job.recipe
+        size = (recipe.batch_size, recipe.length, head_positions(job.method, recipe))
+        shared = operations(reads, teacher.shape, *size)
+        own = operations(member.objective.student_needs, job.student.shape(teacher.shape), *size)
+        return shared // cohort + (1 + BACKWARD) * own
+
     def _finish(
-        self, member: Member, held_out: HeldOut, *, teacher: Loaded, cohort: int, thin: tuple[str, ...]
+        self,
+        member: Member,
+        held_out: HeldOut,
+        *,
+        teacher: Loaded,
+        reads: Needs,
+        cohort: int,
+        thin: tuple[str, ...],
     ) -> Outcome:
         job = _job(member.attempt)
         sha256 = self._export(member, member.attempt.folder.model, teacher=teacher)
@@ -189,6 +215,7 @@ class _Cohort:
                 "optimiser": "fused AdamW",
             },
             tokens=member.tokens,
+            flops=member.step * self._step_flops(member, teacher, reads, cohort),
             weights_sha256=sha256,
             measurements=held_out.measurements() if job.method.trains_mlm_head else (),
             flags=(*member.flags, *thin),

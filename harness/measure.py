@@ -22,8 +22,8 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 
 from harness.data.sources import Sources
 from harness.errors import InputError
+from harness.flops import forward_flops
 from harness.models.families import family_of
-from harness.models.flops import forward_flops
 from harness.models.loading import seeded
 from harness.models.placement import attention_rule, resolve_precision
 from harness.models.shapes import FAMILIES, declared_shape, read_config, shape_of_config
@@ -162,11 +162,12 @@ class PeakMemory:
         self._device = device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-            self._before: int | None = torch.cuda.memory_allocated(device)
+            self.before: int | None = torch.cuda.memory_allocated(device)
+            """Bytes when the object was made; None where the system cannot say."""
             return
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)  # memory freed earlier would hide what is taken from now on
-        self._before = _resident("VmRSS") if _reset_resident_peak() else None
+        self.before = _resident("VmRSS") if _reset_resident_peak() else None
 
     def since(self) -> int | None:
         """Bytes; None where the system cannot say."""
@@ -174,7 +175,7 @@ class PeakMemory:
             now: int | None = torch.cuda.max_memory_allocated(self._device)
         else:
             now = _resident("VmHWM")
-        return None if now is None or self._before is None else max(0, now - self._before)
+        return None if now is None or self.before is None else max(0, now - self.before)
 
 
 def random_ids(model: PreTrainedModel, rows: int, tokens: int) -> Tensor:

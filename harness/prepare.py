@@ -13,6 +13,7 @@ from harness.methods.objective import build_objective
 from harness.models.export import export_model, model_card
 from harness.models.loading import Loaded
 from harness.models.placement import attention_rule, place_student
+from harness.plan.work import prepare_flops
 from harness.records import ModelSource, PrepareJob
 from harness.spec.terms.output import Mlm
 from harness.training.attempt import Attempt, Outcome, Workplace
@@ -121,6 +122,7 @@ def _finish(
             "optimiser": "fused AdamW",
         },
         tokens=member.tokens,
+        flops=member.step * prepare_flops(teacher.shape, recipe),
         weights_sha256=sha256,
         measurements=(*held_out.measurements(), *before.measurements("_before")),
         flags=(*member.flags, *thin),

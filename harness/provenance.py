@@ -47,6 +47,7 @@ def collect(
     device: str,
     precision: str,
     threads: int,
+    matmul_peak: float | None = None,
     kernels: Mapping[str, str] | None = None,
     parents_sha256: Mapping[str, str] | None = None,
 ) -> Provenance:
@@ -58,6 +59,7 @@ def collect(
         fingerprint=fingerprint(threads),
         precision=precision,
         threads=threads,
+        matmul_peak=matmul_peak,
         kernels=dict(kernels or {}),
         commit=_commit(),
         parents_sha256=dict(parents_sha256 or {}),

@@ -235,6 +235,8 @@ class Provenance(Frozen):
     fingerprint: str
     precision: str
     threads: int
+    matmul_peak: float | None = None
+    """Operations a second of a large matrix product on that device, in that precision with those threads."""
     kernels: dict[str, str] = {}
     """Resolved by rule: attention implementation, optimiser, ..."""
     commit: str | None = None
@@ -262,6 +264,12 @@ class Result(Frozen):
     tokens: int | None = None
     """Real tokens the student (or prepared teacher, or fine-tuned model) was trained on."""
     tokens_per_second: float | None = None
+    flops: int | None = None
+    """Operations of the matrix products of its training, `harness.flops`; its share of a teacher pass included."""
+    flops_per_second: float | None = None
+    """Over the seconds of its training steps."""
+    utilisation: float | None = None
+    """`flops_per_second` over `provenance.matmul_peak`, 0..1."""
     weights_sha256: str | None = None
     """Of `model/model.safetensors`, where a model was kept."""
     scores: tuple[Score, ...] = ()

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from harness.folders import TrialFolder
+from harness.models.matmul import matmul_peak
+from harness.models.placement import resolve_precision
 from harness.plan.cohorts import cohorts
 from harness.records import DistilJob, FinetuneJob, MeasureJob, PrepareJob, Result, Trial
 from harness.training.attempt import Attempt, Outcome, Workplace
@@ -51,6 +53,7 @@ def _run(trials: Sequence[Trial], workplace: Workplace) -> dict[str, Result]:
     attempts = [Attempt(trial, workplace) for trial in trials]
     torch.set_num_threads(trials[0].resources.cpus)
     try:
+        _measure_machine(trials[0], workplace)
         with freed_memory_kept():
             _work(attempts, workplace)
     except TrialInterruptedError:
@@ -60,6 +63,15 @@ def _run(trials: Sequence[Trial], workplace: Workplace) -> dict[str, Result]:
             if attempt.result is None:
                 attempt.fail(error)
     return {attempt.trial.id: attempt.result for attempt in attempts if attempt.result is not None}
+
+
+def _measure_machine(trial: Trial, workplace: Workplace) -> None:
+    """The first trial of a precision and number of threads on a machine finds out how fast it multiplies, before
+    its own work; the rest read it from the machine's profile."""
+    if isinstance(trial.job, PrepareJob | DistilJob | FinetuneJob):
+        precision = resolve_precision(trial.job.recipe.precision, workplace.torch_device)
+        threads = trial.resources.cpus
+        matmul_peak(workplace.sources.cache_dir, workplace.device, precision, threads)
 
 
 def _work(attempts: Sequence[Attempt], workplace: Workplace) -> None:

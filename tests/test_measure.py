@@ -12,8 +12,8 @@ from transformers import AutoModel
 
 from harness.data.sources import Sources
 from harness.errors import InputError
+from harness.flops import forward_flops, head_flops, training_flops
 from harness.measure import LARGEST_SPREAD, config_of_shape, encoder_parameters, measure
-from harness.models.flops import forward_flops, head_flops, training_flops
 from harness.models.students import build_encoder
 from harness.records import MeasureJob
 from harness.spec.base import Shape

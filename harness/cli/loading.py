@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.data.lock import lock_path, open_sources, pins_of, read_lock, write_lock
 from harness.data.sources import Sources
@@ -17,6 +18,9 @@ from harness.spec.assets import Asset
 from harness.spec.checks import check_cells
 from harness.spec.grid import expand
 from harness.spec.resolve import ResolvedSpec, load_spec
+
+if TYPE_CHECKING:
+    from harness.plan.cost import Speed
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,16 @@ def note_lock(path: Path, loaded: Loaded) -> str:
     except OSError as error:
         return f"{lock_path(path)} cannot be written ({error.strerror}); hub revisions are not pinned"
     return f"{lock_path(path)} pins {len(now)} hub revision{'s' if len(now) > 1 else ''}"
+
+
+def speed_here(plan: Plan, runs_dir: Path, sources: Sources) -> Speed:
+    """What the estimate of costs stands on: trials recorded in `runs_dir`, this machine's profile."""
+    from harness.machine import MachineProfile
+    from harness.plan.cost import speed_of
+    from harness.provenance import fingerprint
+
+    threads = {trial.resources.cpus for trial in plan.trials}
+    return speed_of(runs_dir, {n: MachineProfile.read(sources.cache_dir, fingerprint(n)) for n in threads})
 
 
 def identities(assets: Iterable[Asset], sources: Sources) -> dict[Asset, str | None]:

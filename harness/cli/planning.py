@@ -57,14 +57,13 @@ def plan(
 ) -> None:
     """Show the trials that a spec asks for, what is done already, and what the rest roughly costs."""
     from harness.cli.corpora import survey_remarks, survey_table, surveys
-    from harness.cli.loading import load_plan, sources_of
-    from harness.plan.cost import estimate, measured_speed
+    from harness.cli.loading import load_plan, sources_of, speed_here
+    from harness.plan.cost import estimate
 
-    sources = sources_of(data_dir)
-    loaded = load_plan(spec, catalog, settings, sources)
+    loaded = load_plan(spec, catalog, settings, sources_of(data_dir))
     made = loaded.plan
     counted = list(surveys(made, loaded.sources, fetch=survey))
-    speed = measured_speed(runs_dir)
+    speed = speed_here(made, runs_dir, loaded.sources)
     seconds = estimate(made, speed)
     done = _done(made, runs_dir)
     if as_json:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from harness.errors import InputError
 from harness.folders import TrialFolder, trial_folders
+from harness.plan.cost import hindsight
 from harness.records import Result, Trial
 from harness.results.store import Store
 from harness.schedule.events import Listener, RunSummary, Silent
@@ -61,3 +62,21 @@ class Recorder(Silent):
         except (InputError, OSError) as error:
             self._missed.append(trial_id)
             self.tell.on_message(f"{time.strftime('%H:%M:%S')} the database could not be written: {error}")
+
+
+class Reckoning(Silent):
+    """A listener that compares what trials took with what was estimated."""
+
+    def __init__(self, estimated: Mapping[str, float]) -> None:
+        """`estimated`: trial id -> seconds."""
+        self._estimated = estimated
+        self._results: list[Result] = []
+
+    def on_result(self, result: Result) -> None:
+        """Remember what it took."""
+        self._results.append(result)
+
+    @property
+    def told(self) -> str | None:
+        """How far off the estimate was, in a line; None where nothing ended well."""
+        return hindsight(self._estimated, self._results)

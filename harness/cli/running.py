@@ -63,13 +63,14 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Run what is missing of a spec's plan; started again, it goes on where it was. Ctrl-C ends cleanly."""
-    from harness.cli.loading import load_plan, note_lock, require_inputs, sources_of
+    from harness.cli.loading import load_plan, note_lock, require_inputs, sources_of, speed_here
 
     loaded = load_plan(spec, catalog, settings, sources_of(data_dir), update_lock)
     plan, sources = loaded.plan, loaded.sources
 
     from harness.cli.corpora import refuse_overlap
-    from harness.cli.recording import Recorder, open_store
+    from harness.cli.recording import Reckoning, Recorder, open_store
+    from harness.plan.cost import estimate
     from harness.results.left_out import note_left_out
     from harness.schedule.events import Together
     from harness.schedule.live import view as view_of
@@ -88,5 +89,9 @@ def run(
     note_left_out(runs_dir, plan.spec, loaded.left_out)
     options = RunOptions(backend=backend.value, address=address, gpus=gpus, cpus=cpus)
     view = view_of()
-    summary = run_plan(plan, runs_dir, sources, options, Together(Recorder(store, runs_dir, view), view))
+    reckoning = Reckoning(estimate(plan, speed_here(plan, runs_dir, sources)))
+    listeners = Together(Recorder(store, runs_dir, view), view, reckoning)
+    summary = run_plan(plan, runs_dir, sources, options, listeners)
+    if hindsight := reckoning.told:
+        print(hindsight, file=sys.stderr)
     raise typer.Exit(summary.exit_code)

@@ -20,6 +20,7 @@ from harness.evaluation.inputs import Inputs, evaluation_batches, training_batch
 from harness.evaluation.predictions import Predicted, score, selection_value, write_predictions
 from harness.evaluation.retrieve import retrieve
 from harness.evaluation.task_rows import Part, TaskRows
+from harness.flops import training_flops
 from harness.models.classify import build_classifier
 from harness.models.loading import Loaded
 from harness.models.placement import attention_rule
@@ -104,6 +105,9 @@ class _Run:
         self.steps = steps
         self.step = 0
         self.tokens = 0
+        self.shape = loaded.shape
+        self.flops = 0
+        """Operations of its training steps so far."""
         self.dev_by_epoch: list[float | None] = []
         """Selection value after each epoch; None where it is undefined."""
         self.best: dict[str, Tensor] = {}
@@ -164,6 +168,7 @@ class _Run:
             precision=self.attempt.precision,
             kernels={"attention": attention_rule(self.device, trains=True), "optimiser": "fused AdamW"},
             tokens=self.tokens,
+            flops=self.flops,
             scores=tuple(scores),
             dev_value=self.dev_by_epoch[self.best_epoch],
             flags=self._micro_batches.flags,
@@ -187,6 +192,7 @@ class _Run:
         tensors |= {f"randomness/{name}": tensor for name, tensor in self._randomness.states.items()}
         facts: dict[str, Any] = {
             "tokens": self.tokens,
+            "flops": self.flops,
             "micro_rows": self._micro_batches.rows,
             "precision": self.attempt.precision,
             "dev_by_epoch": self.dev_by_epoch,
@@ -201,6 +207,7 @@ class _Run:
         self._randomness = Randomness(checkpoint.below("randomness"))
         self.step = checkpoint.step
         self.tokens = checkpoint.facts["tokens"]
+        self.flops = checkpoint.facts["flops"]
         self.dev_by_epoch = checkpoint.facts["dev_by_epoch"]
         self._micro_batches = MicroBatches(checkpoint.facts["micro_rows"])
         self._log = StepLog(self.attempt, self.optimiser.schedule, self.tokens)
@@ -218,7 +225,9 @@ class _Run:
             self._randomness = before
 
         values = self._micro_batches.run(len(rows), lambda size: self._learn(rows, size), undo)
-        self.tokens += int(self.train_rows.encoded.lengths[rows].sum())
+        encoded = self.train_rows.encoded
+        self.tokens += int(encoded.lengths[rows].sum())
+        self.flops += training_flops(self.shape, len(rows), encoded.padded_length(rows))
         self._log.add(self.step, [self._loss_name], values, self.tokens)
         self.step += 1
 

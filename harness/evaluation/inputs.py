@@ -71,10 +71,14 @@ class Encoded:
             np.concatenate([np.zeros(1, dtype=np.int64), *offsets]),
         )
 
+    def padded_length(self, rows: NDArray[np.int64]) -> int:
+        """Tokens that each of these rows has in a batch: as many as the longest, rounded up."""
+        return int(-(-self.lengths[rows].max() // _MULTIPLE) * _MULTIPLE)
+
     def batch(self, rows: NDArray[np.int64], padding: int, device: torch.device) -> Inputs:
         """The rows padded to the longest of them, rounded up, with the token id `padding`."""
         lengths = self.lengths[rows]
-        width = int(-(-lengths.max() // _MULTIPLE) * _MULTIPLE)
+        width = self.padded_length(rows)
         ids = np.full((len(rows), width), padding, dtype=np.int64)
         segments = np.zeros((len(rows), width), dtype=np.int64)
         mask = np.arange(width) < lengths[:, None]

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.masking_utils import create_bidirectional_mask
 
+from harness.flops import read_flops
 from harness.methods.base import QKV, Activations, Batch, Needs
 from harness.models.families import Projections, family_of
 from harness.models.shapes import FAMILIES
+from harness.spec.base import Shape
 
 
 class Tapped:
@@ -85,6 +87,22 @@ def _depth(needs: Needs) -> tuple[int, int | None]:
     whole = max(needs.hidden, default=0)
     deepest = max(needs.qkv, default=0)
     return (deepest - 1, deepest) if deepest > whole else (whole, None)
+
+
+def operations(needs: Needs, shape: Shape, sequences: int, tokens: int, positions: int) -> int:
+    """Of a model of this shape run as far as `needs` says on `sequences` blocks of `tokens` tokens, its masked-LM
+    head on `positions` of them where it is read: what `Tapped` computes, by `harness.flops`."""
+    if needs.mlm:
+        needs |= Needs(hidden=frozenset({shape.layers}))
+    layers, projected = _depth(needs)
+    return read_flops(
+        shape,
+        sequences,
+        tokens,
+        layers=layers,
+        maps=3 if projected else 0,
+        positions=positions if needs.mlm else 0,
+    )
 
 
 @contextmanager

@@ -1,178 +1,158 @@
-"""What a plan roughly costs, from counted multiplications and an assumed or measured speed. Never part of a
-number.
-
-Assumptions, stated wherever an estimate is shown: a forward pass takes 2 operations per weight and token,
-training three times that; a size that is not known is BERT-base's; a vocabulary trimmed to a corpus keeps
-60,000 pieces; a task without `train_rows` has 100,000 rows, without `eval_rows` 2,500 scored ones a language and
-split, a retrieval task 100 a language; examples fill a third of their `length`; the teacher's pass is shared by
-its cohort."""
+"""What a plan roughly costs: counted operations over the speed of trials recorded earlier, of the machine's
+measured matmul peak, or of an assumption. Never part of a number."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from harness.folders import TrialFolder, trial_folders
+from harness.machine import MachineProfile
 from harness.plan.build import Plan
 from harness.plan.cohorts import cohorts
-from harness.records import DistilJob, FinetuneJob, Kind, MeasureJob, ModelSource, PrepareJob, Trial
-from harness.spec.entries import Student, Teacher
+from harness.plan.work import SeenTask, Work, seen_tasks
+from harness.records import KINDS, Kind, Result, Trial
 
-CPU_FLOPS = 100e9
-"""Operations a second of one processor core (fp32, 2026 server processor)."""
+CPU_FLOPS = 25e9
+"""Operations a second of one processor core (fp32), where nothing was measured."""
 GPU_FLOPS = 60e12
-"""Operations a second of one GPU (bf16, a third of an A100's peak)."""
-TASK_ROWS = 100_000
-SCORED_ROWS = 2_500
-"""Rows that a task is scored on, for each language and split."""
-RETRIEVED_ROWS = 100
-"""Rows of a retrieval task in each language."""
-TRIMMED_VOCABULARY = 60_000
-"""Pieces that a vocabulary trimmed to a corpus keeps."""
-FILLED = 1 / 3
-"""Share of `length` that an example of a task fills."""
+"""Operations a second of one GPU (bf16), where nothing was measured."""
+SHARE_OF_PEAK: Mapping[Kind, float] = {"prepare": 0.5, "distil": 0.4, "finetune": 0.3, "measure": 0.5}
+"""Of the matmul peak, over a whole trial with loading and saving; assumed where no trial of the kind was
+recorded."""
 LATEST = 300
 """Most past trials whose speed is looked at."""
 
-
-@dataclass(frozen=True)
-class Size:
-    """What decides the operations of one pass."""
-
-    layers: int = 12
-    width: int = 768
-    ffn: int = 3072
-    vocabulary: int = 30_522
-
-    @classmethod
-    def of(cls, teacher: Teacher | None, student: Student | None = None) -> Size:
-        """Of a student of a teacher, or of the teacher itself; BERT-base's where nothing is known."""
-        shape = teacher.shape if teacher else None
-        vocabulary = shape.vocabulary if shape else cls.vocabulary
-        if teacher is not None and teacher.trim_vocabulary is not None:
-            vocabulary = min(vocabulary, TRIMMED_VOCABULARY)
-        if student is not None:
-            return cls(student.layers, student.width, student.ffn or 4 * student.width, vocabulary)
-        if shape is None:
-            return cls(vocabulary=vocabulary)
-        return cls(shape.layers, shape.width, shape.ffn, vocabulary)
-
-    def forward(self, tokens: float, length: int, predicted: float = 0.0) -> float:
-        """Operations of one pass over `tokens` in blocks of `length`, `predicted` of them through the masked-
-        LM head."""
-        layer = 2 * (4 * self.width**2 + 2 * self.width * self.ffn) + 4 * length * self.width
-        return tokens * self.layers * layer + predicted * 2 * self.width * (self.width + self.vocabulary)
+Resource = tuple[Kind, str]
+"""Kind and device, `cpu` or `cuda`."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Operations a second that trials reach, by kind; where none was measured, the assumption."""
+    """Operations a second that trials reach."""
 
-    measured: Mapping[Kind, float] = field(default_factory=dict)
-    """Per core and second, from earlier trials on this machine."""
+    measured: Mapping[Resource, float] = field(default_factory=dict)
+    """Per core or GPU and second, whole trials, from those recorded earlier."""
+    profiles: Mapping[int, MachineProfile] = field(default_factory=dict)
+    """Threads -> this machine's profile."""
+    tasks: Mapping[str, SeenTask] = field(default_factory=dict)
+    """What earlier trials tell of the tasks' rows."""
 
     def seconds(self, trial: Trial, operations: float) -> float:
         """How long `operations` take on what this trial occupies."""
-        if trial.resources.gpus:
-            return operations / (GPU_FLOPS * trial.resources.gpus)
-        return operations / (self.measured.get(trial.kind, CPU_FLOPS) * trial.resources.cpus)
+        device, count = _occupied(trial)
+        rate = self.measured.get((trial.kind, device)) or self._expected(trial, device)
+        return operations / (rate * count)
 
     @property
     def basis(self) -> str:
         """In words."""
+        parts = []
         if self.measured:
-            found = ", ".join(f"{kind} {speed / 1e9:.0f}" for kind, speed in self.measured.items())
-            return f"measured here, GFLOP/s a core: {found}; else {CPU_FLOPS / 1e9:.0f} assumed"
-        return f"assumed: {CPU_FLOPS / 1e9:.0f} GFLOP/s a core, {GPU_FLOPS / 1e12:.0f} TFLOP/s a GPU"
+            found = ", ".join(
+                f"{kind} {rate / 1e9:,.0f}" + (" on GPU" if device == "cuda" else "")
+                for (kind, device), rate in sorted(self.measured.items())
+            )
+            parts.append(f"GFLOP/s a core or GPU of trials recorded here: {found}")
+        if any(profile.matmul_peak for profile in self.profiles.values()):
+            parts.append("by kind a share of this machine's matmul peak")
+        else:
+            parts.append(
+                f"assumed {CPU_FLOPS / 1e9:.0f} GFLOP/s a core, {GPU_FLOPS / 1e12:.0f} TFLOP/s a GPU"
+            )
+        return "; else ".join(parts)
+
+    def _expected(self, trial: Trial, device: str) -> float:
+        """Per core or GPU, where no trial of the kind was recorded."""
+        cores = trial.resources.cpus
+        profile = self.profiles.get(cores)
+        precision = getattr(getattr(trial.job, "recipe", None), "precision", "auto")
+        peak = profile.peak(device, precision) if profile else None
+        if peak is None:
+            return GPU_FLOPS if device == "cuda" else CPU_FLOPS
+        return peak * SHARE_OF_PEAK[trial.kind] / (1 if device == "cuda" else cores)
 
 
 def estimate(plan: Plan, speed: Speed) -> dict[str, float]:
     """Trial id -> seconds it takes on the resources it asks for."""
     sharing = {trial.id: len(group) for group in cohorts(plan.trials) for trial in group}
-    counted = _Counter(plan.by_id)
+    work = Work(plan.by_id, speed.tasks)
     return {
-        trial.id: speed.seconds(trial, counted.operations(trial, sharing.get(trial.id, 1)))
+        trial.id: speed.seconds(trial, work.operations(trial, sharing.get(trial.id, 1)))
         for trial in plan.trials
     }
 
 
-def measured_speed(runs_dir: Path) -> Speed:
-    """Speed of the trials recorded in `runs_dir`: all operations over all core-seconds, by kind (GPU trials
-    left out)."""
-    folders = list(trial_folders(runs_dir))[:LATEST]
-    trials = {trial.id: trial for folder in folders if (trial := folder.read_trial())}
-    counted = _Counter(trials)
-    operations: dict[Kind, float] = defaultdict(float)
-    seconds: dict[Kind, float] = defaultdict(float)
-    for trial in _cpu_trials(trials.values()):
-        result = TrialFolder.of(runs_dir, trial.id).read_result()
-        if result is not None and result.status == "ok" and result.seconds > 0:
-            operations[trial.kind] += counted.operations(trial, 1)
-            seconds[trial.kind] += result.seconds * trial.resources.cpus
-    return Speed({kind: operations[kind] / seconds[kind] for kind in operations if operations[kind] > 0})
+def speed_of(runs_dir: Path, profiles: Mapping[int, MachineProfile] | None = None) -> Speed:
+    """Speed as the trials recorded in `runs_dir` show it (all operations over all seconds, by kind and device),
+    with the machine's profiles for kinds that are not among them."""
+    recorded = list(_recorded(runs_dir))
+    tasks = seen_tasks(recorded)
+    known = _with_makers({trial.id: trial for trial, _ in recorded}, runs_dir)
+    work = Work(known, tasks)
+    operations: dict[Resource, float] = defaultdict(float)
+    seconds: dict[Resource, float] = defaultdict(float)
+    for trial, result in recorded:
+        whole = all(maker in known for maker in trial.makers)  # else the size of its model is not known
+        if trial.kind != "measure" and result.seconds > 0 and whole:
+            device, count = _occupied(trial)
+            operations[trial.kind, device] += work.operations(trial, _cohort(result.facts))
+            seconds[trial.kind, device] += result.seconds * count
+    measured = {key: operations[key] / seconds[key] for key in operations if operations[key] > 0}
+    return Speed(measured, profiles or {}, tasks)
 
 
-def _cpu_trials(trials: Iterable[Trial]) -> list[Trial]:
-    return [trial for trial in trials if not trial.resources.gpus and trial.kind != "measure"]
+def hindsight(estimated: Mapping[str, float], results: Iterable[Result]) -> str | None:
+    """How far off the estimate was, in one line, for the trials that ended well; None where there are none."""
+    expected: dict[Kind, float] = defaultdict(float)
+    taken: dict[Kind, float] = defaultdict(float)
+    for result in results:
+        if result.status == "ok" and result.trial_id in estimated:
+            expected[result.kind] += estimated[result.trial_id]
+            taken[result.kind] += result.seconds
+    kinds = [kind for kind in KINDS if expected[kind] > 0]
+    if not kinds:
+        return None
+    total, real = sum(expected[kind] for kind in kinds), sum(taken[kind] for kind in kinds)
+    each = ", ".join(f"{kind} {_off(expected[kind], taken[kind])}" for kind in kinds)
+    return f"work took {real:,.0f} s; the estimate was {total:,.0f} s: {_off(total, real)} ({each})"
 
 
-def _rows_passed(job: FinetuneJob) -> float:
-    """Forward passes of one row; a training step is three. Settings given up by halving are averaged in."""
-    languages = len(job.languages)
-    if job.task.type == "retrieval":
-        return RETRIEVED_ROWS * languages
-    scored = job.recipe.eval_rows or SCORED_ROWS
-    selecting = scored * (languages if job.recipe.select_on == "dev_all" else 1)
-    reported = scored * languages * (1 if job.task.report == "dev" else 2) if job.counts else 0
-    share = job.rung.share if job.rung else 1.0
-    started = job.rung.keep / len(job.rung.below) if job.rung and job.rung.below else 1.0
-    trained = 3 * (job.recipe.train_rows or TASK_ROWS) * share
-    return started * (job.recipe.epochs * (trained + selecting) + reported)
+def _off(expected: float, taken: float) -> str:
+    share = taken / expected - 1
+    return f"{abs(share):.0%} {'more' if share >= 0 else 'less'}"
 
 
-@dataclass(frozen=True)
-class _Counter:
-    """Counts operations; knows the trials that made a model, to know its size."""
+def _recorded(runs_dir: Path) -> Iterable[tuple[Trial, Result]]:
+    for folder in islice(trial_folders(runs_dir), LATEST):
+        trial, result = folder.read_trial(), folder.read_result()
+        if trial is not None and result is not None and result.status == "ok":
+            yield trial, result
 
-    trials: Mapping[str, Trial]
 
-    def operations(self, trial: Trial, sharing: int) -> float:
-        """Of one trial whose teacher pass is shared by `sharing` students."""
-        match trial.job:
-            case PrepareJob(teacher=teacher, recipe=recipe):
-                tokens = recipe.steps * recipe.batch_size * recipe.length
-                return 3 * Size.of(teacher).forward(tokens, recipe.length, tokens * recipe.mlm_probability)
-            case DistilJob() as job:
-                return self._distil(job, sharing)
-            case FinetuneJob() as job:
-                tokens = _rows_passed(job) * job.recipe.length * FILLED
-                return self._size(job.model).forward(tokens, job.recipe.length)
-            case MeasureJob(teacher=teacher, student=student, protocol=protocol):
-                runs = (protocol.repeats + protocol.warmup) * sum(protocol.batch_sizes)
-                return Size.of(teacher, student).forward(runs * protocol.length, protocol.length)
+def _with_makers(trials: dict[str, Trial], runs_dir: Path) -> dict[str, Trial]:
+    """These trials and those that made their models, as far as they are recorded."""
+    wanted = [parent for trial in trials.values() for parent in trial.parents]
+    known = dict(trials)
+    while wanted:
+        parent = wanted.pop()
+        maker = None if parent in known else TrialFolder.of(runs_dir, parent).read_trial()
+        if maker is not None:
+            known[parent] = maker
+            wanted += maker.parents
+    return known
 
-    def _distil(self, job: DistilJob, sharing: int) -> float:
-        recipe = job.recipe
-        tokens = recipe.steps * recipe.batch_size * recipe.length
-        teacher = self._size(job.teacher)
-        student = Size.of(self._root(job.teacher), job.student)
-        predicted = tokens * recipe.mlm_probability
-        shared = teacher.forward(tokens, recipe.length, predicted if job.method.needs_mlm_head else 0)
-        own = student.forward(tokens, recipe.length, predicted if job.method.trains_mlm_head else 0)
-        return shared / sharing + 3 * own
 
-    def _root(self, source: ModelSource) -> Teacher | None:
-        maker = self.trials.get(source.trial or "")
-        job = maker.job if maker else None
-        if isinstance(job, PrepareJob):
-            return job.teacher
-        return self._root(job.teacher) if isinstance(job, DistilJob) else source.teacher
+def _occupied(trial: Trial) -> tuple[str, float]:
+    """(device, how many cores or GPUs)."""
+    resources = trial.resources
+    return ("cuda", resources.gpus) if resources.gpus else ("cpu", float(resources.cpus))
 
-    def _size(self, source: ModelSource) -> Size:
-        maker = self.trials.get(source.trial or "")
-        job = maker.job if maker else None
-        if isinstance(job, DistilJob):
-            return Size.of(self._root(job.teacher), job.student)
-        return Size.of(self._root(source))
+
+def _cohort(facts: Mapping[str, Any]) -> int:
+    """Students that shared a teacher pass."""
+    return max(1, int(facts.get("cohort", 1)))

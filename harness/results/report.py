@@ -239,6 +239,8 @@ def _facts(row: pd.Series) -> RenderableType:
         if text.known(row[name]):
             table.add_row(Text(name, style="dim"), str(row[name]))
     table.add_row(Text("work", style="dim"), text.duration(row["seconds"]))
+    if text.known(row["tokens_per_second"]):
+        table.add_row(Text("speed", style="dim"), _speed(row))
     parents = list(row["parents"]) if isinstance(row["parents"], (list, np.ndarray)) else []
     if parents:
         table.add_row(Text("parents", style="dim"), ", ".join(parents))
@@ -246,6 +248,16 @@ def _facts(row: pd.Series) -> RenderableType:
         for name, value in json.loads(row["facts"]).items():
             table.add_row(Text(name, style="dim"), str(value))
     return Padding(table, (0, 0, 0, 2))
+
+
+def _speed(row: pd.Series) -> str:
+    """Of training, in tokens and operations a second."""
+    parts = [f"{text.count(row['tokens_per_second'])} tokens/s"]
+    if text.known(row["flops_per_second"]):
+        parts.append(f"{text.significant(row['flops_per_second'] / 1e9)} GFLOP/s")
+    if text.known(row["utilisation"]):
+        parts.append(f"{text.share(row['utilisation'])} of the matmul peak measured there")
+    return ", ".join(parts)
 
 
 def _plain(title: str, frame: pd.DataFrame) -> Table:

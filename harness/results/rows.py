@@ -196,6 +196,8 @@ def _result_columns(result: Result) -> Row:
         "threads": behind.threads,
         "tokens": result.tokens,
         "tokens_per_second": result.tokens_per_second,
+        "flops_per_second": result.flops_per_second,
+        "utilisation": result.utilisation,
         "weights_sha256": result.weights_sha256,
         "dev_value": finite(result.dev_value),
         "flags": list(result.flags),

@@ -63,7 +63,14 @@ def _first_tables(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-MIGRATIONS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {1: _first_tables}
+def _utilisation(con: duckdb.DuckDBPyConnection) -> None:
+    """Version 2: how well a trial used its machine."""
+    con.execute(
+        "ALTER TABLE trials ADD COLUMN flops_per_second DOUBLE; ALTER TABLE trials ADD COLUMN utilisation DOUBLE"
+    )
+
+
+MIGRATIONS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {1: _first_tables, 2: _utilisation}
 """Version -> the step that makes it from the version before."""
 
 VERSION = max(MIGRATIONS)

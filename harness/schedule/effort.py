@@ -1,16 +1,13 @@
-"""How long trials take relative to one another, and how many students fit beside one teacher. Estimates that
-order and group work; they never enter a number."""
+"""Which trials come first, and how many students fit beside one teacher. Estimates that order and group work;
+they never enter a number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records import DistilJob, FinetuneJob, MeasureJob, PrepareJob, Trial
+from harness.plan.work import Work
+from harness.records import DistilJob, Trial
 
-TYPICAL_ROWS = 20_000
-"""Training rows assumed where a task does not say."""
-TYPICAL_ENCODER = 12 * 12 * 768**2
-"""Weights of a 12-layer encoder of width 768, where a shape is known only once its checkpoint is read."""
 TYPICAL_VOCABULARY = 50_000
 BYTES_PER_WEIGHT = 16
 """fp32 weight, gradient and AdamW's two moments."""
@@ -22,37 +19,17 @@ TEACHER_SHARE = 0.5
 losses."""
 
 
-def effort(trial: Trial) -> float:
-    """Weights multiplied over a trial's life: encoder weights × tokens read."""
-    job = trial.job
-    if isinstance(job, PrepareJob):
-        shape = job.teacher.shape
-        weights = 12.0 * shape.layers * shape.width**2 if shape else TYPICAL_ENCODER
-        return weights * job.recipe.steps * job.recipe.batch_size * job.recipe.length
-    if isinstance(job, DistilJob):
-        weights = 12.0 * job.student.layers * job.student.width**2
-        return weights * job.recipe.steps * job.recipe.batch_size * job.recipe.length
-    if isinstance(job, FinetuneJob):
-        rows = job.recipe.train_rows or TYPICAL_ROWS
-        teacher = job.model.teacher
-        shape = teacher.shape if teacher else None
-        weights = 12.0 * shape.layers * shape.width**2 if shape else TYPICAL_ENCODER / 4
-        share = job.rung.share if job.rung else 1.0
-        return weights * job.recipe.epochs * rows * share * job.recipe.length / 4
-    assert isinstance(job, MeasureJob)
-    return 1.0
-
-
 def longest_way(trials: Sequence[Trial]) -> dict[str, float]:
-    """Effort from the start of each trial to the end of the longest chain below it (its rank on the critical
-    path).
+    """Operations for each core from the start of each trial to the end of the longest chain below it (its rank
+    on the critical path).
 
     `trials` come in dependency order, parents first.
     """
+    work = Work({trial.id: trial for trial in trials})
     below: dict[str, float] = {}
     ranks: dict[str, float] = {}
     for trial in reversed(trials):
-        rank = effort(trial) + below.get(trial.id, 0.0)
+        rank = work.operations(trial) / trial.resources.cpus + below.get(trial.id, 0.0)
         ranks[trial.id] = rank
         for parent in trial.parents:
             below[parent] = max(below.get(parent, 0.0), rank)

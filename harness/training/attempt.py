@@ -16,6 +16,7 @@ from torch import Tensor
 from harness import provenance
 from harness.data.sources import Sources
 from harness.folders import TrialFolder
+from harness.models.matmul import matmul_peak
 from harness.records import Measurement, Progress, Result, Score, Trial
 from harness.training.checkpoints import Checkpoint, Checkpoints
 from harness.training.faults import failure_of
@@ -50,6 +51,7 @@ class Outcome:
     precision: str
     kernels: Mapping[str, str] = field(default_factory=dict)
     tokens: int | None = None
+    flops: int | None = None
     weights_sha256: str | None = None
     scores: tuple[Score, ...] = ()
     dev_value: float | None = None
@@ -151,15 +153,20 @@ class Attempt:
 
     def succeed(self, outcome: Outcome) -> Result:
         """Write result.json and drop the checkpoints."""
-        rate = outcome.tokens / self.training_seconds if outcome.tokens and self.training_seconds else None
+        peak = self._matmul_peak(outcome) if outcome.flops else None
+        rate = self._rate(outcome.flops)
         damaged = tuple(f"corrupt_checkpoint:{step}" for step in self.damaged)
         result = self._result(
             status="ok",
             precision=outcome.precision,
+            matmul_peak=peak,
             kernels=outcome.kernels,
             parents_sha256=outcome.parents_sha256,
             tokens=outcome.tokens,
-            tokens_per_second=rate,
+            tokens_per_second=self._rate(outcome.tokens),
+            flops=outcome.flops,
+            flops_per_second=rate,
+            utilisation=rate / peak if rate and peak else None,
             weights_sha256=outcome.weights_sha256,
             scores=outcome.scores,
             dev_value=outcome.dev_value,
@@ -191,6 +198,15 @@ class Attempt:
             pass  # the caller has the result; there is nowhere to write it
         return result
 
+    def _rate(self, count: int | None) -> float | None:
+        """`count` a second of training."""
+        return count / self.training_seconds if count and self.training_seconds else None
+
+    def _matmul_peak(self, outcome: Outcome) -> float:
+        """As `harness.trial` measured it before the work began."""
+        place, threads = self.workplace, self.trial.resources.cpus
+        return matmul_peak(place.sources.cache_dir, place.device, outcome.precision, threads)
+
     def _leave(self, result: Result) -> None:
         if not (self.folder.path / "trial.json").exists():
             self.folder.write_trial(self.trial)
@@ -201,6 +217,7 @@ class Attempt:
         self,
         *,
         precision: str,
+        matmul_peak: float | None = None,
         kernels: Mapping[str, str] | None = None,
         parents_sha256: Mapping[str, str] | None = None,
         **fields: Any,
@@ -216,6 +233,7 @@ class Attempt:
                 device=self.workplace.device,
                 precision=precision,
                 threads=self.trial.resources.cpus,
+                matmul_peak=matmul_peak,
                 kernels=kernels,
                 parents_sha256=parents_sha256,
             ),

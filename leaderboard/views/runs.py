@@ -203,14 +203,20 @@ def _quality() -> None:
 def _throughput() -> None:
     rates = data.query(
         "SELECT kind, device, count(*) AS trials, median(tokens_per_second) AS median, "
-        "max(tokens_per_second) AS best, "
+        "max(tokens_per_second) AS best, median(flops_per_second) / 1e9 AS flops, "
+        "100 * median(utilisation) AS utilisation, "
         "sum(seconds) / 3600 AS hours FROM trials WHERE tokens_per_second IS NOT NULL AND status = 'ok' "
         "GROUP BY ALL ORDER BY ALL"
     )
     if rates.empty:
         return
     st.subheader("Throughput")
-    names = {"median": "tokens/s, median", "best": "tokens/s, best"}
+    names = {
+        "median": "tokens/s, median",
+        "best": "tokens/s, best",
+        "flops": "GFLOP/s, median",
+        "utilisation": "utilisation",
+    }
     st.dataframe(
         rates.rename(columns=names),
         hide_index=True,
@@ -218,6 +224,12 @@ def _throughput() -> None:
         column_config={
             names["median"]: st.column_config.NumberColumn(format="localized", step=1),
             names["best"]: st.column_config.NumberColumn(format="localized", step=1),
+            names["flops"]: st.column_config.NumberColumn(
+                format="%.0f", help="Matrix products of training, over the seconds of its steps."
+            ),
+            names["utilisation"]: st.column_config.NumberColumn(
+                format="%.0f %%", help="Of the rate of a large matrix product, measured on that machine."
+            ),
             "hours": st.column_config.NumberColumn(format="%.2f"),
         },
     )

@@ -84,6 +84,7 @@ def _head(row: pd.Series) -> None:
         "Work": text.duration(row["seconds"]),
         "Tokens": text.count(row["tokens"]),
         "Tokens/s": text.count(row["tokens_per_second"]),
+        "Utilisation": text.share(row["utilisation"]),
         "Resumed": f"{int(row['resumed'])}×" if text.known(row["resumed"]) and row["resumed"] else None,
         "Dev score": text.points(row["dev_value"]) if text.known(row["dev_value"]) else None,
     }

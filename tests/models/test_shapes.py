@@ -29,7 +29,7 @@ def test_size_and_head_are_read_from_the_files(
 def test_reading_a_shape_imports_no_torch(checkpoint: Callable[..., Path]) -> None:
     folder = checkpoint("bert")
     code = (
-        "import sys, pathlib; from harness.models.shapes import read_shape; import harness.models.flops; "
+        "import sys, pathlib; from harness.models.shapes import read_shape; import harness.flops; "
         f"print(read_shape(pathlib.Path({str(folder)!r})).layers, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

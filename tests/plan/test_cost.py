@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from harness.folders import TrialFolder
+from harness.machine import MachineProfile
 from harness.plan import Plan, build_plan
-from harness.plan.cost import CPU_FLOPS, Size, Speed, estimate, measured_speed
-from harness.records import Provenance, Result
+from harness.plan.cost import CPU_FLOPS, SHARE_OF_PEAK, Speed, estimate, hindsight, speed_of
+from harness.plan.work import BERT_BASE, Work
+from harness.records import FinetuneJob, Provenance, Result, Score, Trial
 from harness.spec.resolve import load_spec
 from tests.spec.writing import write_spec
 
@@ -18,12 +20,24 @@ def small(folder: Path, *changes: tuple[str, str]) -> Plan:
     return build_plan(load_spec(write_spec(folder, *changes)), lambda asset: "x", "m")
 
 
-def test_a_forward_pass_takes_two_operations_for_each_weight_and_token() -> None:
-    size = Size(layers=12, width=768, ffn=3072, vocabulary=30_522)
-    weights = 12 * 12 * 768**2
-    assert size.forward(1, length=0) == 2 * weights
-    # attention adds the products with every other token: QKᵀ and its product with V
-    assert size.forward(1, length=128) == 2 * weights + 12 * 2 * 2 * 128 * 768
+def result_of(trial: Trial, seconds: float, **fields: object) -> Result:
+    behind = Provenance(harness="0", versions={}, device="cpu", fingerprint="m", precision="fp32", threads=1)
+    return Result(
+        trial_id=trial.id,
+        kind=trial.kind,
+        status="ok",
+        started_at=0,
+        finished_at=0,
+        seconds=seconds,
+        provenance=behind,
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def record(runs: Path, trial: Trial, result: Result) -> None:
+    folder = TrialFolder.of(runs, trial.id)
+    folder.write_trial(trial)
+    folder.write_result(result)
 
 
 def test_twice_the_steps_take_twice_the_time(tmp_path: Path) -> None:
@@ -38,32 +52,62 @@ def test_sharing_a_teacher_pass_saves_time(tmp_path: Path) -> None:
     assert sum(estimate(shared, Speed()).values()) < sum(estimate(alone, Speed()).values())
 
 
+def test_a_fine_tuning_trial_pays_for_the_rows_that_it_is_scored_on(tmp_path: Path) -> None:
+    plan = small(tmp_path, ("finetune: {", "finetune: {train_rows: 300, length: 30, "))
+    trial = next(one for one in plan.of_kind("finetune") if one.parents)
+    job = trial.job
+    assert isinstance(job, FinetuneJob)
+    # 2 epochs of 300 rows, three times a forward pass; 2 · 2,500 dev rows that choose, then dev and test
+    passes = 3 * 2 * 300 + 2 * 2_500 + 2 * 2_500
+    width, ffn, layers, tokens = 32, 128, 2, 10
+    row = layers * (2 * tokens * (4 * width**2 + 2 * width * ffn) + 4 * tokens**2 * width)
+    assert Work(plan.by_id).operations(trial) == passes * row
+
+
+def test_rows_seen_in_an_earlier_trial_replace_the_assumption(tmp_path: Path) -> None:
+    plan = small(tmp_path)
+    first, other = [one for one in plan.of_kind("finetune") if one.parents][:2]
+    score = {
+        "suite": "S",
+        "task": "pairs",
+        "language": "en",
+        "metric": "accuracy",
+        "value": 0.5,
+        "data_id": "x",
+    }
+    scores = tuple(Score(split=split, n=50, **score) for split in ("dev", "test"))  # type: ignore[arg-type]
+    facts = {"train_rows": 640, "steps": 40}
+    TrialFolder.of(tmp_path / "runs", first.parents[0]).write_trial(plan.by_id[first.parents[0]])
+    record(tmp_path / "runs", first, result_of(first, 1.0, tokens=2 * 640 * 9, scores=scores, facts=facts))
+    speed = speed_of(tmp_path / "runs")
+    (seen,) = speed.tasks.values()
+    assert (seen.train_rows, seen.scored["dev", "en"], seen.tokens) == (640, 50, pytest.approx(9))
+    assert estimate(plan, speed)[other.id] == pytest.approx(1.0)  # the same question with another rate
+
+
 def test_the_speed_of_recorded_trials_replaces_the_assumption(tmp_path: Path) -> None:
     plan = small(tmp_path, ("steps: 10,", "steps: 10, cohort: off,"))
     assumed = estimate(plan, Speed())
-    behind = Provenance(harness="0", versions={}, device="cpu", fingerprint="m", precision="fp32", threads=1)
     for trial in plan.of_kind("distil"):
-        folder = TrialFolder.of(tmp_path / "runs", trial.id)
-        folder.write_trial(trial)
-        seconds = 4 * assumed[trial.id]  # this machine is four times as slow
-        folder.write_result(
-            Result(
-                trial_id=trial.id,
-                kind="distil",
-                status="ok",
-                started_at=0,
-                finished_at=0,
-                seconds=seconds,
-                provenance=behind,
-            )
-        )
-    speed = measured_speed(tmp_path / "runs")
-    assert speed.measured["distil"] == pytest.approx(CPU_FLOPS / 4)
-    assert set(speed.measured) == {"distil"}
+        record(tmp_path / "runs", trial, result_of(trial, 4 * assumed[trial.id]))
+    speed = speed_of(tmp_path / "runs")
+    assert speed.measured["distil", "cpu"] == pytest.approx(CPU_FLOPS / 4)
+    assert set(speed.measured) == {("distil", "cpu")}
+
+
+def test_without_recorded_trials_the_matmul_peak_of_the_machine_counts(tmp_path: Path) -> None:
+    plan = small(tmp_path)
+    profile = MachineProfile("here", matmul_peak={"cpu fp32": 40e9, "cpu bf16": 80e9})
+    expected, assumed = estimate(plan, Speed(profiles={1: profile})), estimate(plan, Speed())
+    trial = plan.of_kind("distil")[-1]
+    # `precision: auto` takes the faster one
+    assert expected[trial.id] == pytest.approx(
+        assumed[trial.id] * CPU_FLOPS / (80e9 * SHARE_OF_PEAK["distil"])
+    )
 
 
 def test_no_recorded_trials_no_measured_speed(tmp_path: Path) -> None:
-    assert measured_speed(tmp_path / "none").measured == {}
+    assert speed_of(tmp_path / "none").measured == {}
 
 
 def test_halving_saves_and_a_capped_evaluation_saves(tmp_path: Path) -> None:
@@ -83,3 +127,20 @@ def test_retrieval_costs_no_training(tmp_path: Path) -> None:
     trained, retrieved = small(tmp_path), small(tmp_path, task)
     costs = [max(estimate(p, Speed())[t.id] for t in p.of_kind("finetune")) for p in (trained, retrieved)]
     assert 0 < costs[1] < costs[0] / 100
+
+
+def test_a_run_says_how_far_off_the_estimate_was(tmp_path: Path) -> None:
+    plan = small(tmp_path)
+    one, other = plan.of_kind("distil")[0], plan.of_kind("finetune")[0]
+    results = [result_of(one, 15.0), result_of(other, 5.0)]
+    told = hindsight({one.id: 10.0, other.id: 10.0}, results)
+    assert told == "work took 20 s; the estimate was 20 s: 0% more (distil 50% more, finetune 50% less)"
+    assert hindsight({}, results) is None
+
+
+def test_a_size_that_is_not_known_is_that_of_bert_base(tmp_path: Path) -> None:
+    shape = "shape: {model_type: bert, layers: 4, width: 64, heads: 4, ffn: 256, vocabulary: 1000, mlm_head: true}"
+    plan = small(tmp_path, (f"  {shape}\n", ""))
+    assert BERT_BASE.width == 768
+    alone = next(one for one in plan.of_kind("finetune") if not one.parents)
+    assert Work(plan.by_id).operations(alone) > 1e15

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from pathlib import Path
@@ -91,6 +92,25 @@ def test_masked_accuracy_is_reported_only_where_a_term_trained_the_head(alone: d
     for name, result in alone.items():
         metrics = {measurement.metric for measurement in result.measurements}
         assert ("masked_accuracy" in metrics) == FAMILIES[name].trains_mlm_head
+
+
+def test_operations_are_those_of_the_student_three_times_and_of_the_teacher_as_far_as_it_is_read(
+    world: World, alone: dict[str, Result]
+) -> None:
+    result = alone["od"]
+    blocks, n, positions = 8, 16, round(8 * 16 * 0.15)
+    config = json.loads((world.folder / "teacher" / "config.json").read_text())
+    teacher = 4 * blocks * (2 * n * (4 * 32**2 + 2 * 32 * 64) + 4 * n**2 * 32)
+    teacher += positions * 2 * (32**2 + 32 * config["vocab_size"])
+    student = 2 * blocks * (2 * n * (4 * 16**2 + 2 * 16 * 32) + 4 * n**2 * 16)
+    student += positions * 2 * (16**2 + 16 * config["vocab_size"])
+    assert result.flops == 20 * (teacher + 3 * student)
+    assert result.tokens_per_second is not None
+    assert result.flops_per_second is not None
+    assert result.provenance.matmul_peak is not None
+    seconds = 20 * 8 * 16 / result.tokens_per_second
+    assert result.flops_per_second == pytest.approx(result.flops / seconds)
+    assert result.utilisation == pytest.approx(result.flops_per_second / result.provenance.matmul_peak)
 
 
 def test_every_step_and_token_is_accounted_for(world: World, alone: dict[str, Result]) -> None:

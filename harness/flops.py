@@ -6,7 +6,9 @@ layer costs
     s · [ 2·n·(4·d² + 2·d·f)  +  4·n²·d ]
 
 (query, key, value and output maps; two feed-forward maps; scores Q·Kᵀ and probabilities · V, over all heads
-together). Look-ups, LayerNorm, softmax, activations and biases count nothing. Padding counts: it is computed.
+together), and its backward pass twice that. A masked-LM head on p positions, over a vocabulary of v words, costs
+p · 2·(d² + d·v). Look-ups, LayerNorm, softmax, activations and biases count nothing, nor do the losses between
+hidden states or relations and the optimiser. Padding counts: it is computed.
 """
 
 from __future__ import annotations
@@ -38,9 +40,20 @@ def head_flops(shape: Shape, positions: int) -> int:
     return positions * (projection_flops(shape, 1) + 2 * shape.width * shape.vocabulary)
 
 
-def training_flops(shape: Shape, sequences: int, tokens: int) -> int:
-    """Forward and backward of the encoder, three times its forward pass."""
-    return (1 + BACKWARD) * forward_flops(shape, sequences, tokens)
+def training_flops(shape: Shape, sequences: int, tokens: int, positions: int = 0) -> int:
+    """Forward and backward of the encoder and of the masked-LM head on `positions` tokens: three times the
+    forward pass."""
+    return (1 + BACKWARD) * (forward_flops(shape, sequences, tokens) + head_flops(shape, positions))
+
+
+def read_flops(shape: Shape, sequences: int, tokens: int, *, layers: int, maps: int, positions: int) -> int:
+    """A forward pass as far as a model is read: `layers` layers, `maps` of the query, key and value maps
+    of the layer after them, the masked-LM head on `positions` tokens."""
+    return (
+        forward_flops(shape, sequences, tokens, layers)
+        + sequences * tokens * projection_flops(shape, maps)
+        + head_flops(shape, positions)
+    )
 
 
 def _feed_forward(shape: Shape, tokens: int) -> int:

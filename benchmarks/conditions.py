@@ -1,0 +1,126 @@
+"""What all sides of a comparison share, and the command line of one subject."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from benchmarks.rows import Row, table
+from harness.models.placement import Resolved, resolve_precision
+from harness.spec.base import Shape
+from harness.spec.entries import Student
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Threads, device, sizes and repeats of a run."""
+
+    quick: bool
+    """Models of a few thousand weights and few repeats: shows that everything runs, measures nothing."""
+    threads: int
+    rounds: int
+    """How often each side is timed."""
+    device: Literal["cpu", "cuda"]
+    folder: Path
+    """For models, corpora and runs; removed afterwards."""
+
+    @property
+    def batch_size(self) -> int:
+        """Blocks a step."""
+        return 2 if self.quick else 8
+
+    @property
+    def length(self) -> int:
+        """Tokens a block."""
+        return 32 if self.quick else 128
+
+    @property
+    def tokens(self) -> int:
+        """Of a step."""
+        return self.batch_size * self.length
+
+    @property
+    def auto(self) -> Resolved:
+        """The precision that the harness takes by itself on this machine."""
+        return resolve_precision("auto", self.torch_device)
+
+    @property
+    def torch_device(self) -> torch.device:
+        """For tensors."""
+        return torch.device(self.device)
+
+    @property
+    def cache(self) -> Path:
+        """Where the harness keeps what it derives in this run."""
+        return self.folder / "cache"
+
+    def teacher(self, vocabulary: int = 30_522) -> Shape:
+        """12 layers, width 768, BERT-base's everything."""
+        if self.quick:
+            return Shape(3, 96, 2, 192, min(vocabulary, 600), "bert", mlm_head=True)
+        return Shape(12, 768, 12, 3072, vocabulary, "bert", mlm_head=True)
+
+    def student(self, name: str) -> Student:
+        """`6L-384` or `3L-192`, heads of 32."""
+        layers, width = (2, 48) if self.quick else {"6L-384": (6, 384), "3L-192": (3, 192)}[name]
+        return Student(name=name.lower(), layers=layers, width=width, heads=max(2, width // 32))
+
+    def synchronise(self) -> None:
+        """Wait for the GPU, where there is one."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+
+Run = Callable[[Conditions], Iterator[Row]]
+
+
+def main(subject: str, run: Run) -> None:
+    """`python -m benchmarks.SUBJECT`: run one subject, print its rows, write them where asked."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{subject}", description=run.__doc__)
+    add_options(parser)
+    options = parser.parse_args()
+    # Libraries read these once, or talk about what is no business of a benchmark.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    torch.set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory(prefix=f"bench-{subject}-", dir=options.folder) as folder:
+        device: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
+        conditions = Conditions(options.quick, options.threads, options.rounds, device, Path(folder))
+        began = time.perf_counter()
+        rows = []
+        for row in run(conditions):
+            rows.append(row)
+            print(row, flush=True)
+        seconds = time.perf_counter() - began
+    print(f"\n{table(rows)}\n{subject}: {seconds:.0f} s")
+    if options.json:
+        text = {"subject": subject, "seconds": seconds, "rows": [asdict(row) for row in rows]}
+        options.json.write_text(json.dumps(text, indent=2), encoding="utf-8")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What every subject and the whole run understand."""
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny models, a smoke test: no figure means anything"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help="threads of every side (default: all cores)",
+    )
+    parser.add_argument("--rounds", type=int, default=9, help="how often each side is timed (default: 9)")
+    parser.add_argument("--json", type=Path, help="write the rows here too")
+    parser.add_argument("--folder", type=Path, help="where temporary files go (default: the system's place)")

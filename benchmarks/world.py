@@ -1,0 +1,159 @@
+"""A teacher with random weights, a corpus of random words, and trials of the harness on them."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import BertWordPieceTokenizer
+from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+
+from benchmarks.conditions import Conditions
+from harness.data.blocks import TokenBlocks, build_blocks
+from harness.data.sources import Sources
+from harness.methods.base import Batch
+from harness.models.loading import Loaded, load_folder, quiet_transformers
+from harness.models.students import build_student
+from harness.records import DistilJob, ModelSource, Trial, trial_id
+from harness.spec.assets import Asset, LocalSource
+from harness.spec.base import Shape
+from harness.spec.catalog import Catalog
+from harness.spec.entries import Corpus, CorpusText, Initialisation, Method, Student, Teacher
+from harness.spec.recipes import Distil, Precision, Resources
+from harness.training.attempt import Workplace
+from harness.training.parents import tokenizer_sha256
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+WORDS = 12_000
+"""Of the corpus: a little over 80 blocks of 128 tokens, so that looking at held-out text takes no time."""
+ENDLESS = 10**6
+"""Steps of a trial that is never run to its end."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What all sides of a comparison read."""
+
+    conditions: Conditions
+    shape: Shape
+    teacher: Teacher
+    corpus: Corpus
+
+    @classmethod
+    def make(cls, conditions: Conditions, vocabulary: int = 30_522) -> World:
+        """Write the teacher and the corpus below the run's folder, once for each vocabulary."""
+        shape = conditions.teacher(vocabulary)
+        folder = conditions.folder / f"teacher-{shape.vocabulary}"
+        words = [f"w{number}" for number in range(shape.vocabulary - len(SPECIAL))]
+        if not folder.exists():
+            pieces = {piece: number for number, piece in enumerate([*SPECIAL, *words])}
+            write_model(folder, shape, BertWordPieceTokenizer(pieces))
+        text = conditions.folder / f"corpus-{shape.vocabulary}"
+        if not text.exists():
+            _write_corpus(text, words)
+        corpus = Corpus(
+            name="random-words",
+            texts=(CorpusText(language="en", asset=_local(text)),),
+            held_out=0.05,
+            floor_characters=0,
+        )
+        return cls(conditions, shape, Teacher(name="random-teacher", asset=_local(folder)), corpus)
+
+    @property
+    def workplace(self) -> Workplace:
+        """Where trials of this world run; nothing is saved on the way."""
+        conditions = self.conditions
+        runs = conditions.folder / "runs"
+        return Workplace(runs, self.sources, device=conditions.device, checkpoint_seconds=float("inf"))
+
+    @property
+    def sources(self) -> Sources:
+        """Of what the harness derives: token blocks, the machine's profile."""
+        return Sources(cache_dir=self.conditions.cache)
+
+    def load_teacher(self) -> Loaded:
+        """The teacher with its tokenizer, float32, on the CPU."""
+        source = self.teacher.asset.sources[0]
+        assert isinstance(source, LocalSource)
+        return load_folder(Path(source.path))
+
+    def build_student(self, teacher: Loaded, student: Student) -> torch.nn.Module:
+        """The student of one of the harness's own trials, without dropout."""
+        return build_student(teacher, student, Initialisation(), seed=1)
+
+    def recipe(self, precision: Precision, steps: int = ENDLESS) -> Distil:
+        """No dropout, AdamW, clipping at 1: the same as every other side."""
+        return Distil(
+            steps=steps,
+            warmup_steps=0,
+            learning_rate=1e-4,
+            batch_size=self.conditions.batch_size,
+            length=self.conditions.length,
+            precision=precision,
+        )
+
+    def batches(self, teacher: Loaded) -> list[Batch]:
+        """The first batches that the harness's own trials read, on the device."""
+        stream = self.blocks(teacher).stream(self.recipe("fp32"), seed=1)
+        return [stream.at(step).to(self.conditions.torch_device) for step in range(8)]
+
+    def blocks(self, teacher: Loaded) -> TokenBlocks:
+        """The corpus as token blocks."""
+        return build_blocks(
+            self.corpus, teacher.tokenizer, tokenizer_sha256(teacher), self.conditions.length, self.sources
+        )
+
+    def distil(
+        self, method: str, student: Student, precision: Precision, seed: int = 1, steps: int = ENDLESS
+    ) -> Trial:
+        """A trial of one of the shipped methods."""
+        chosen = Catalog().get("methods", method, Method)[1]
+        job = DistilJob(
+            teacher=ModelSource(teacher=self.teacher),
+            method=chosen,
+            student=student,
+            init=Initialisation(),
+            corpus=self.corpus,
+            recipe=self.recipe(precision, steps),
+            seed=seed,
+        )
+        return Trial(
+            id=trial_id("distil", job, {}, ()),
+            kind="distil",
+            recipe_version=1,
+            job=job,
+            data={},
+            resources=Resources(cpus=self.conditions.threads, gpus=float(self.conditions.device == "cuda")),
+        )
+
+
+def _local(folder: Path) -> Asset:
+    return Asset(sources=(LocalSource(path=str(folder)),))
+
+
+def write_model(folder: Path, shape: Shape, pieces: BertWordPieceTokenizer) -> None:
+    """A BERT with random weights of this shape, and its tokenizer."""
+    torch.manual_seed(0)
+    with quiet_transformers():
+        model = BertForMaskedLM(
+            BertConfig(
+                vocab_size=shape.vocabulary,
+                hidden_size=shape.width,
+                num_hidden_layers=shape.layers,
+                num_attention_heads=shape.heads,
+                intermediate_size=shape.ffn,
+            )
+        )
+        model.save_pretrained(folder)
+        names = dict(zip(ROLES, SPECIAL, strict=True))
+        PreTrainedTokenizerFast(tokenizer_object=pieces._tokenizer, **names).save_pretrained(folder)
+
+
+def _write_corpus(folder: Path, words: list[str]) -> None:
+    draw = random.Random(0)
+    folder.mkdir()
+    lines = [" ".join(draw.choices(words, k=24)) + " ." for _ in range(WORDS // 24)]
+    (folder / "text.txt").write_text("\n".join(lines), encoding="utf-8")
