@@ -96,6 +96,11 @@ class _Made:
     data: dict[str, str]
     """Of a checkpoint as shipped; empty where a parent made the model."""
 
+    @property
+    def is_student(self) -> bool:
+        """Whether it was distilled: neither a teacher, prepared or not, nor an external checkpoint."""
+        return "student" in self.labels
+
 
 class _Planner:
     """Collects trials by kind; a question asked twice is planned once."""
@@ -265,7 +270,8 @@ class _Planner:
     def _evaluate(self, made: _Made, language: LanguageSet) -> None:
         """Every task at every setting; under successive halving rung by rung, each waiting for the whole one
         below."""
-        for one in self.evaluations[language.name]:
+        for scored in self.evaluations[language.name]:
+            one = scored.students if made.is_student else scored.references
             if not one.ladder:
                 for recipe in one.settings:
                     self._setting(made, one, recipe, None, "", made.parents)

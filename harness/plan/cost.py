@@ -17,7 +17,7 @@ from harness.plan.cohorts import cohorts
 from harness.plan.work import SeenTask, Work, seen_tasks
 from harness.records import KINDS, Kind, Result, Trial
 
-CPU_FLOPS = 25e9
+CPU_FLOPS = 70e9
 """Operations a second of one processor core (fp32), where nothing was measured."""
 GPU_FLOPS = 60e12
 """Operations a second of one GPU (bf16), where nothing was measured."""

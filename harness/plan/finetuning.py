@@ -13,6 +13,8 @@ from harness.spec.recipes import Finetune
 from harness.spec.resolve import ResolvedSpec, ResolvedTask
 
 SelectOn = Literal["dev", "dev_en", "dev_all", "train_holdout"]
+_Settings = tuple[tuple[FinetuneRecipe, ...], tuple[int, ...]]
+"""(settings, seeds)"""
 
 
 @dataclass(frozen=True)
@@ -28,22 +30,48 @@ class Evaluation:
     """Rungs of successive halving; empty where every setting is trained in full at once."""
 
 
-def evaluations(resolved: ResolvedSpec) -> dict[str, tuple[Evaluation, ...]]:
+@dataclass(frozen=True)
+class Scored:
+    """One task as students and as references (teachers, external checkpoints) are scored on it."""
+
+    students: Evaluation
+    references: Evaluation
+
+
+def evaluations(resolved: ResolvedSpec) -> dict[str, tuple[Scored, ...]]:
     """Language set -> what its models are scored on."""
-    grids = [_grid(one) for one in resolved.tasks]
+    grids = [(_grid(one, one.finetune), _grid(one, _for_references(one.finetune))) for one in resolved.tasks]
+
+    def evaluation(one: ResolvedTask, codes: tuple[str, ...], grid: _Settings) -> Evaluation:
+        settings, seeds = grid
+        return Evaluation(one.task, one.evaluated(codes), settings, seeds, _ladder(one, settings))
+
     return {
         languages.name: tuple(
-            Evaluation(one.task, one.evaluated(languages.codes), settings, seeds, _ladder(one, settings))
-            for one, (settings, seeds) in zip(resolved.tasks, grids, strict=True)
+            Scored(*(evaluation(one, languages.codes, grid) for grid in both))
+            for one, both in zip(resolved.tasks, grids, strict=True)
         )
         for languages in resolved.languages
     }
 
 
 def count_settings(one: ResolvedTask) -> int:
-    """How many trials this task asks for of one model, without making them."""
-    settings, seeds = _grid(one)
+    """How many trials this task asks for of one student, without making them."""
+    settings, seeds = _grid(one, one.finetune)
     return len(settings) * len(seeds) * max(1, len(_ladder(one, settings)))
+
+
+def _for_references(own: Finetune) -> Finetune:
+    """The settings of models that are no students."""
+    grid = own.references
+    if grid is None:
+        return own
+    return own.model_copy(
+        update={
+            "learning_rate": grid.learning_rate or own.learning_rate,
+            "epochs": grid.epochs or own.epochs,
+        }
+    )
 
 
 def select_on(task: Task) -> SelectOn:
@@ -61,9 +89,7 @@ def _ladder(one: ResolvedTask, settings: tuple[FinetuneRecipe, ...]) -> tuple[St
     return ladder(one.finetune.halving, len(settings))
 
 
-def _grid(one: ResolvedTask) -> tuple[tuple[FinetuneRecipe, ...], tuple[int, ...]]:
-    """(settings, seeds)"""
-    own = one.finetune
+def _grid(one: ResolvedTask, own: Finetune) -> _Settings:
     if one.task.type == "retrieval":
         # Nothing is trained: one trial, whatever the grid says.
         untrained = Finetune(batch_size=own.batch_size, length=own.length, precision=own.precision)

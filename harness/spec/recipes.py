@@ -102,6 +102,18 @@ class Halving(Frozen):
     """Shorter trainings before the whole one."""
 
 
+class Grid(Frozen):
+    """Learning rates and epochs to choose from on dev; null for those of the students."""
+
+    learning_rate: tuple[Rate, ...] | None = Field(default=None, min_length=1)
+    epochs: tuple[Count, ...] | None = Field(default=None, min_length=1)
+
+    @field_validator("learning_rate", "epochs", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: object) -> object:
+        return (value,) if isinstance(value, (int, float)) else value
+
+
 class Finetune(Frozen):
     """How every model is fine-tuned on every task: a grid of learning rates × epochs × seeds, the best chosen
     on dev."""
@@ -133,6 +145,9 @@ class Finetune(Frozen):
     Scores on a part carry the flag `part_of_split`."""
     halving: Halving | None = None
     """Give up weak settings early; null trains every setting in full."""
+    references: Grid | None = None
+    """The grid of models that are no students (teachers, external checkpoints), where a rate that suits small
+    students is too high for them. All else is the same for all."""
 
     @field_validator("learning_rate", "epochs", "seeds", mode="before")
     @classmethod
