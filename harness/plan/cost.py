@@ -147,8 +147,8 @@ class _Counter:
             case DistilJob() as job:
                 return self._distil(job, sharing)
             case FinetuneJob() as job:
-                tokens = _rows_passed(job) * job.recipe.length * FILLED
-                return self._size(job.model).forward(tokens, job.recipe.length)
+                read = _rows_passed(job) * job.recipe.length * FILLED
+                return self._size(job.model).forward(read, job.recipe.length)
             case MeasureJob(teacher=teacher, student=student, protocol=protocol):
                 runs = (protocol.repeats + protocol.warmup) * sum(protocol.batch_sizes)
                 return Size.of(teacher, student).forward(runs * protocol.length, protocol.length)
