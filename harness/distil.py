@@ -28,6 +28,7 @@ from harness.training.optimise import optimiser_for
 from harness.training.parents import (
     check_length,
     load_source,
+    longest_input,
     parents_sha256,
     started_precision,
     thin_languages,
@@ -86,6 +87,8 @@ class _Cohort:
             raise ValueError("members of a cohort share teacher, corpus and seed (harness.plan.cohorts)")
         teacher = load_source(job.teacher, self.workplace)
         recipe = job.recipe
+        if not any(_job(attempt).method.objective for attempt, _ in self.attempts):  # controls learn from no text
+            recipe = recipe.model_copy(update={"length": min(recipe.length, longest_input(teacher))})
         check_length(teacher, recipe.length)
         blocks = build_blocks(
             job.corpus, teacher.tokenizer, tokenizer_sha256(teacher), recipe.length, self.workplace.sources

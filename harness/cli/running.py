@@ -55,6 +55,10 @@ def run(
         int | None,
         typer.Option(min=1, help="Cores of this machine to use. Default: all.", show_default=False),
     ] = None,
+    checkpoint_seconds: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="Shortest time between two checkpoints of a trial."),
+    ] = 15.0,
     debug: Debug = False,
 ) -> None:
     """Run what is missing of a spec's plan; started again, it goes on where it was. Ctrl-C ends cleanly."""
@@ -74,7 +78,7 @@ def run(
         require_inputs(plan, sources)
         refuse_overlap(plan, sources)
     open_store(store, plan.trials, runs_dir)
-    options = RunOptions(backend=backend.value, address=address, gpus=gpus, cpus=cpus)
+    options = RunOptions(backend.value, address, gpus, cpus, checkpoint_seconds=checkpoint_seconds)
     view = view_of()
     summary = run_plan(plan, runs_dir, sources, options, Together(Recorder(store, runs_dir, view), view))
     raise typer.Exit(summary.exit_code)

@@ -64,11 +64,15 @@ def _as_shipped(teacher: Teacher, sources: Sources) -> Loaded:
 
 def check_length(loaded: Loaded, length: int) -> None:
     """Raise InputError where inputs of `length` tokens are longer than the model has positions for."""
+    if length > longest_input(loaded):
+        raise InputError(f"length {length} is longer than the model's {longest_input(loaded)} positions")
+
+
+def longest_input(loaded: Loaded) -> int:
+    """Tokens that the model has positions for."""
     config = loaded.model.config
     counted_from_padding = config.model_type in ("roberta", "xlm-roberta")
-    positions = config.max_position_embeddings - (config.pad_token_id + 1 if counted_from_padding else 0)
-    if length > positions:
-        raise InputError(f"length {length} is longer than the model's {positions} positions")
+    return int(config.max_position_embeddings - (config.pad_token_id + 1 if counted_from_padding else 0))
 
 
 def started_precision(precision: Precision, checkpoint: Checkpoint | None, workplace: Workplace) -> Resolved:
