@@ -78,7 +78,9 @@ def _fill(verdict: Verdict, disk: Path, reference: Reference, needed: int, draw:
 def _small_disk(where: Path) -> Iterator[Path]:
     where.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "harness-faults", str(where)], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "harness-faults", str(where)],
+        capture_output=True,
+        text=True,
     )
     if mounted.returncode:
         raise CannotTryError(f"no tmpfs can be mounted: {mounted.stderr.strip()}")

@@ -70,7 +70,9 @@ def prove(folder: Path, count: int, seed: int) -> Verdict:
     sampled = 0
     seeds = _seeds()
     with _on_an_island(folder / "home"):
-        _ending(["plan", str(shipped_specs() / "quickstart.yaml")])  # modules load once, and not on a file's time
+        _ending(
+            ["plan", str(shipped_specs() / "quickstart.yaml")]
+        )  # modules load once, and not on a file's time
         for number in range(count):
             path = _write(folder / "fuzzed", number, draw.choice(seeds), draw.choice(seeds), draw)
             with WATCH.over(folder / "fuzzed", folder / "home") as seen:

@@ -92,7 +92,9 @@ def _bomb(root: Path, place: Path, draw: random.Random) -> None:
 def _foreign_file(root: Path, place: Path, draw: random.Random) -> None:
     folder = draw.choice([root, root / "trials", *(root / "trials").iterdir()])
     if folder.is_dir():
-        name = draw.choice(("executed.py", "conftest.py", "model.pkl", "..." , " ", "trial.json.py", "a" * 200))
+        name = draw.choice(
+            ("executed.py", "conftest.py", "model.pkl", "...", " ", "trial.json.py", "a" * 200)
+        )
         (folder / name).write_text(bombs.python_source(place))
 
 
@@ -162,6 +164,10 @@ def _zipped(root: Path, place: Path, draw: random.Random) -> Path:
 def _foreign_entry(identity: str, draw: random.Random) -> tuple[zipfile.ZipInfo, bytes]:
     name = draw.choice((*NAMES, "bundle.json", "trials/{id}/trial.json"))
     entry = zipfile.ZipInfo(name.replace("{id}", identity).replace("{ID}", identity.upper()))
-    entry.compress_type = draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
-    entry.external_attr = draw.choice((0, 0o100644, 0o100777, 0o120777, 0o040755, 0o010644, 0o060644, 0o104755)) << 16
+    entry.compress_type = draw.choice(
+        (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    )
+    entry.external_attr = (
+        draw.choice((0, 0o100644, 0o100777, 0o120777, 0o040755, 0o010644, 0o060644, 0o104755)) << 16
+    )
     return entry, draw.choice((b"x", b"/etc/passwd", b"0" * (8 * 2**20), b"{}"))

@@ -15,7 +15,9 @@ from harness.errors import InputError
 from harness.models.loading import load_folder
 from tests.training.world import make_world
 
-_AUTO = {name: "modeling_evil.Model" for name in ("AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoTokenizer")}
+_AUTO = dict.fromkeys(
+    ("AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoTokenizer"), "modeling_evil.Model"
+)
 
 
 def attacks(folder: Path) -> Callable[[Path, random.Random], str]:

@@ -101,7 +101,8 @@ def _check_run(verdict: Verdict, runs: Path, reference: Reference, killed: Kille
     verdict.claim("Traceback" not in said, f"{runs.name}: it printed a traceback: {said[-500:]}")
     again_and_again = len(starts) - len(set(starts))
     verdict.claim(
-        again_and_again <= killed.driver.handed_back(),  # a job may be leased to a worker that is dead already
+        again_and_again
+        <= killed.driver.handed_back(),  # a job may be leased to a worker that is dead already
         f"{runs.name}: {again_and_again} starts too many after the kill: {Counter(starts).most_common(3)}",
     )
     verdict.claim(not (left := killed.driver.orphans()), f"{runs.name}: processes are left behind: {left}")

@@ -90,7 +90,9 @@ def _rename(container: Any, key: Any, parts: list[Any], draw: random.Random) -> 
     if isinstance(container, dict):
         name = str(key)
         at = draw.randrange(len(name) + 1)
-        container[draw.choice((name[:at] + name[at + 1 :], name[:at] + "x" + name[at:], ""))] = container.pop(key)
+        container[draw.choice((name[:at] + name[at + 1 :], name[:at] + "x" + name[at:], ""))] = container.pop(
+            key
+        )
 
 
 def _wrap(container: Any, key: Any, parts: list[Any], draw: random.Random) -> None:

@@ -98,7 +98,9 @@ def _driver(samples: list[Sample]) -> float:
 def _others(early: list[Sample], late: list[Sample]) -> str:
     """Growth of the other processes, for the reader; they end with their slots."""
     names = sorted(set(early[0].others) & set(late[0].others))
-    parts = [f"{name} {early[0].others[name] / 2**20:.0f} to {late[0].others[name] / 2**20:.0f}" for name in names]
+    parts = [
+        f"{name} {early[0].others[name] / 2**20:.0f} to {late[0].others[name] / 2**20:.0f}" for name in names
+    ]
     return "largest other processes, MiB: " + ", ".join(parts)
 
 

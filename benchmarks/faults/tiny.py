@@ -85,7 +85,9 @@ class Driver:
 
     def handed_back(self) -> int:
         """How many trials lost their worker and went back into the queue."""
-        told = re.findall(r"^\S+ [0-9a-f]{16} .*?(?: and (\d+) more)?: .*; tried again$", self.said, re.MULTILINE)
+        told = re.findall(
+            r"^\S+ [0-9a-f]{16} .*?(?: and (\d+) more)?: .*; tried again$", self.said, re.MULTILINE
+        )
         return sum(1 + int(more or 0) for more in told)
 
     def look(self) -> list[psutil.Process]:
@@ -130,9 +132,7 @@ class Driver:
         return left
 
 
-def harness_run(
-    spec: Path, runs: Path, options: Sequence[str] = (), prefix: Sequence[str] = ()
-) -> Driver:
+def harness_run(spec: Path, runs: Path, options: Sequence[str] = (), prefix: Sequence[str] = ()) -> Driver:
     """Start `harness run`; checkpoints follow one another fast, so that there is something to go on from.
     `prefix`: a command that runs it."""
     (spec.parent / "logs").mkdir(exist_ok=True)
@@ -172,9 +172,7 @@ def answers(runs: Path) -> dict[str, Any]:
 
 def stamps(runs: Path, trials: Sequence[str]) -> dict[str, int]:
     """When the results of these trials were written, nanoseconds."""
-    return {
-        name: (TrialFolder.of(runs, name).path / "result.json").stat().st_mtime_ns for name in trials
-    }
+    return {name: (TrialFolder.of(runs, name).path / "result.json").stat().st_mtime_ns for name in trials}
 
 
 def disagreements(runs: Path) -> list[str]:

@@ -47,7 +47,9 @@ def command(proof: Proof, count: int) -> NoReturn:
     )
     parser.add_argument("--count", type=int, default=count, help=f"how often (default: {count})")
     parser.add_argument("--seed", type=int, default=0, help="of the random faults (default: 0)")
-    parser.add_argument("--keep", type=Path, help="work in this new folder and leave it; default: a temporary one")
+    parser.add_argument(
+        "--keep", type=Path, help="work in this new folder and leave it; default: a temporary one"
+    )
     given = parser.parse_args()
     try:
         if given.keep is not None:

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-_STARTS = frozenset(
-    "os.system os.exec os.posix_spawn os.spawn os.fork os.forkpty subprocess.Popen pickle.find_class "
-    "socket.connect socket.bind pty.spawn".split()
-)
+_STARTS = frozenset({
+    "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn", "subprocess.Popen",
+    "pickle.find_class", "socket.connect", "socket.bind",
+})  # fmt: skip
 """Events that start something or unpickle."""
-_WRITES = frozenset(
-    "os.mkdir os.rename os.remove os.rmdir os.symlink os.link os.chmod os.chown os.truncate shutil.move "
-    "shutil.rmtree".split()
-)
+_WRITES = frozenset({
+    "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.chmod", "os.chown", "os.truncate",
+    "shutil.move", "shutil.rmtree",
+})  # fmt: skip
 """Events whose arguments are paths that are changed."""
 _LINKS = ("os.symlink", "os.link")
 """Of these the second path is written."""
@@ -59,7 +59,9 @@ class Watch:
             self._seen = None
             inside = tuple(str(path.resolve()) for path in permitted)
             seen += [
-                f"{path} was changed" for path in _listing(hostile.parent) ^ before if not path.startswith(inside)
+                f"{path} was changed"
+                for path in _listing(hostile.parent) ^ before
+                if not path.startswith(inside)
             ]
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:

@@ -42,7 +42,7 @@ def finetune(attempt: Attempt, workplace: Workplace) -> None:
     assert isinstance(job, FinetuneJob)
     with attempt.working():
         checkpoint = attempt.begin()
-        attempt.precision = started_precision(job.recipe.precision, checkpoint, workplace)
+        attempt.precision = started_precision(job.recipe.precision, checkpoint, attempt)
         loaded = load_source(job.model, workplace)
         if job.task.type == "retrieval":
             outcome = retrieve(attempt, job, loaded)

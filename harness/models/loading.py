@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import (
@@ -40,7 +41,9 @@ BERT_SPECIALS = dict(zip(_ROLES, ("[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"),
 ROBERTA_SPECIALS = dict(zip(_ROLES, ("<s>", "<pad>", "</s>", "<unk>", "<mask>"), strict=True))
 
 
-_MALFORMED = (SafetensorError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_MALFORMED = (
+    SafetensorError, StrictDataclassError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
+)  # fmt: skip
 """What transformers raises over a damaged checkpoint; want of memory and of files is not among it."""
 
 

@@ -16,7 +16,7 @@ from harness.models.vocabulary import trim_vocabulary
 from harness.records import ModelSource
 from harness.spec.entries import Teacher
 from harness.spec.recipes import Precision
-from harness.training.attempt import Workplace
+from harness.training.attempt import Attempt, Workplace
 from harness.training.checkpoints import Checkpoint
 
 TRIMMING_LENGTH = 512
@@ -75,12 +75,13 @@ def longest_input(loaded: Loaded) -> int:
     return int(config.max_position_embeddings - (config.pad_token_id + 1 if counted_from_padding else 0))
 
 
-def started_precision(precision: Precision, checkpoint: Checkpoint | None, workplace: Workplace) -> Resolved:
-    """What a trial computes in: what it started in, where it is taken up again; else by rule."""
+def started_precision(precision: Precision, checkpoint: Checkpoint | None, attempt: Attempt) -> Resolved:
+    """What a trial computes in: what it started in, where it is taken up again; fp32 where bf16 has failed;
+    else by rule."""
     if checkpoint is not None:
         started_in: Resolved = checkpoint.facts["precision"]
         return started_in
-    return resolve_precision(precision, workplace.torch_device)
+    return "fp32" if attempt.fallbacks else resolve_precision(precision, attempt.workplace.torch_device)
 
 
 def parents_sha256(source: ModelSource, loaded: Loaded) -> dict[str, str]:
