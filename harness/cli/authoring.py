@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Layers = Annotated[int, typer.Option(min=1, max=200)]
 
 NEW_METHOD = """\
+# yaml-language-server: $schema=../schema/method.json
 # {name}: say here what is transferred and why, in one line.
 schema: 1
 name: {name}
@@ -137,9 +138,11 @@ def new_method(
     ] = Path("specs"),
     debug: Debug = False,
 ) -> None:
-    """Write methods/NAME.yaml, a commented method that works as it stands."""
+    """Write methods/NAME.yaml, a commented method that works as it stands, and the schema that its first line
+    points editors at (schema/method.json) where there is none."""
     from harness.folders import write_atomically
     from harness.spec.entries import Method
+    from harness.spec.reference import schema_text
     from harness.spec.source import parse
     from harness.spec.validation import validate
 
@@ -149,6 +152,9 @@ def new_method(
     if path.exists():
         raise InputError(f"{path} exists already; choose another name or edit that file")
     write_atomically(path, text)
+    described = folder / "schema" / "method.json"
+    if not described.exists():
+        write_atomically(described, schema_text("method"))
     print(f"{path} written. Show it: harness methods {path}  Check it: harness validate {path}")
 
 

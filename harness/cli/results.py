@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import RUNS, Database, Debug, RunsDir, console, database, example
+from harness.cli.options import RUNS, AsJson, Database, Debug, RunsDir, console, database, example
+
+if TYPE_CHECKING:
+    from harness.results.store import Store
 
 
 def register(app: typer.Typer) -> None:
@@ -31,13 +35,66 @@ def report(
     suite: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of this suite only.", show_default=False)
     ] = None,
+    losses: Annotated[
+        bool,
+        typer.Option(
+            "--losses",
+            help="Instead of the ranking: each method's own loss on held-out text, before and after.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Rank the methods, with the uncertainty of every rank."""
-    from harness.results.ranking import Filters
-    from harness.results.report import render_report
+    from harness.errors import InputError
 
-    console().print(render_report(database(db, runs_dir), Filters(suite=suite)))
+    store = database(db, runs_dir)
+    if losses and suite is not None:
+        raise InputError("--losses: students are distilled before any suite; leave out --suite")
+    if suite is not None:
+        _check_suite(store, suite)
+    if as_json:
+        print(_losses_as_json(store) if losses else _ranking_as_json(store, suite))
+    elif losses:
+        from harness.results.losses import render_losses
+
+        console().print(render_losses(store))
+    else:
+        from harness.results.ranking import Filters
+        from harness.results.report import render_report
+
+        console().print(render_report(store, Filters(suite=suite)))
+
+
+def _check_suite(store: Store, suite: str) -> None:
+    """InputError where no result is of `suite`."""
+    from harness.errors import InputError
+    from harness.registry import did_you_mean
+    from harness.results.ranking import choices
+    from harness.results.snapshot import load
+
+    suites = choices(load(store))["suite"]
+    if suite not in suites:
+        raise InputError(f"no results of suite {suite!r}; {did_you_mean(suite, suites)}")
+
+
+def _losses_as_json(store: Store) -> str:
+    """A list of rows."""
+    from harness.results.losses import own_losses
+
+    return str(own_losses(store).to_json(orient="records", indent=2, force_ascii=False))
+
+
+def _ranking_as_json(store: Store, suite: str | None) -> str:
+    """Suite -> what `harness export` writes as JSON."""
+    from harness.results.export import export
+    from harness.results.ranking import Filters, choices, ranking
+    from harness.results.snapshot import load
+
+    snapshot = load(store)
+    suites = choices(snapshot)["suite"] if suite is None else [suite]
+    boards = {one: json.loads(export(ranking(snapshot, Filters(suite=one)), "json")) for one in suites}
+    return json.dumps(boards, indent=2, ensure_ascii=False)
 
 
 def show(

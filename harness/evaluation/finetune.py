@@ -22,6 +22,7 @@ from harness.evaluation.task_rows import Part, TaskRows
 from harness.models.classify import build_classifier
 from harness.models.loading import Loaded
 from harness.models.placement import attention_rule
+from harness.models.reached import keep_reached
 from harness.records import FinetuneJob
 from harness.training.attempt import Attempt, Outcome, Workplace
 from harness.training.checkpoints import Cadence, Checkpoint
@@ -76,7 +77,9 @@ class _Run:
             seed=job.seed,
             labels=() if self.is_regression else tuple(task.labels),
             attention=attention_rule(self.device, trains=True),
-        ).to(self.device)
+        )
+        keep_reached(self.model.model, np.append(self.rows.token_ids(), self.padding))
+        self.model.to(self.device)
         self.per_epoch = math.ceil(len(self.train_rows.labels) / recipe.batch_size)
         steps = self.per_epoch * recipe.epochs
         self.optimiser = Optimiser(

@@ -72,6 +72,11 @@ class TaskRows:
             np.concatenate([part.numbers for part in parts]),
         )
 
+    def token_ids(self) -> NDArray[np.int32]:
+        """Every token id of every row that is trained on or predicted, ascending."""
+        parts = [("train", language) for language in self.data.languages("train")]
+        return np.unique(np.concatenate([self.part(part).encoded.ids for part in (*parts, *self.predicted)]))
+
     def _selecting(self, job: FinetuneJob) -> tuple[Part, ...]:
         select_on = job.recipe.select_on
         if select_on == "train_holdout":

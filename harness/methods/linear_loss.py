@@ -6,7 +6,7 @@ chunk's logits are made, compared, turned into gradients of features, W and b, a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -14,12 +14,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from harness.methods.precision import compute_dtype, differentiable_where_enabled, wide, without_autocast
+from harness.methods.softmax import log_normaliser
 
 RowLoss = Callable[[Tensor, slice], tuple[Tensor, Tensor]]
 """(logits of a chunk (rows, vocabulary), which rows) -> (0-d sum, its gradient). May overwrite the logits."""
 
 CHUNK_ELEMENTS = {"cpu": 2**24, "cuda": 2**26}
 """Logits held at a time (float32: 64 MiB on a CPU, 256 MiB on a GPU); fewer would go over W more often."""
+
+GROUP_ELEMENTS = {"cpu": 2**17, "cuda": 2**26}
+"""Logits compared at a time: on a CPU what stays in a core's cache from the first pass over it to the last."""
 
 
 def distribution_kl(
@@ -28,13 +32,22 @@ def distribution_kl(
     """scale · KL(softmax(z_T/t) ‖ softmax(z_S/t)), the teacher's z_T = features · weightᵀ + bias."""
     dtype = compute_dtype(features)
     features, weight, bias = features.detach().to(dtype), weight.detach().to(dtype), bias.detach().to(dtype)
+    slope = scale / temperature
 
     def row_loss(logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
-        teacher = wide(functional.linear(features[rows], weight, bias)).div_(temperature).log_softmax(dim=-1)
-        student = logits.div_(temperature).log_softmax(dim=-1)
-        p = teacher.exp()
-        loss = teacher.sub_(student).mul_(p).sum() * scale
-        return loss, student.exp_().sub_(p).mul_(scale / temperature)
+        teacher = wide(functional.linear(features[rows], weight, bias))
+        loss = logits.new_zeros(())
+        for group in _groups(logits):
+            z_t, z_s = teacher[group], logits[group]
+            if temperature != 1:
+                z_t, z_s = z_t.div_(temperature), z_s.div_(temperature)
+            p, q = z_t.softmax(dim=-1), z_s.softmax(dim=-1)
+            loss += (log_normaliser(z_s, q) - log_normaliser(z_t, p)).sum()
+            loss += torch.dot(p.flatten(), z_t.sub_(z_s).flatten())
+            torch.sub(q, p, out=logits[group])
+            if slope != 1:
+                logits[group].mul_(slope)
+        return loss * scale, logits
 
     return row_loss
 
@@ -44,11 +57,23 @@ def cross_entropy(labels: Tensor) -> RowLoss:
 
     def row_loss(logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
         target = labels[rows, None]
-        log_q = logits.log_softmax(dim=-1)
-        loss = -log_q.gather(-1, target).sum()
-        return loss, log_q.exp_().scatter_add_(-1, target, log_q.new_full(target.shape, -1.0))
+        loss = -logits.gather(-1, target).sum()
+        for group in _groups(logits):
+            q = logits[group].softmax(dim=-1)
+            loss += log_normaliser(logits[group], q).sum()
+            logits[group].copy_(q)
+        return loss, logits.scatter_add_(-1, target, logits.new_full(target.shape, -1.0))
 
     return row_loss
+
+
+def _groups(logits: Tensor) -> Iterator[slice]:
+    """Slices of whole rows that together cover `logits`."""
+    elements = GROUP_ELEMENTS.get(logits.device.type, 2**17) * (
+        torch.get_num_threads() if logits.device.type == "cpu" else 1
+    )
+    size = max(1, elements // logits.shape[-1])
+    return (slice(start, start + size) for start in range(0, logits.shape[0], size))
 
 
 def linear_loss(features: Tensor, weight: Tensor, bias: Tensor, row_loss: RowLoss) -> Tensor:
@@ -69,7 +94,7 @@ class _LinearLoss(torch.autograd.Function):
             x, w, b = features.to(dtype), weight.to(dtype), bias.to(dtype)
             wants = ctx.needs_input_grad
             grad_x = torch.empty_like(x) if wants[0] else None
-            grad_w = torch.zeros_like(weight) if wants[1] else None
+            grad_w: Tensor | None = None
             grad_b = torch.zeros_like(bias) if wants[2] else None
             total = wide(x).new_zeros(())
             size = max(1, CHUNK_ELEMENTS.get(x.device.type, 2**24) // w.shape[0])
@@ -81,10 +106,16 @@ class _LinearLoss(torch.autograd.Function):
                 gradient = gradient.to(dtype)
                 if grad_x is not None:
                     grad_x[rows] = gradient @ w
-                if grad_w is not None and grad_w.dtype == dtype:
+                if not wants[1]:
+                    continue
+                if grad_w is None:
+                    grad_w = (gradient.mT @ x[rows]).to(weight.dtype)
+                elif grad_w.dtype == dtype:
                     grad_w.addmm_(gradient.mT, x[rows])
-                elif grad_w is not None:
+                else:
                     grad_w += gradient.mT @ x[rows]
+            if wants[1] and grad_w is None:
+                grad_w = torch.zeros_like(weight)
         ctx.save_for_backward(None if grad_x is None else grad_x.to(features.dtype), grad_w, grad_b)
         return total
 

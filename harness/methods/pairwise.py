@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from harness.methods.precision import differentiable_where_enabled, wide, without_autocast
+from harness.methods.softmax import log_normaliser
 
 Compare = Callable[[Tensor, Tensor, slice], tuple[Tensor, Tensor]]
 """(teacher scores, student scores), both (matrices, tokens, tokens), and which of all batch · heads matrices
@@ -43,16 +44,11 @@ def kl_rows(attention_mask: Tensor | None, heads: int) -> Compare:
             student.masked_fill_(padding[group], torch.finfo(student.dtype).min)
             share = real[group, :, None].to(teacher.dtype) / rows_of_head[group]
         p, q = teacher.softmax(dim=-1), student.softmax(dim=-1)
-        normaliser = _log_normaliser(student, q) - _log_normaliser(teacher, p)
+        normaliser = log_normaliser(student, q) - log_normaliser(teacher, p)
         rows = teacher.sub_(student).mul_(p).sum(dim=-1, keepdim=True).add_(normaliser)
         return (rows * share).sum(), q.sub_(p).mul_(share)
 
     return compare
-
-
-def _log_normaliser(scores: Tensor, probabilities: Tensor) -> Tensor:
-    """log Σ exp(scores) over the last dimension, from the softmax that is there already."""
-    return scores.amax(dim=-1, keepdim=True) - probabilities.amax(dim=-1, keepdim=True).log()
 
 
 def squared_pairs(attention_mask: Tensor | None, heads: int) -> Compare:
@@ -99,9 +95,8 @@ class _ScoreLoss(torch.autograd.Function):
         compare: Compare,
     ) -> Tensor:
         with without_autocast(student_x):
-            sx, sy = _by_head(student_x, heads, mask), _by_head(student_y, heads, mask)
-            tx, ty = _by_head(teacher_x, heads, mask), _by_head(teacher_y, heads, mask)
-            sx, tx = sx / math.sqrt(sx.shape[-1]), tx / math.sqrt(tx.shape[-1])
+            sx, sy = _both_by_head(student_x, student_y, heads, mask)
+            tx, ty = _both_by_head(teacher_x, teacher_y, heads, mask)
             total = sx.new_zeros(())
             wanted = any(ctx.needs_input_grad[:2])
             grad_x, grad_y = (torch.empty_like(sx), torch.empty_like(sy)) if wanted else (None, None)
@@ -122,6 +117,13 @@ class _ScoreLoss(torch.autograd.Function):
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         grad_x, grad_y = ctx.saved_tensors
         return grad_x * upstream[0], grad_y * upstream[0], None, None, None, None, None
+
+
+def _both_by_head(x: Tensor, y: Tensor, heads: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """X/√d_h and Y by head; where they are one (as in Q·Qᵀ), it is taken apart once."""
+    by_head = _by_head(y, heads, mask)
+    x_by_head = by_head if x is y else _by_head(x, heads, mask)
+    return x_by_head / math.sqrt(by_head.shape[-1]), by_head
 
 
 def _by_head(x: Tensor, heads: int, mask: Tensor | None) -> Tensor:

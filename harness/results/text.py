@@ -34,6 +34,13 @@ def share(value: Any) -> str:
     return f"{100 * value:.1f} %" if known(value) else NONE
 
 
+def significant(value: Any, digits: int = 3) -> str:
+    """A number with so many digits that count: 0.012345 -> `0.0123`, 1234.5 -> `1,234`."""
+    if not known(value):
+        return NONE
+    return f"{value:,.0f}" if abs(value) >= 10**digits - 0.5 else f"{value:#.{digits}g}".rstrip(".")
+
+
 def count(value: Any) -> str:
     """A large count, short: 22713216 -> `22.7M`."""
     if not known(value):

@@ -82,9 +82,11 @@ class Member:
 
     @property
     def untrained(self) -> tuple[str, ...]:
-        """Parameters of the model that no step has touched, by name."""
+        """Parameters of the model that no step has touched, a tied one under each of its names."""
         touched = {name.rpartition("/")[0] for name in self.optimiser.state()}
-        return tuple(name for name, _ in self.model.named_parameters() if f"model.{name}" not in touched)
+        left = {id(one) for name, one in self.model.named_parameters() if f"model.{name}" not in touched}
+        named = self.model.named_parameters(remove_duplicate=False)
+        return tuple(name for name, one in named if id(one) in left)
 
     def advance(self, teacher: Activations, batch: Batch, counts: Mapping[str, int], tokens: int) -> None:
         """Take one optimiser step on `batch`, in micro-batches where memory runs out.

@@ -13,6 +13,8 @@ import pytest
 
 from harness.cli import main
 from harness.spec.catalog import shipped_specs
+from harness.spec.reference import schema_text
+from tests.results.boards import Board, write_store
 from tests.spec.writing import line_of, write_spec
 
 HEAVY = ("torch", "transformers", "ray", "duckdb", "pandas", "numpy", "datasets", "pyarrow", "streamlit")
@@ -123,6 +125,7 @@ def test_bad_input_is_one_line_with_its_place_and_exit_code_2(  # type: ignore[n
         (["plan", "."], ".: cannot be read: is a folder"),
         (["status"], "runs/results.duckdb: there is no database yet"),
         (["report", "--db", "none.duckdb"], "none.duckdb: there is no database yet"),
+        (["report", "--losses", "--suite", "GLUE"], "leave out --suite"),
         (["show", "abc"], "there is no database yet"),
         (["ingest"], "--runs-dir runs: no such folder"),
         (["verify"], "--runs-dir runs: no such folder"),
@@ -217,8 +220,22 @@ def test_a_new_method_works_as_it_stands(harness, tmp_path: Path) -> None:  # ty
     again = harness("new", "method", "mine", "--dir", "specs")
     assert again.code == 2
     assert "exists already" in again.err
+    first = (tmp_path / "specs" / "methods" / "mine.yaml").read_text().splitlines()[0]
+    schema = tmp_path / "specs" / "methods" / first.partition("$schema=")[2]
+    assert schema.read_text() == schema_text("method")
     path = write_spec(tmp_path, ("- {name: none, family: control}", "- mine"))
     assert harness("plan", path).code == 0
+
+
+def test_the_ranking_as_json_is_what_export_writes_for_each_suite(harness, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    write_store(tmp_path / "runs" / "results.duckdb", Board(students=("3L-192",), seeds=(1, 2)))
+    told = json.loads(harness("report", "--json").out)
+    assert set(told) == {"NLI", "sentiment"}
+    assert harness("export", "nli.json", "--suite", "NLI").code == 0
+    assert told["NLI"] == json.loads((tmp_path / "nli.json").read_text())
+    assert json.loads(harness("report", "--json", "--suite", "NLI").out) == {"NLI": told["NLI"]}
+    (mistake,) = harness("report", "--suite", "NLl").mistakes
+    assert mistake == "no results of suite 'NLl'; did you mean 'NLI'?"
 
 
 def test_a_method_is_shown_as_formula_and_layer_map(harness) -> None:  # type: ignore[no-untyped-def]

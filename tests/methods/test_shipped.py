@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
+from harness.cli import main
 from harness.spec.base import Shape
 from harness.spec.entries import Method
 
 FOLDER = Path(__file__).parents[2] / "specs" / "methods"
-FAMILIES = {
+FAMILIES = {  # the methods that the study's definitions list
     "control": ["mlm-only", "scratch", "truncated-teacher"],
     "OD": ["od", "od-mlm", "od-t2"],
     "HS": [
@@ -21,6 +24,21 @@ FAMILIES = {
     "MHA": ["direct-minilm", "minilm", "minilmv2"],
     "composite": ["distilbert", "pkd", "tinybert"],
 }  # fmt: skip
+PAPERS = {
+    "1503.02531": "Hinton",
+    "1810.04805": "Devlin",
+    "1908.09355": "Sun",
+    "1909.10351": "Jiao",
+    "1910.01108": "Sanh",
+    "2002.10957": "Wang",
+    "2004.03844": "Sajjad",
+    "2010.06133": "Li",
+    "2012.14022": "Passban",
+    "2012.15828": "Wang",
+    "2109.10164": "Haidar",
+    "2310.08797": "Udagawa",
+}
+"""arXiv id -> first author, looked up one by one."""
 TEACHER = Shape(12, 768, 12, 3072, 30522, "bert", mlm_head=True)
 
 
@@ -41,10 +59,27 @@ def test_the_shipped_methods_are_those_of_the_definitions() -> None:
     assert {family: sorted(names) for family, names in found.items()} == FAMILIES
 
 
+def test_the_command_line_lists_the_same_methods(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["methods", "--json"])
+    listed: dict[str, list[str]] = {}
+    for entry in json.loads(capsys.readouterr().out):
+        listed.setdefault(entry["family"], []).append(entry["name"])
+    assert {family: sorted(names) for family, names in listed.items()} == FAMILIES
+
+
 @pytest.mark.parametrize("method", METHODS.values(), ids=list(METHODS))
 def test_a_method_says_what_it_is_and_where_it_comes_from(method: Method) -> None:
     assert method.summary
-    assert method.source
+    cited = re.findall(r"([A-Z]\w+) et al\., [^(]*\(arXiv (\d{4}\.\d{5})\)", method.source)
+    assert len(cited) == method.source.count("arXiv")
+    assert all(PAPERS[number] == author for author, number in cited)
+    assert bool(cited) != ("of our own" in method.source)
+
+
+def test_every_paper_is_cited_by_a_method() -> None:
+    sources = " ".join(method.source for method in METHODS.values())
+    assert all(number in sources for number in PAPERS)
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=list(METHODS))

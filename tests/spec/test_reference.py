@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.spec.catalog import shipped_specs
+from harness.spec.catalog import NOUNS, shipped_specs
 from harness.spec.reference import json_schema, kinds, reference, schema_text
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -29,8 +29,12 @@ def test_every_field_of_the_recipes_is_described_where_its_name_is_not_enough() 
     assert "description" in distil["cohort"]
 
 
-@pytest.mark.parametrize("path", sorted(shipped_specs().rglob("*.yaml")), ids=lambda path: path.stem)
-def test_a_shipped_file_that_points_editors_at_a_schema_points_at_one_that_is_there(path: Path) -> None:
-    first = path.read_text(encoding="utf-8").splitlines()[0]
-    if "$schema=" in first:
-        assert (path.parent / first.partition("$schema=")[2].strip()).is_file()
+@pytest.mark.parametrize(
+    "path", sorted(shipped_specs().rglob("*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_every_shipped_file_points_editors_at_the_schema_of_its_kind(path: Path) -> None:
+    mark, _, schema = path.read_text(encoding="utf-8").splitlines()[0].partition("$schema=")
+    kind = NOUNS.get(path.parent.name, "spec")
+    assert mark == "# yaml-language-server: "
+    assert (path.parent / schema).resolve() == shipped_specs() / "schema" / f"{kind}.json"
+    assert (path.parent / schema).is_file()

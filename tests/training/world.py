@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 from tokenizers import BertWordPieceTokenizer
-from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
+from transformers import AutoConfig, AutoModelForMaskedLM, BertTokenizerFast
 
 from harness.data.sources import Sources
+from harness.models.shapes import FAMILIES
 from harness.records import DistilJob, FinetuneJob, FinetuneRecipe, ModelSource, PrepareJob, Trial, trial_id
 from harness.spec.assets import Asset, LocalSource
 from harness.spec.catalog import Catalog
@@ -68,25 +69,26 @@ class World:
         return Workplace(self.folder / name, Sources(cache_dir=self.folder / "cache"), **options)  # type: ignore[arg-type]
 
 
-def make_world(folder: Path) -> World:
-    """Write the teacher and the corpus below `folder`."""
+def make_world(folder: Path, model_type: str = "bert") -> World:
+    """Write the teacher, of one of the families, and the corpus below `folder`."""
     text = sentences(1_000)
     (folder / "corpus").mkdir(parents=True)
     (folder / "corpus" / "text.txt").write_text("\n".join(text), encoding="utf-8")
     words = sorted({word for line in text for word in line.split()})
     pieces = BertWordPieceTokenizer({piece: n for n, piece in enumerate([*SPECIAL, *words])}, lowercase=True)
     torch.manual_seed(0)
-    model = BertForMaskedLM(
-        BertConfig(
-            vocab_size=pieces.get_vocab_size(),
-            hidden_size=32,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            intermediate_size=64,
-            max_position_embeddings=64,
-            initializer_range=0.2,
-        )
+    config = AutoConfig.for_model(
+        model_type,
+        vocab_size=pieces.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        **{FAMILIES[model_type].ffn: 64},
+        max_position_embeddings=64,
+        pad_token_id=0,
+        initializer_range=0.2,
     )
+    model = AutoModelForMaskedLM.from_config(config)
     model.save_pretrained(folder / "teacher")
     BertTokenizerFast(tokenizer_object=pieces._tokenizer).save_pretrained(folder / "teacher")
     return World(

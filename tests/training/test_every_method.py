@@ -1,0 +1,49 @@
+"""Every shipped method with an objective trains: all of them in one cohort, each lowers its own loss."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.records import Result
+from harness.spec.catalog import Catalog
+from harness.spec.entries import Method
+from harness.trial import run_trials
+
+from .test_distil import with_heads
+from .world import FLAT_STUDENT, TINY_STUDENT, World, distil_trial
+
+METHODS = [method for method in Catalog().entries("methods", Method) if method.objective]
+HEADS = {"minilm": 4, "minilmv2": 8, "direct-minilm": 8}
+"""Relation heads that divide the tiny widths; MiniLM's are the teacher's attention heads."""
+NARROW_STUDENT = TINY_STUDENT.model_copy(update={"name": "narrow", "heads": 4})
+"""Half the teacher's width at its number of heads."""
+
+
+PAIRS = [(method, FLAT_STUDENT) for method in METHODS]
+PAIRS += [(method, NARROW_STUDENT) for method in METHODS if method.family in ("HS", "MHA")]
+
+
+@pytest.fixture(scope="module")
+def results(world: World) -> dict[tuple[str, str], Result]:
+    """Method and student -> result, all from one cohort."""
+    trials = [
+        distil_trial(
+            world,
+            with_heads(method.name, HEADS[method.name]) if method.name in HEADS else method,
+            student=student,
+            steps=10,
+        )
+        for method, student in PAIRS
+    ]
+    found = run_trials(trials, world.workplace("every method"))
+    return {(method.name, student.name): one for (method, student), one in zip(PAIRS, found, strict=True)}
+
+
+@pytest.mark.parametrize(("method", "student"), [(method.name, student.name) for method, student in PAIRS])
+def test_a_method_lowers_its_own_loss_on_held_out_text(
+    method: str, student: str, results: dict[tuple[str, str], Result]
+) -> None:
+    result = results[method, student]
+    assert result.status == "ok", result.error
+    before, after = (result.facts[f"held_out_{when}"]["loss"] for when in ("before", "after"))
+    assert after < before
