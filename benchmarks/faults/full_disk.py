@@ -30,15 +30,13 @@ TELLING = ("disk_full", "No space left", "disk is full")
 
 def prove(folder: Path, count: int, seed: int, options: Sequence[str] = (), **changes: Any) -> Verdict:
     """Fill `count` disks under a plan with these `options` and `changes` (as of `undisturbed`)."""
-    if os.geteuid() != 0:
-        raise CannotTryError("mounting a tmpfs takes root")
     verdict = Verdict("full disk")
     draw = random.Random(seed)
     reference = undisturbed(folder, options, **changes)
     needed = _bytes_below(folder / "undisturbed")
     done: list[int] = []
     for number in range(count):
-        with _small_disk(folder / f"disk-{number}") as disk:
+        with small_disk(folder / f"disk-{number}") as disk:
             done.append(_fill(verdict, disk, reference, needed, draw))
     verdict.figures = (
         f"{count} disks of less than {needed / 2**20:.1f} MiB filled up, "
@@ -53,7 +51,7 @@ def _fill(verdict: Verdict, disk: Path, reference: Reference, needed: int, draw:
     for attempt in range(TRIES):
         runs = disk / f"runs-{attempt}"
         size = draw.randrange(64 * 2**10, int(0.9 * needed / (attempt + 1)))
-        _resize(disk, size)
+        resize(disk, size)
         run = harness_run(reference.spec, runs, reference.options)
         code = run.wait()
         if code != 0:
@@ -67,7 +65,7 @@ def _fill(verdict: Verdict, disk: Path, reference: Reference, needed: int, draw:
     wrong = [str(finding) for finding in verify(runs)]
     verdict.claim(not wrong, f"{where}: what is on the full disk is wrong: {wrong[:3]}")
     moment = Moment.of(runs)
-    _resize(disk, ROOM)
+    resize(disk, ROOM)
     again = harness_run(reference.spec, runs, reference.options)
     verdict.claim(again.wait() == 0, f"{where}: the further run failed: {again.said[-500:]}")
     check(verdict, runs, reference, moment)
@@ -75,7 +73,10 @@ def _fill(verdict: Verdict, disk: Path, reference: Reference, needed: int, draw:
 
 
 @contextmanager
-def _small_disk(where: Path) -> Iterator[Path]:
+def small_disk(where: Path) -> Iterator[Path]:
+    """A new file system of 64 KiB at `where`. Raises CannotTryError."""
+    if os.geteuid() != 0:
+        raise CannotTryError("mounting a tmpfs takes root")
     where.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=64k", "harness-faults", str(where)],
@@ -90,7 +91,8 @@ def _small_disk(where: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(where)], check=True)
 
 
-def _resize(disk: Path, size: int) -> None:
+def resize(disk: Path, size: int) -> None:
+    """Give the file system at `disk` room for `size` bytes."""
     subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
 
 

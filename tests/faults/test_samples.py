@@ -11,6 +11,10 @@ from benchmarks.faults import full_disk, fuzz_specs, hostile_files, kill_driver
 from benchmarks.faults.tiny import SETTINGS
 from benchmarks.faults.verdict import CannotTryError, Verdict
 from benchmarks.faults.watch import WATCH
+from harness.errors import InputError
+from harness.records import Trial
+from harness.results.store import Store
+from tests.schedule.trials import finetune
 
 LOCAL = ("--backend", "local")
 """In one process: starting Ray takes longer than the plan. `tests/schedule/test_ray.py` kills its workers."""
@@ -35,6 +39,30 @@ def test_a_driver_killed_at_a_random_moment_is_succeeded_by_one_that_ends_with_t
 def test_a_disk_that_fills_up_is_named_and_harms_nothing(tmp_path: Path) -> None:
     try:
         hold(full_disk.prove(tmp_path, count=1, seed=1, options=LOCAL, **SMALLER))
+    except CannotTryError as error:
+        pytest.skip(str(error))
+
+
+def plan_one_by_one(store: Store, trials: list[Trial]) -> None:
+    """A transaction for each."""
+    for trial in trials:
+        store.plan([trial])
+
+
+@pytest.mark.parametrize("kilobytes", [16, 64, 256, 1024])
+def test_a_database_on_a_full_disk_says_so_and_goes_on_once_there_is_room(
+    kilobytes: int, tmp_path: Path
+) -> None:
+    trials = [finetune(f"f{number}") for number in range(40)]
+    try:
+        with full_disk.small_disk(tmp_path / "disk") as disk:
+            full_disk.resize(disk, kilobytes * 2**10)
+            store = Store(disk / "results.duckdb")
+            with pytest.raises(InputError, match="the disk is full; make room"):
+                plan_one_by_one(store, trials)
+            full_disk.resize(disk, full_disk.ROOM)
+            store.plan(trials)
+            assert len(store.frame("SELECT * FROM trials")) == len(trials)
     except CannotTryError as error:
         pytest.skip(str(error))
 
