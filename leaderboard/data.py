@@ -19,6 +19,7 @@ import streamlit as st
 from harness.errors import InputError
 from harness.results.families import FamilyAnswer, family_answers
 from harness.results.ranking import Filters, Leaderboard, ranking
+from harness.results.ranking import choices as choices_of
 from harness.results.snapshot import Snapshot, load
 from harness.results.store import DEFAULT, Store
 
@@ -47,6 +48,7 @@ class _Kept:
     read_at: float = 0.0
     boards: dict[Filters, Leaderboard] = field(default_factory=dict)
     answers: dict[Filters, list[FamilyAnswer]] = field(default_factory=dict)
+    choices: dict[str, list[str]] | None = None
 
 
 @st.cache_resource(show_spinner=False)
@@ -66,7 +68,7 @@ def snapshot() -> Snapshot:
         return kept.snapshot
     found = load(source)
     kept.state, kept.snapshot, kept.read_at = state, found, time.monotonic()
-    kept.boards, kept.answers = {}, {}
+    kept.boards, kept.answers, kept.choices = {}, {}, None
     return found
 
 
@@ -88,9 +90,18 @@ def answers(filters: Filters) -> list[FamilyAnswer]:
     return kept[filters]
 
 
-def query(sql: str, *parameters: Any) -> pd.DataFrame:
+def choices() -> dict[str, list[str]]:
+    """What each filter can be set to (`harness.results.ranking.choices`)."""
+    current = snapshot()
+    kept = _kept(str(store().path))
+    if kept.choices is None:
+        kept.choices = choices_of(current)
+    return kept.choices
+
+
+def query(sql: str, *parameters: Any, **named: Any) -> pd.DataFrame:
     """One small question to the database, for pages about single trials."""
-    return store().frame(sql, parameters)
+    return store().frame(sql, named or parameters)
 
 
 def explain_missing(source: Store) -> bool:

@@ -207,6 +207,33 @@ def curves(
     )
 
 
+def quality_over_tokens(points: pd.DataFrame, title: str) -> Layered:
+    """Quality of intermediate students over the tokens they had seen, one line a series, with intervals
+    where there are any. `points`: series, tokens, step, mean, low, high (fractions), n.
+    """
+    shown = points.assign(
+        points=100 * points["mean"], from_=100 * points["low"], to=100 * points["high"], span=_spans(points)
+    )
+    kinds = shown["series"].unique().tolist()
+    x = alt.X("tokens:Q", title="training tokens", axis=alt.Axis(format="~s", grid=False, tickCount=8))
+    y = alt.Y("points:Q", title=title, scale=alt.Scale(zero=False, padding=12))
+    legend = alt.Legend(title=None, orient="bottom", columns=2, labelLimit=380, symbolOpacity=1)
+    tone = alt.Color("series:N", sort=kinds, legend=legend if len(kinds) > 1 else None)
+    hover = [
+        alt.Tooltip("series:N", title="what"),
+        alt.Tooltip("step:Q", format=","),
+        alt.Tooltip("tokens:Q", format=".3~s"),
+        alt.Tooltip("points:Q", format=".2f", title="mean"),
+        alt.Tooltip("span:N", title="95 % interval"),
+        alt.Tooltip("n:Q", title="seeds"),
+    ]
+    base = alt.Chart(shown)
+    bars = base.mark_rule(opacity=0.4, strokeWidth=1.5).encode(x=x, y="from_:Q", y2="to:Q", color=tone)
+    line = base.mark_line(strokeWidth=1.8).encode(x=x, y=y, color=tone)
+    dots = base.mark_point(size=60, filled=True, opacity=1).encode(x=x, y=y, color=tone, tooltip=hover)
+    return (bars + line + dots).properties(height=280 + 12 * len(kinds))
+
+
 def layer_map(pairs: pd.DataFrame, teacher_layers: int, student_layers: int) -> Layered:
     """A mapping drawn: student layers on the left, teacher layers on the right. `pairs`: student, teacher
     (0 is the embedding output).

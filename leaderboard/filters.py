@@ -7,10 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
-from harness.results.ranking import Filters, choices
+from harness.results.ranking import Filters
 from harness.results.snapshot import Snapshot, timings
+from leaderboard import data
 
 BOUND: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
 """What every widget shares: its value lives in the address and survives a change of page."""
@@ -18,20 +20,24 @@ BOUND: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
 
 def sidebar(snapshot: Snapshot, *, suite: bool = True) -> Filters:
     """Draw the filters that leave a choice, and return what they are set to."""
-    found = choices(snapshot)
+    found = data.choices()
     with st.sidebar:
         picked = one("Suite", found["suite"], "suite") if suite and found["suite"] else None
         in_suite = snapshot.cells[snapshot.cells["suite"] == picked] if picked else snapshot.cells
         filters = Filters(
             suite=picked,
-            tasks=several("Tasks", sorted(in_suite["task"].astype(str).unique()), "task"),
-            evaluation=several("Evaluated in", sorted(in_suite["language"].astype(str).unique()), "lang"),
+            tasks=several("Tasks", _names(in_suite["task"]), "task"),
+            evaluation=several("Evaluated in", _names(in_suite["language"]), "lang"),
             student=several("Student", found["student"], "student"),
             teacher=several("Teacher", found["teacher"], "teacher"),
             language=several("Distilled on", found["language"], "corpus"),
             family=several("Family", found["family"], "family"),
         )
         return _advanced(snapshot, filters)
+
+
+def _names(column: pd.Series) -> list[str]:
+    return sorted(map(str, column.unique()))
 
 
 def _advanced(snapshot: Snapshot, filters: Filters) -> Filters:

@@ -11,7 +11,7 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from harness.cli import authoring, machine, planning, results, running, sharing
+from harness.cli import authoring, exporting, machine, planning, results, running, sharing
 from harness.errors import (
     EXIT_INPUT_WRONG,
     EXIT_INTERRUPTED,
@@ -35,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _group in (planning, running, results, sharing, authoring, machine):
+for _group in (planning, running, results, exporting, sharing, authoring, machine):
     _group.register(app)
 
 

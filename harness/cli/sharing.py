@@ -1,4 +1,4 @@
-"""`harness verify`, `gc`, `export`, `bundle` and `import`: looking after results, and passing them on."""
+"""`harness verify`, `gc`, `bundle` and `import`: looking after results, and passing them on."""
 
 from __future__ import annotations
 
@@ -10,22 +10,11 @@ import typer
 from harness.cli.options import RUNS, Database, Debug, RunsDir, database, example
 from harness.errors import EXIT_TRIALS_FAILED, InputError
 
-FORMAT_OF = {
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".json": "json",
-    ".md": "markdown",
-    ".tex": "latex",
-    ".html": "html",
-}
-"""A file's ending -> name of the format."""
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command(epilog=example("harness verify --runs-dir runs"))(verify)
     app.command(epilog=example("harness gc --yes"))(gc)
-    app.command(epilog=example("harness export ranking.md --suite GLUE"))(export)
     app.command(epilog=example("harness bundle results.zip --origin 'our lab, 2026'"))(bundle)
     app.command("import", epilog=example("harness import results.zip"))(import_)
 
@@ -62,41 +51,6 @@ def gc(
         print(f"{remove(items) / 1e6:.1f} MB freed")
     else:
         print(f"{total / 1e6:10.1f} MB  in all; --yes removes them")
-
-
-def export(
-    out: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE", help="Ending in .csv, .parquet, .json, .md, .tex or .html.", show_default=False
-        ),
-    ],
-    suite: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Suite of tasks; needed where there are several.", show_default=False
-        ),
-    ] = None,
-    db: Database = None,
-    runs_dir: RunsDir = RUNS,
-    debug: Debug = False,
-) -> None:
-    """Write the ranking of one suite to a file."""
-    from harness.registry import did_you_mean
-    from harness.results.export import export as formatted
-    from harness.results.ranking import Filters, choices, ranking
-    from harness.results.snapshot import load
-
-    if out.suffix not in FORMAT_OF:
-        raise InputError(f"{out}: the ending says the format: {', '.join(FORMAT_OF)}")
-    snapshot = load(database(db, runs_dir))
-    suites = choices(snapshot)["suite"]
-    if suite is None and len(suites) != 1:
-        raise InputError(f"name one suite with --suite: {', '.join(suites) or 'nothing has been scored yet'}")
-    if suite is not None and suite not in suites:
-        raise InputError(f"no results of suite {suite!r}; {did_you_mean(suite, suites)}")
-    out.write_bytes(formatted(ranking(snapshot, Filters(suite=suite or suites[0])), FORMAT_OF[out.suffix]))
-    print(out)
 
 
 def bundle(

@@ -29,13 +29,15 @@ class FamilyAnswer:
     student: str | None
 
 
-def family_answers(board: Leaderboard, suite: str) -> list[FamilyAnswer]:
-    """Every pair of families, the widest lead first, on the student shape that most families share.
+def family_answers(board: Leaderboard, suite: str, most: int | None = None) -> list[FamilyAnswer]:
+    """Every pair of families (or the first `most` of them), the widest lead first, on the student shape that
+    most families share.
 
     Each family is represented by its configuration with the best dev score, so that no reported score chose
     what is compared.
     """
-    complete = board.ranked[board.ranked["mean"].notna() & board.ranked["family"].isin(COMPARED)]
+    ranked = board.ranked[["config_id", "family", "student", "mean", "std", "n", "complete"]]
+    complete = ranked[ranked["mean"].notna() & ranked["family"].isin(COMPARED)]
     if complete.empty:
         return []
     student = _shared_student(complete)
@@ -46,7 +48,7 @@ def family_answers(board: Leaderboard, suite: str) -> list[FamilyAnswer]:
     by_score = rows.groupby("family")["mean"].max().sort_values(ascending=False).index
     order = sorted(by_score.astype(str), key=lambda family: family not in STUDIED)  # stable: by score within
     answers = []
-    for a, b in itertools.combinations(order, 2):
+    for a, b in itertools.islice(itertools.combinations(order, 2), most):
         picked = {family: config for family, config in chosen.items() if family in (a, b)}
         pair = rows[rows["family"].isin((a, b))]
         whole = pair.loc[pair["config_id"].isin(picked.values()), "complete"].all()

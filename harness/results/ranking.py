@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -90,12 +91,12 @@ class Leaderboard:
     other_protocols: dict[str, int]
     """Task -> models left out because they were scored under another fine-tuning protocol."""
 
-    @property
+    @cached_property
     def ranked(self) -> pd.DataFrame:
         """Rows that take part in the ranking (incomplete ones without a rank)."""
         return self.table[~self.table["role"].isin(TEACHERS)]
 
-    @property
+    @cached_property
     def references(self) -> pd.DataFrame:
         """The teachers, as prepared and as shipped."""
         return self.table[self.table["role"].isin(TEACHERS)]
@@ -117,7 +118,7 @@ def ranking(snapshot: Snapshot, filters: Filters = Filters()) -> Leaderboard:
     tasks = tuple(sorted(required))
     table, ranked = _table(students, present, tasks, filters)
     table = _with_names(table, snapshot, present)
-    table = _with_retention(table, students, snapshot.models, tasks)
+    table = _with_retention(table, students, snapshot, tasks)
     table = _with_gaps(table, shown, required)
     table = table.join(measures(snapshot, filters.latency_protocol, filters.fingerprint), on="config_id")
     for column in MEASURES:
@@ -240,7 +241,7 @@ def _table(
             columns=["config_id", "n", "mean", "std", "low", "high", "rank", "best_rank", "worst_rank"]
         ), None
     # a model with none of the required cells whole must still show as incomplete
-    absent = present[~present.index.isin(students["model_key"])]
+    absent = present.loc[present.index.difference(students["model_key"].unique(), sort=False)]
     padded = pd.concat(
         [
             students,
@@ -273,7 +274,7 @@ def _with_names(table: pd.DataFrame, snapshot: Snapshot, present: pd.DataFrame) 
         first[["role", "family", *NAMES, "milestone", "teacher_key", "tokens"]], on="config_id"
     )
     names = {str(row["config_id"]): tuple(row[name] for name in NAMES) for row in named.to_dict("records")}
-    named["variant"] = named["config_id"].map(variants(names, snapshot.settings)).astype(object)
+    named["variant"] = named["config_id"].map(variants(names, snapshot.varied)).astype(object)
     ranked = ~named["role"].isin(TEACHERS) & named["mean"].notna()
     within = (
         named[ranked].groupby("family")["mean"].transform(lambda means: (-means.round(9)).rank(method="min"))
@@ -283,15 +284,15 @@ def _with_names(table: pd.DataFrame, snapshot: Snapshot, present: pd.DataFrame) 
 
 
 def _with_retention(
-    table: pd.DataFrame, students: pd.DataFrame, models: pd.DataFrame, tasks: tuple[str, ...]
+    table: pd.DataFrame, students: pd.DataFrame, snapshot: Snapshot, tasks: tuple[str, ...]
 ) -> pd.DataFrame:
     """The share of the teacher's score that is kept, per task and student first; of the teacher it learnt
     from, and as shipped.
     """
     reference = students[["model_key", "task", "value"]].rename(columns={"model_key": "teacher_key"})
     for column, teacher_of in (
-        ("retention", models["teacher_key"]),
-        ("retention_of_shipped", _shipped(models)),
+        ("retention", snapshot.models["teacher_key"]),
+        ("retention_of_shipped", snapshot.shipped_teacher),
     ):
         own = students.assign(teacher_key=students["model_key"].map(teacher_of)).dropna(subset="teacher_key")
         pairs = own[["config_id", "teacher_key"]].drop_duplicates("config_id")
@@ -304,16 +305,6 @@ def _with_retention(
         table = table.join(kept[["mean", "low", "high"]].set_axis(names, axis="columns"), on="config_id")
     table.loc[table["role"] == "prepared", "retention"] = np.nan  # it is the measure, not the measured
     return table
-
-
-def _shipped(models: pd.DataFrame) -> pd.Series:
-    """Model -> the checkpoint as shipped at the root of its teachers."""
-    parent = models["teacher_key"]
-    root = parent.copy()
-    for _ in range(8):  # a chain of assistants longer than this has not been seen
-        above = root.map(parent)
-        root = above.where(above.notna(), root)
-    return root
 
 
 def _with_gaps(

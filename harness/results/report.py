@@ -31,6 +31,8 @@ COLOURS = {
 }
 MOST_ROWS = 15
 """Rows of a family that are printed."""
+MOST_ANSWERS = 2
+"""Pairs of families that are answered for."""
 MOST_TASKS = 8
 """Up to so many tasks have a column of their own."""
 
@@ -56,8 +58,7 @@ def render_report(
 
 def _suite(board: Leaderboard, suite: str, most_rows: int | None) -> RenderableType:
     parts: list[RenderableType] = [Text(suite, style="bold underline")]
-    answers = family_answers(board, suite)
-    parts += [Text(answer.sentence) for answer in answers[:2]]
+    parts += [Text(answer.sentence) for answer in family_answers(board, suite, MOST_ANSWERS)]
     parts.append(_ranking_table(board, most_rows))
     if board.other_protocols:
         left = ", ".join(f"{task}: {count}" for task, count in board.other_protocols.items())

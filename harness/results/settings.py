@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -29,10 +30,30 @@ def flattened(job: Mapping[str, Any]) -> dict[str, object]:
 
     `recipe.` is dropped, as users know these as the fields of `distil`.
     """
-    flat = dict(_walk(job, ""))
-    return {
-        path.removeprefix("recipe."): value for path, value in flat.items() if path not in ("seed", "kind")
-    }
+    return {path: value for name, part in job.items() for path, value in _flat_part(name, part)}
+
+
+def flattened_all(jobs: Mapping[str, str]) -> dict[str, dict[str, object]]:
+    """`flattened` of many jobs in JSON. They share most of their parts (a corpus, a teacher), and each part is
+    walked once: equal settings are then the same objects, which `differing` is quick to see.
+    """
+    walked: dict[tuple[str, str], list[tuple[str, object]]] = {}
+    found = {}
+    for key, text in jobs.items():
+        flat: dict[str, object] = {}
+        for name, part in json.loads(text).items():
+            same = (name, json.dumps(part))
+            if same not in walked:
+                walked[same] = list(_flat_part(name, part))
+            flat.update(walked[same])
+        found[key] = flat
+    return found
+
+
+def _flat_part(name: str, part: Any) -> Iterable[tuple[str, object]]:
+    for path, value in _walk({name: part}, ""):
+        if path not in ("seed", "kind"):
+            yield path.removeprefix("recipe."), value
 
 
 def _walk(value: Any, path: str) -> Iterable[tuple[str, object]]:
@@ -56,9 +77,9 @@ def differing(configurations: Mapping[str, Settings]) -> dict[str, dict[str, obj
     paths = dict.fromkeys(path for settings in configurations.values() for path in settings)
     found: dict[str, dict[str, object]] = {}
     for path in paths:
-        values = {name: settings.get(path, _ABSENT) for name, settings in configurations.items()}
-        if len({str(value) for value in values.values()}) > 1:
-            found[path] = values
+        values = [settings.get(path, _ABSENT) for settings in configurations.values()]
+        if any(value is not values[0] for value in values) and len(set(map(str, values))) > 1:
+            found[path] = dict(zip(configurations, values, strict=True))
     return found
 
 

@@ -4,13 +4,13 @@ function of these frames.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
-from harness.results.settings import flattened
+from harness.results.settings import differing, flattened_all
 from harness.results.store import Store
 
 COUNTED = ("parameters", "parameters_without_embeddings", "flops")
@@ -30,7 +30,9 @@ class Snapshot:
     teacher_key, arch_key, tokens.
     """
     settings: dict[str, dict[str, object]]
-    """row_id -> the settings of its distillation, flattened to dotted paths."""
+    """row_id -> the settings of its distillation, flattened to dotted paths; a milestone has those of its
+    configuration.
+    """
     measurements: pd.DataFrame
     """arch_key, model_key, metric, value, unit, protocol, fingerprint, device, spread, valid."""
     trials: pd.DataFrame
@@ -41,6 +43,27 @@ class Snapshot:
         """Whether nothing has been scored yet."""
         return self.cells.empty
 
+    @cached_property
+    def varied(self) -> dict[str, dict[str, object]]:
+        """`settings`, of them only those that are not the same everywhere."""
+        paths = list(differing(self.settings))
+        return {row: {path: one[path] for path in paths if path in one} for row, one in self.settings.items()}
+
+    @cached_property
+    def shipped_teacher(self) -> pd.Series:
+        """Model -> the checkpoint as shipped at the root of its teachers."""
+        parent = self.models["teacher_key"]
+        root = parent.copy()
+        for _ in range(8):  # a chain of assistants longer than this has not been seen
+            above = root.map(parent)
+            root = above.where(above.notna(), root)
+        return root
+
+    @cached_property
+    def usual_measures(self) -> pd.DataFrame:
+        """`measures` under the widest-used protocol."""
+        return _measures(self, None, None)
+
 
 def load(store: Store) -> Snapshot:
     """Read everything in one short connection."""
@@ -48,7 +71,11 @@ def load(store: Store) -> Snapshot:
         cells = con.execute(
             "SELECT * REPLACE (coalesce(config_id, model_key) AS config_id) FROM cells ORDER BY ALL"
         ).df()
-        models = con.execute("SELECT * FROM models ORDER BY model_key").df()
+        models = con.execute("SELECT * EXCLUDE (config) FROM models ORDER BY model_key").df()
+        jobs = con.execute(
+            "SELECT coalesce(config_id, trial_id), min_by(config, trial_id) FROM trials "
+            "WHERE kind IN ('distil', 'prepare') GROUP BY 1"
+        ).fetchall()
         measurements = con.execute(
             "SELECT m.*, t.finished_at FROM measurements m JOIN trials t USING (trial_id) "
             "WHERE m.valid ORDER BY t.finished_at"
@@ -61,15 +88,15 @@ def load(store: Store) -> Snapshot:
         frame.insert(0, "row_id", _row_ids(frame["config_id"], frame["milestone"]))
     for column in ("row_id", "model_key", "suite", "task", "language", "protocol", "role"):
         cells[column] = cells[column].astype("category")
+    made_by = flattened_all(dict(jobs))
     first = models.drop_duplicates("row_id")
     settings = {
-        row_id: flattened(json.loads(config))
-        for row_id, config in zip(first["row_id"], first["config"], strict=True)
-        if isinstance(config, str)
+        row_id: made_by[maker]
+        for row_id, config, model in zip(first["row_id"], first["config_id"], first["model_key"], strict=True)
+        for maker in (config, model)  # a prepared teacher has no configuration
+        if maker in made_by
     }
-    return Snapshot(
-        cells, models.drop(columns="config").set_index("model_key"), settings, measurements, trials
-    )
+    return Snapshot(cells, models.set_index("model_key"), settings, measurements, trials)
 
 
 def _row_ids(config: pd.Series, milestone: pd.Series) -> pd.Series:
@@ -81,12 +108,18 @@ def _row_ids(config: pd.Series, milestone: pd.Series) -> pd.Series:
 def measures(
     snapshot: Snapshot, latency_protocol: str | None = None, fingerprint: str | None = None
 ) -> pd.DataFrame:
-    """One row per row_id, one column per measure.
+    """One row per row_id, one column per measure; not to be changed.
 
     Timings are taken under one protocol on one hardware, given or by `timings`; a measure of the model itself
     (made by its own trial) goes before one of its architecture. Where a model was measured twice, the last
     time counts.
     """
+    if latency_protocol is None and fingerprint is None:
+        return snapshot.usual_measures
+    return _measures(snapshot, latency_protocol, fingerprint)
+
+
+def _measures(snapshot: Snapshot, latency_protocol: str | None, fingerprint: str | None) -> pd.DataFrame:
     found = snapshot.measurements
     timed = timings(snapshot)
     protocol = latency_protocol or (timed["protocol"].iloc[0] if len(timed) else None)

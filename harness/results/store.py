@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,10 +88,11 @@ class Store:
         with reading(self.path, self.patience) as con:
             yield con
 
-    def frame(self, query: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
-        """The answer to one query."""
+    def frame(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pd.DataFrame:
+        """The answer to one query; parameters by place (`?`) or by name (`$name`)."""
+        given = dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
         with self.read() as con:
-            return con.execute(query, list(parameters)).df()
+            return con.execute(query, given).df()
 
     def plan(self, trials: Iterable[Trial]) -> None:
         """Note trials that are about to be run, so that progress can be told as a share; those known

@@ -68,6 +68,13 @@ def duration(seconds: Any) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def p_value(p: Any) -> str:
+    """`0.034`, `< 0.001`."""
+    if not known(p):
+        return NONE
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def rank_range(rank: Any, best: Any, worst: Any) -> str:
     """`3` where the data leave no doubt, else `3 (1–5)`."""
     if not known(rank):

@@ -118,7 +118,7 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
                 f"{100 * low:+.1f} to {100 * high:+.1f}" if text.known(low) else text.NONE
                 for low, high in zip(rows["low"], rows["high"], strict=True)
             ],
-            "p (Holm)": [f"{p:.3f}" if text.known(p) else text.NONE for p in rows["p_holm"]],
+            "p (Holm)": [text.p_value(p) for p in rows["p_holm"]],
         }
     )
 

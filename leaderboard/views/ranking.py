@@ -154,9 +154,9 @@ def _columns(board: Leaderboard) -> pd.DataFrame:
             "retention": 100 * table["retention"],
             "n": table["n"],
             "group": table["config_id"].map(letters).fillna(""),
+            "notes": [_note(row) for row in table[["n", "students", "missing", "flags"]].to_dict("records")],
             "parameters": table["parameters"] / 1e6,
             "latency": table["latency_ms"],
-            "notes": [_note(row) for row in table[["n", "students", "missing", "flags"]].to_dict("records")],
             "without": table["parameters_without_embeddings"] / 1e6,
             "shipped": 100 * table["retention_of_shipped"],
         }

@@ -9,9 +9,12 @@ import streamlit as st
 
 from harness.results import text
 from harness.results.live import LiveTrial, curve, live_trials
+from harness.results.milestones import quality_over_tokens
+from harness.results.ranking import Filters
 from harness.results.report import STATES
 from leaderboard import data, figures
 from leaderboard.filters import BOUND, from_address, one, to_address
+from leaderboard.labels import row_labels
 from leaderboard.theme import STATES as COLOURS
 
 REFRESH = 5.0
@@ -27,6 +30,7 @@ def page() -> None:
     _now()
     _failures()
     _curves()
+    _quality()
     _throughput()
 
 
@@ -69,8 +73,8 @@ def _now() -> None:
     halted = [trial for trial in live if not trial.running]
     if halted:
         st.caption(
-            f"{len(halted)} trials have begun and are silent: interrupted, or waiting. The next `harness "
-            "run` takes them up where they stopped."
+            f"Begun and silent, interrupted or waiting: {len(halted)}. The next `harness run` goes on where "
+            "they stopped."
         )
 
 
@@ -171,6 +175,29 @@ def _curves() -> None:
     right.altair_chart(figures.curves(shown, "loss", term, "trial", log=log), width="stretch")
     if not picked and len(titles) > MOST_CURVES:
         right.caption(f"The first {MOST_CURVES} of {len(titles)}; choose others above.")
+
+
+def _quality() -> None:
+    """What students scored on the way, where a spec asked for `milestones`."""
+    snapshot = data.snapshot()
+    on_the_way = snapshot.cells[snapshot.cells["milestone"].notna()]
+    suites = sorted(map(str, on_the_way["suite"].unique()))
+    if not suites:
+        return
+    st.subheader("Quality over tokens")
+    suite = one("Suite", suites, "quality")
+    board = data.board(Filters(suite=suite, milestones=True))
+    points = quality_over_tokens(board, snapshot)
+    best_first = points.groupby("config_id")["mean"].max().sort_values(ascending=False).index
+    ranked = board.ranked[board.ranked["milestone"].isna()]
+    labels = row_labels(ranked)
+    shown = points[points["config_id"].isin(best_first[:MOST_CURVES])]
+    st.altair_chart(
+        figures.quality_over_tokens(shown.assign(series=shown["config_id"].map(labels)), f"{suite}, points"),
+        width="stretch",
+    )
+    more = f" The best {MOST_CURVES} of {len(best_first)}." if len(best_first) > MOST_CURVES else ""
+    st.caption(f"Intermediate students, evaluated like their last, with 95 % intervals over seeds.{more}")
 
 
 def _throughput() -> None:

@@ -95,7 +95,11 @@ def _one_task(table: pd.DataFrame, cells: pd.DataFrame, labels: pd.Series, tasks
     )
     number = st.column_config.NumberColumn(format="%.1f")
     st.dataframe(
-        shown, hide_index=True, width="stretch", column_config={"mean": number, "spread (sd)": number}
+        shown,
+        hide_index=True,
+        width="stretch",
+        placeholder=text.NONE,
+        column_config={"mean": number, "spread (sd)": number},
     )
 
 

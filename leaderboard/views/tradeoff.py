@@ -140,8 +140,7 @@ def _protocol(snapshot: Snapshot, filters: Filters) -> None:
         snapshot.measurements["metric"].isin(["parameters", "parameters_without_embeddings", "flops"])
     ]
     lines += [
-        f"{str(metric).replace('_', ' ')}: {rows['protocol'].iloc[0]}."
-        for metric, rows in counted.groupby("metric")
+        f"{COSTS[str(metric)][0]}: {rows['protocol'].iloc[0]}." for metric, rows in counted.groupby("metric")
     ]
     if lines:
         st.caption("  \n".join(line[0].upper() + line[1:] for line in lines))

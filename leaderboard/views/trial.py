@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from harness.results import text
+from harness.results import milestones, text
 from harness.results.live import curve
 from harness.results.settings import flattened
 from leaderboard import data, figures
@@ -44,6 +44,7 @@ def page() -> None:
     with left:
         _scores(picked)
         _curves(picked)
+        _milestones(row)
         _measurements(picked)
         _settings(row)
     with right:
@@ -123,6 +124,25 @@ def _curves(trial_id: str) -> None:
     st.altair_chart(figures.curves(points, "loss", "loss, by term"), width="stretch")
 
 
+def _milestones(row: pd.Series) -> None:
+    """What intermediate students scored, or that there are some."""
+    recipe = json.loads(row["config"]).get("recipe", {})
+    steps = recipe.get("milestones")
+    if row["kind"] != "distil" or not steps:
+        return
+    st.subheader("Intermediate students")
+    scores = data.query(milestones.OF_TRIAL, trial=row["trial_id"])
+    if text.known(row["tokens"]) and len(scores):
+        points = milestones.of_trial(scores, int(recipe["steps"]), float(row["tokens"]))
+        if len(points):
+            st.altair_chart(figures.quality_over_tokens(points, "points, by task"), width="stretch")
+    named = ", ".join(f"{step:,}" for step in steps)
+    st.caption(
+        f"Exported at step {named} of {recipe['steps']:,}, below `milestones/`; `harness export --model "
+        f"{row['trial_id'][:8]}@{steps[0]} --out DIR` writes one ready for use."
+    )
+
+
 def _measurements(trial_id: str) -> None:
     found = data.query(
         "SELECT metric, value, unit, protocol, spread, valid FROM measurements WHERE trial_id = ? ORDER "
@@ -175,7 +195,8 @@ def _relatives(row: pd.Series) -> None:
     """Parents and children, as links."""
     parents = _items(row["parents"])
     children = data.query(
-        "SELECT trial_id, title FROM trials WHERE list_contains(parents, ?) ORDER BY title LIMIT 20",
+        "SELECT trial_id, title || coalesce(' @' || milestone, '') FROM trials WHERE list_contains(parents, ?) "
+        "ORDER BY milestone NULLS FIRST, title LIMIT 20",
         row["trial_id"],
     )
     titles: dict[str, str] = (
@@ -246,4 +267,5 @@ def _again(row: pd.Series) -> None:
         "keeps its id\n"
         f"harness run specs/{row['spec'] or 'SPEC'}.yaml --runs-dir runs-again",
         language="bash",
+        wrap_lines=True,
     )

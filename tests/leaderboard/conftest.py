@@ -52,6 +52,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_store(
         paths["full"],
         Board(methods=methods, tasks=GLUE, distil_rates=(3e-4, 6e-4)),
+        Board(methods=("od", "minilmv2"), students=("4L-312",), tasks=GLUE, milestones=(250, 500, 1000)),
         Board(methods=methods, tasks=XNLI, students=("6L-384",), languages=XNLI15, teacher="xlm-r"),
     )
     return paths

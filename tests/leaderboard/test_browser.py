@@ -6,11 +6,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,22 +15,12 @@ import pytest
 from harness.results.ranking import Filters, ranking
 from harness.results.snapshot import load
 from harness.results.store import Store
+from tests.leaderboard.serving import Served, chromium, served
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = [
     pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on the PATH"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
-ROOT = Path(__file__).resolve().parents[2]
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
 ]
 PAGES = (
     "Ranking",
@@ -84,37 +69,17 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def server(databases: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a leaderboard over the fullest synthetic database."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "leaderboard/app.py", "--server.port", str(port)]
-    log = (tmp_path_factory.mktemp("server") / "log.txt").open("w")
-    process = subprocess.Popen(
-        [*command, "--", "--db", str(databases["full"])], cwd=ROOT, stdout=log, stderr=log
-    )
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-        log.close()
+def server(databases: dict[str, Path]) -> Iterator[Served]:
+    """A leaderboard over the fullest synthetic database."""
+    with served(databases["full"]) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[sync_api.Browser]:
     """Debian's chromium."""
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 def _watch(browser: sync_api.Browser, address: str, **options: object) -> Watched:
@@ -139,10 +104,10 @@ def _watch(browser: sync_api.Browser, address: str, **options: object) -> Watche
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_opens_without_an_error_or_a_request_elsewhere(
-    server: str, browser: sync_api.Browser, scheme: str, tmp_path: Path
+    server: Served, browser: sync_api.Browser, scheme: str, tmp_path: Path
 ) -> None:
-    watched = _watch(browser, server, color_scheme=scheme)
-    watched.page.goto(server)
+    watched = _watch(browser, server.address, color_scheme=scheme)
+    watched.page.goto(server.address)
     for name in PAGES:
         if name != "Ranking":
             watched.page.locator("[data-testid=stSidebarNav]").get_by_text(name, exact=True).click()
@@ -154,10 +119,10 @@ def test_every_page_opens_without_an_error_or_a_request_elsewhere(
 
 
 def test_a_filter_goes_into_the_address_and_the_address_brings_it_back(
-    server: str, browser: sync_api.Browser
+    server: Served, browser: sync_api.Browser
 ) -> None:
-    watched = _watch(browser, server)
-    watched.page.goto(f"{server}/?suite=GLUE")
+    watched = _watch(browser, server.address)
+    watched.page.goto(f"{server.address}/?suite=GLUE")
     watched.settled("Ranking")
     watched.page.get_by_text("Mean over 5 tasks: cola").wait_for()
     watched.page.get_by_text("minilmv2 · ").first.wait_for()
@@ -178,7 +143,7 @@ def test_a_filter_goes_into_the_address_and_the_address_brings_it_back(
     watched.settled("Ranking")
     shared, seen = watched.page.url, watched.text()
     assert seen != before
-    other = _watch(browser, server)
+    other = _watch(browser, server.address)
     other.page.goto(shared)
     other.settled("Ranking")
     other.page.get_by_text("Mean over 5 tasks: cola").wait_for()
@@ -190,12 +155,12 @@ def test_a_filter_goes_into_the_address_and_the_address_brings_it_back(
 
 
 def test_a_shared_comparison_shows_the_same_two_rows(
-    server: str, browser: sync_api.Browser, databases: dict[str, Path]
+    server: Served, browser: sync_api.Browser, databases: dict[str, Path]
 ) -> None:
     board = ranking(load(Store(databases["full"])), Filters(suite="GLUE"))
     rows = board.ranked["config_id"].head(2).tolist()
-    watched = _watch(browser, server)
-    watched.page.goto(f"{server}/compare?suite=GLUE&rows={rows[0]}&rows={rows[1]}")
+    watched = _watch(browser, server.address)
+    watched.page.goto(f"{server.address}/compare?suite=GLUE&rows={rows[0]}&rows={rows[1]}")
     watched.settled("Compare")
     watched.page.get_by_role("heading", name=re.compile("vs\\.")).wait_for()
     assert "all intervals hold at once" in watched.text()
@@ -205,11 +170,11 @@ def test_a_shared_comparison_shows_the_same_two_rows(
 
 
 def test_pages_follow_a_run_that_writes_while_they_are_read(
-    server: str, browser: sync_api.Browser, databases: dict[str, Path]
+    server: Served, browser: sync_api.Browser, databases: dict[str, Path]
 ) -> None:
     store = Store(databases["full"])
-    watched = _watch(browser, server)
-    watched.page.goto(f"{server}/runs")
+    watched = _watch(browser, server.address)
+    watched.page.goto(f"{server.address}/runs")
     watched.settled("Runs")
     from results.boards import Board, entries
     from results.ingredients import QUICK
@@ -224,3 +189,14 @@ def test_pages_follow_a_run_that_writes_while_they_are_read(
     watched.settled("Runs")
     watched.page.context.close()
     assert watched.troubles == []
+
+
+def test_readers_see_no_error_and_the_last_state_while_a_run_writes(
+    server: Served, browser: sync_api.Browser, databases: dict[str, Path]
+) -> None:
+    from benchmarks.readers import read_while_writing
+
+    seen = read_while_writing(browser, server, Store(databases["full"]), sessions=3, seconds=4)
+    assert seen.troubles == []
+    assert seen.written > 0
+    assert seen.loads >= 3

@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from harness.results.families import family_answers
+from harness.results.milestones import quality_over_tokens
 from harness.results.ranking import Filters, ranking
 from harness.results.snapshot import load
 from harness.results.store import Store
@@ -155,3 +156,27 @@ def test_the_leaderboard_does_not_import_torch() -> None:
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
+
+
+def test_intermediate_students_are_drawn_over_their_tokens(
+    databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = load(Store(databases["full"]))
+    board = ranking(snapshot, Filters(suite="GLUE", milestones=True))
+    points = quality_over_tokens(board, snapshot)
+    assert points.groupby("config_id")["step"].agg(list).tolist() == [[250, 500, 1000, 2000]] * 2
+    assert (
+        points.groupby("config_id")["tokens"].agg(list).tolist()
+        == [[1_024_000, 2_048_000, 4_096_000, 8_192_000]] * 2
+    )
+    assert (points["n"] == 3).all()
+    early, last = (points[points["step"] == step].set_index("config_id")["mean"] for step in (250, 2000))
+    assert (early < last).all()
+    runs = _run("runs", databases["full"], monkeypatch)
+    assert "Quality over tokens" in [heading.value for heading in runs.subheader]
+    trials = Store(databases["full"]).frame(
+        "SELECT trial_id FROM trials WHERE kind = 'distil' AND student = '4L-312' LIMIT 1"
+    )
+    trial = _run("trial", databases["full"], monkeypatch, {"trial": trials["trial_id"].iloc[0]})
+    assert "Intermediate students" in [heading.value for heading in trial.subheader]
+    assert any("@250 --out DIR" in caption.value for caption in trial.caption)

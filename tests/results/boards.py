@@ -79,6 +79,8 @@ class Board:
     """Method -> task that its students lack."""
     running: Sequence[str] = ()
     """Methods whose last distil trial is still under way."""
+    milestones: tuple[int, ...] = ()
+    """Steps at which intermediate students were exported and evaluated."""
     teacher: str = "minilm-l6"
 
 
@@ -127,7 +129,7 @@ def _students(
                 student=student,
                 init=Initialisation(),
                 corpus=corpus,
-                recipe=Distil(steps=2000, warmup_steps=100, learning_rate=rate),
+                recipe=Distil(steps=2000, warmup_steps=100, learning_rate=rate, milestones=board.milestones),
                 seed=seed,
             )
             config = config_id(job, WEIGHTS, (source.trial,) if source.trial else ())
@@ -143,6 +145,12 @@ def _students(
             yield trial, _result(trial, 620.0, tokens=8_192_000), _curve(trial, 2000, terms)
             luck = _rng(trial.id).normal(0, board.noise)
             yield from _evaluations(board, ModelSource(trial=trial.id), trial, config, names, skill + luck)
+            for step in board.milestones:
+                early = ModelSource(trial=trial.id, milestone=step)
+                reached = (skill + luck) * (1 - 0.3 * np.exp(-step / 600))
+                yield from _evaluations(
+                    board, early, trial, config, names | {"milestone": str(step)}, reached
+                )
 
 
 def _evaluations(

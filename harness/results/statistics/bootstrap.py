@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from harness.results.statistics.intervals import t_quantile
 from harness.results.statistics.scores import task_means
@@ -143,7 +143,7 @@ def _summary(
     elif widened:
         stretch = float(
             t_quantile(confidence, units - 1)
-            / stats.norm.ppf((1 + confidence) / 2)
+            / special.ndtri((1 + confidence) / 2)
             * np.sqrt(units / (units - 1))
         )
         low, high = mean + stretch * (low - mean), mean + stretch * (high - mean)

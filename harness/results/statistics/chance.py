@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from harness.results.statistics.holm import holm
 
@@ -48,10 +48,12 @@ def correlation_far_below_zero(value: float, n: int) -> bool:
     """
     if math.isnan(value) or n < 10:
         return False
-    return bool(stats.beta.cdf((value + 1) / 2, n / 2 - 1, n / 2 - 1) < SUSPICIOUS)
+    return bool(special.betainc(n / 2 - 1, n / 2 - 1, (value + 1) / 2) < SUSPICIOUS)
 
 
 def _tail(correct: int, n: int, chance: float, alternative: str) -> float:
+    from scipy import stats  # slow to import, and few need it
+
     if not 0 < chance < 1:
         raise ValueError(f"chance is a share between 0 and 1, got {chance}")
     return float(stats.binomtest(int(correct), int(n), chance, alternative=alternative).pvalue)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
-from scipy import stats
 
-from harness.results.statistics.intervals import has_no_spread, pooled_std, t_quantile
+from harness.results.statistics.intervals import has_no_spread, pooled_std, t_p_value, t_quantile
 
 By = Literal["best", "mean"]
 
@@ -152,7 +151,7 @@ def welch_difference(a: pd.DataFrame, b: pd.DataFrame, confidence: float = 0.95)
         return WelchDifference(difference, _NAN, _NAN, "students that all score the same")
     error = math.sqrt(sum(variances))
     freedom = sum(variances) ** 2 / sum(v**2 / df for v, df in zip(variances, degrees, strict=True))
-    p = float(2 * stats.t.sf(abs(difference) / error, freedom))
+    p = float(t_p_value(difference / error, freedom))
     return WelchDifference(difference, float(t_quantile(confidence, freedom)) * error, p, "")
 
 

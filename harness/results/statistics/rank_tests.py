@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from harness.results.statistics.holm import holm
 
@@ -44,6 +43,8 @@ def friedman(means: pd.DataFrame, alpha: float = 0.05) -> Friedman:
     """Friedman's test over tasks (chi-square approximation) and Nemenyi's critical difference q(alpha, M,
     inf) / sqrt(2) * sqrt(M (M + 1) / (6 K)) for M configurations and K tasks (Demsar 2006, section 3.2.2).
     """
+    from scipy import stats  # slow to import, and few need it
+
     ranks = _ranks(means)
     configurations, tasks = ranks.shape
     if configurations >= 3 and (ranks != ranks[0]).any():
@@ -79,6 +80,8 @@ def wilcoxon_pairs(means: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
 
 def _signed_rank(difference: NDArray[np.float64]) -> tuple[float, float, int]:
     """(W, p, differences that are not 0); all zero is W = 0, p = 1."""
+    from scipy import stats  # slow to import, and few need it
+
     sizes = np.abs(difference[difference != 0])
     if not len(sizes):
         return 0.0, 1.0, 0
@@ -93,4 +96,4 @@ def _ranks(means: pd.DataFrame) -> NDArray[np.float64]:
     values = np.round(means.to_numpy(dtype=float), TIE_DECIMALS)
     if np.isnan(values).any():
         raise ValueError("ranks need a score of every configuration on every task")
-    return stats.rankdata(-values, axis=0)
+    return pd.DataFrame(-values).rank().to_numpy()

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from harness.results.statistics.holm import holm
-from harness.results.statistics.intervals import has_no_spread, pooled_std
+from harness.results.statistics.intervals import has_no_spread, pooled_std, t_p_value
 
 TIE_DECIMALS = 9
 
@@ -53,7 +52,7 @@ def rank(table: pd.DataFrame, *, alpha: float = 0.05, pooled: bool = False) -> R
     ranked = int(ordered["mean"].notna().sum())
     above, tested = definitely_above(mean.astype(float), std.astype(float), n.astype(int), alpha, pooled)
     place = np.full(len(ordered), np.nan)
-    place[:ranked] = stats.rankdata(-np.round(mean[:ranked].astype(float), TIE_DECIMALS), method="min")
+    place[:ranked] = pd.Series(-np.round(mean[:ranked].astype(float), TIE_DECIMALS)).rank(method="min")
     has_rank = np.arange(len(ordered)) < ranked
     for column, value in (
         ("rank", place),
@@ -91,23 +90,33 @@ def definitely_above(
     if pooled:
         spread, degrees = pooled_std(std, n)
         testable = np.full(len(first), not has_no_spread(spread, np.abs(mean[rows]).max()))
-        error = spread * np.sqrt(1 / n[first] + 1 / n[second])
+        i, j = first[testable], second[testable]
+        error = spread * np.sqrt(1 / n[i] + 1 / n[j])
     else:
         flat = has_no_spread(std, mean)
         testable = ~(flat[first] & flat[second])
+        i, j = first[testable], second[testable]
+        error, degrees = welch_error(std[i], n[i], std[j], n[j])
     p = np.full(len(first), np.nan)
-    i, j = first[testable], second[testable]
-    if pooled:
-        p[testable] = 2 * stats.t.sf(np.abs(mean[i] - mean[j]) / error[testable], degrees)
-    else:
-        p[testable] = stats.ttest_ind_from_stats(
-            mean[i], std[i], n[i], mean[j], std[j], n[j], equal_var=False
-        ).pvalue
+    p[testable] = t_p_value((mean[i] - mean[j]) / error, degrees)
     significant = holm(p) < alpha
     i, j = first[significant], second[significant]
     swap = mean[i] < mean[j]
     above[np.where(swap, j, i), np.where(swap, i, j)] = True
     return above, int(testable.sum())
+
+
+def welch_error(
+    std_a: NDArray[np.float64],
+    n_a: NDArray[np.int64],
+    std_b: NDArray[np.float64],
+    n_b: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Standard error of a difference of two means with variances of their own, and Welch and Satterthwaite's
+    degrees of freedom (Welch 1947), element by element.
+    """
+    a, b = std_a**2 / n_a, std_b**2 / n_b
+    return np.sqrt(a + b), (a + b) ** 2 / (a**2 / (n_a - 1) + b**2 / (n_b - 1))
 
 
 def _groups(names: list[str], above: NDArray[np.bool_]) -> tuple[tuple[str, ...], ...]:

@@ -1,0 +1,115 @@
+"""`harness export`: a ranking as a file, or a student ready for use."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import RUNS, Database, Debug, RunsDir, database, example
+from harness.errors import InputError
+
+
+class Format(StrEnum):
+    """How a ranking can be written."""
+
+    csv = "csv"
+    parquet = "parquet"
+    json = "json"
+    markdown = "markdown"
+    latex = "latex"
+    html = "html"
+
+
+FORMAT_OF = {
+    ".csv": Format.csv,
+    ".parquet": Format.parquet,
+    ".json": Format.json,
+    ".md": Format.markdown,
+    ".tex": Format.latex,
+    ".html": Format.html,
+}
+"""A file's ending -> its format."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    examples = "harness export ranking.md --suite GLUE   ·   harness export --model 3f2a91 --out student"
+    app.command(epilog=example(examples))(export)
+
+
+def export(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]", help="Ending in .csv, .parquet, .json, .md, .tex or .html.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="PATH", help="FILE, or the new folder of --model.", show_default=False),
+    ] = None,
+    format_: Annotated[
+        Format | None, typer.Option("--format", help="Default: by FILE's ending.", show_default=False)
+    ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Suite of tasks; needed where there are several.", show_default=False
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRIAL",
+            help="Write the model that this distil or prepare trial made (its id or how it begins; "
+            "TRIAL@STEP for an intermediate student).",
+            show_default=False,
+        ),
+    ] = None,
+    db: Database = None,
+    runs_dir: RunsDir = RUNS,
+    debug: Debug = False,
+) -> None:
+    """Write the ranking of one suite to a file, or with --model a student ready for use.
+
+    A student is a folder that loads with `from_pretrained`: safetensors, tokenizer and a model card with its
+    scores, recipe and provenance. ONNX is not written: no maintained exporter takes the transformers this
+    harness stands on.
+    """
+    if file is not None and out is not None:
+        raise InputError(f"two places to write to, {file} and {out}: name one")
+    where = file or out
+    if where is None:
+        raise InputError("say where to: `harness export FILE`, or `harness export --model TRIAL --out DIR`")
+    if model is None:
+        _ranking(where, format_, suite, db, runs_dir)
+        return
+    if format_ is not None or suite is not None:
+        raise InputError("--format and --suite are of rankings; with --model, leave them out")
+    from harness.results.student import export_student
+
+    print(f"{export_student(database(db, runs_dir), runs_dir, model, where)} in {where}")
+
+
+def _ranking(out: Path, named: Format | None, suite: str | None, db: Path | None, runs_dir: Path) -> None:
+    from harness.registry import did_you_mean
+    from harness.results.export import export as formatted
+    from harness.results.ranking import Filters, choices, ranking
+    from harness.results.snapshot import load
+
+    chosen = named or FORMAT_OF.get(out.suffix)
+    if chosen is None:
+        raise InputError(
+            f"{out}: the ending says the format: {', '.join(FORMAT_OF)}; or name it with --format"
+        )
+    snapshot = load(database(db, runs_dir))
+    suites = choices(snapshot)["suite"]
+    if suite is None and len(suites) != 1:
+        raise InputError(f"name one suite with --suite: {', '.join(suites) or 'nothing has been scored yet'}")
+    if suite is not None and suite not in suites:
+        raise InputError(f"no results of suite {suite!r}; {did_you_mean(suite, suites)}")
+    out.write_bytes(formatted(ranking(snapshot, Filters(suite=suite or suites[0])), chosen))
+    print(out)
