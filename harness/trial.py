@@ -104,5 +104,6 @@ def _left_bf16(trial: Trial, result: Result) -> int | None:
     """The step at which bf16 was no longer finite, where the recipe wants fp32 then."""
     if isinstance(trial.job, MeasureJob) or trial.job.recipe.on_nan != "fp32":
         return None
-    failed = result.error is not None and result.error.reason == "nan"
-    return result.error.step if failed and result.provenance.precision == "bf16" else None
+    if result.error is None or result.error.reason != "nan" or result.provenance.precision != "bf16":
+        return None
+    return result.error.step

@@ -93,7 +93,7 @@ def _foreign_file(root: Path, place: Path, draw: random.Random) -> None:
     folder = draw.choice([root, root / "trials", *(root / "trials").iterdir()])
     if folder.is_dir():
         name = draw.choice(
-            ("executed.py", "conftest.py", "model.pkl", "...", " ", "trial.json.py", "a" * 200)
+            ("evil.py", "conftest.py", "model.pkl", "...", " ", "trial.json.py", "a" * 200)
         )
         (folder / name).write_text(bombs.python_source(place))
 

@@ -50,7 +50,8 @@ class Watch:
         scratch.mkdir(exist_ok=True)
         self._roots = tuple(f"{path.resolve()}{os.sep}" for path in (*permitted, scratch))
         self._hostile = f"{hostile.resolve()}{os.sep}"
-        self._seen = seen = []
+        seen: list[str] = []
+        self._seen = seen
         before = _listing(hostile.parent)
         try:
             with patch.object(tempfile, "tempdir", str(scratch)):

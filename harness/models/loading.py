@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -110,7 +111,7 @@ def load_folder(folder: Path, tokenizer: Path | None = None, dropout: float | No
     )
 
 
-def _read_model(folder: Path, dropout: float | None) -> tuple[PreTrainedModel, dict[str, object]]:
+def _read_model(folder: Path, dropout: float | None) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The model and transformers' report of what the files lacked."""
     try:
         with quiet_transformers(), seeded(HEAD_SEED):
