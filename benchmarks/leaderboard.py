@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -138,7 +139,7 @@ def _filter_changes(browser: Browser, server: Served) -> list[Taken]:
         option = page.get_by_role("option", name=family, exact=True)
         option.wait_for()
         page.wait_for_timeout(300)
-        found.append(_timed(server, lambda option=option, family=family: _choose(page, option, family)))
+        found.append(_timed(server, partial(_choose, page, option, family)))
     page.context.close()
     return found
 

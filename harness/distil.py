@@ -32,6 +32,7 @@ from harness.training.optimise import optimiser_for
 from harness.training.parents import (
     check_length,
     load_source,
+    longest_input,
     parents_sha256,
     started_precision,
     thin_languages,
@@ -53,7 +54,7 @@ def distil(attempts: Sequence[Attempt], workplace: Workplace) -> None:
     for attempt in attempts:
         try:
             checkpoint = attempt.begin()
-            precision = started_precision(_job(attempt).recipe.precision, checkpoint, workplace)
+            precision = started_precision(_job(attempt).recipe.precision, checkpoint, attempt)
             attempt.precision = precision
             by_precision[precision].append((attempt, checkpoint))
         except Exception as error:
@@ -90,6 +91,10 @@ class _Cohort:
             raise ValueError("members of a cohort share teacher, corpus and seed (harness.plan.cohorts)")
         teacher = load_source(job.teacher, self.workplace)
         recipe = job.recipe
+        if not any(
+            _job(attempt).method.objective for attempt, _ in self.attempts
+        ):  # controls learn from no text
+            recipe = recipe.model_copy(update={"length": min(recipe.length, longest_input(teacher))})
         check_length(teacher, recipe.length)
         blocks = build_blocks(
             job.corpus, teacher.tokenizer, tokenizer_sha256(teacher), recipe.length, self.workplace.sources

@@ -100,7 +100,7 @@ class TrialFolder:
     def read_progress(self) -> Iterator[Progress]:
         """Lines of progress.jsonl; after a resumption a step may appear twice, the later line holds."""
         try:
-            lines = self.progress_file.read_text(encoding="utf-8").splitlines()
+            lines = self.progress_file.read_bytes().splitlines()
         except OSError:
             return
         for line in lines:

@@ -53,7 +53,7 @@ def prepare(attempt: Attempt, workplace: Workplace) -> None:
         if job.recipe.train == "head":
             teacher.model.base_model.requires_grad_(False)
         objective = build_objective((Mlm(),), teacher.shape, teacher.shape).to(workplace.torch_device)
-        precision = started_precision(job.recipe.precision, checkpoint, workplace)
+        precision = started_precision(job.recipe.precision, checkpoint, attempt)
         attempt.precision = precision
         member = Member(
             attempt,

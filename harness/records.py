@@ -12,7 +12,7 @@ from pydantic import Field
 
 from harness.spec.base import Added, Frozen, Label, digest
 from harness.spec.entries import Corpus, Initialisation, Method, Student, Task, Teacher
-from harness.spec.recipes import Distil, Measure, Precision, Prepare, Rate, Resources
+from harness.spec.recipes import Distil, Measure, OnNan, Precision, Prepare, Rate, Resources
 
 Kind = Literal["prepare", "distil", "finetune", "measure"]
 KINDS: tuple[Kind, ...] = ("prepare", "distil", "finetune", "measure")
@@ -70,6 +70,7 @@ class FinetuneRecipe(Frozen):
     clip_norm: float | None
     dropout: float
     precision: Precision
+    on_nan: OnNan = "fail"
     train_rows: int | None
     patience: int | None
     select_on: Literal["dev", "dev_en", "dev_all", "train_holdout"]

@@ -36,6 +36,10 @@ def run_trials(trials: Sequence[Trial], workplace: Workplace) -> list[Result]:
             crowded = [trial for trial in group if _ran_out_of_memory(ended[trial.id])]
             for trial in crowded:
                 ended |= _run((trial,), workplace)
+        for trial in group:
+            step = _left_bf16(trial, ended[trial.id])
+            if step is not None:
+                ended |= _run((trial,), workplace, nan_at=step)
         results |= ended
     return [results[trial.id] for trial in trials]
 
@@ -47,10 +51,13 @@ def _groups(trials: Sequence[Trial]) -> Iterator[tuple[Trial, ...]]:
             yield (trial,)
 
 
-def _run(trials: Sequence[Trial], workplace: Workplace) -> dict[str, Result]:
+def _run(trials: Sequence[Trial], workplace: Workplace, nan_at: int | None = None) -> dict[str, Result]:
     """One cohort or one trial; what is raised here, other than the wish to stop, fails all that have not
-    ended."""
+    ended. `nan_at`: step at which bf16 failed, so that it is fp32's turn."""
     attempts = [Attempt(trial, workplace) for trial in trials]
+    if nan_at is not None:
+        for attempt in attempts:
+            attempt.avoid_bf16(nan_at)
     torch.set_num_threads(trials[0].resources.cpus)
     try:
         _measure_machine(trials[0], workplace)
@@ -105,3 +112,12 @@ def _measure(attempt: Attempt, job: MeasureJob, workplace: Workplace) -> None:
 
 def _ran_out_of_memory(result: Result) -> bool:
     return result.error is not None and result.error.reason == "out_of_memory"
+
+
+def _left_bf16(trial: Trial, result: Result) -> int | None:
+    """The step at which bf16 was no longer finite, where the recipe wants fp32 then."""
+    if isinstance(trial.job, MeasureJob) or trial.job.recipe.on_nan != "fp32":
+        return None
+    if result.error is None or result.error.reason != "nan" or result.provenance.precision != "bf16":
+        return None
+    return result.error.step

@@ -254,7 +254,7 @@ def _yaml_files(path: Path) -> list[Path]:
 def _validate(file: Path, settings: list[str], catalog: list[Path], data_dir: Path | None) -> str:
     """What the file declares, in a few words; HarnessError where it is wrong."""
     from harness.cli.loading import on_disk, sources_of
-    from harness.plan.build import build_plan
+    from harness.plan.build import refuse_too_many
     from harness.spec.catalog import NOUNS, Catalog, anchored, kind_of
     from harness.spec.checks import check_cells
     from harness.spec.entries import entry_kinds
@@ -272,5 +272,5 @@ def _validate(file: Path, settings: list[str], catalog: list[Path], data_dir: Pa
     resolved = resolve_document(document, catalog, settings)
     cells = expand(resolved)
     check_cells(resolved, cells, on_disk(sources_of(data_dir)))
-    made = build_plan(resolved, lambda asset: asset.sha256, "", cells)
-    return f"spec {resolved.name}, {len(cells)} students, {len(made.trials)} trials"
+    trials = refuse_too_many(resolved, cells)
+    return f"spec {resolved.name}, {len(cells)} students with at most {trials:,} trials"

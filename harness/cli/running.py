@@ -60,6 +60,10 @@ def run(
         bool,
         typer.Option("--update-lock", help="Ask the hub for newer revisions than those of the lock file."),
     ] = False,
+    checkpoint_seconds: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="Shortest time between two checkpoints of a trial."),
+    ] = 15.0,
     debug: Debug = False,
 ) -> None:
     """Run what is missing of a spec's plan; started again, it goes on where it was. Ctrl-C ends cleanly."""
@@ -87,7 +91,7 @@ def run(
         print(line, file=sys.stderr)
     open_store(store, plan.trials, runs_dir)
     note_left_out(runs_dir, plan.spec, loaded.left_out)
-    options = RunOptions(backend=backend.value, address=address, gpus=gpus, cpus=cpus)
+    options = RunOptions(backend.value, address, gpus, cpus, checkpoint_seconds=checkpoint_seconds)
     view = view_of()
     reckoning = Reckoning(estimate(plan, speed_here(plan, runs_dir, sources)))
     listeners = Together(Recorder(store, runs_dir, view), view, reckoning)

@@ -49,7 +49,7 @@ def finetune(attempt: Attempt, workplace: Workplace) -> None:
         if standing is not None and not standing.goes_on:
             attempt.prune(standing.facts)
             return
-        attempt.precision = started_precision(job.recipe.precision, checkpoint, workplace)
+        attempt.precision = started_precision(job.recipe.precision, checkpoint, attempt)
         loaded = load_source(job.model, workplace)
         if job.task.type == "retrieval":
             outcome = retrieve(attempt, job, loaded)

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import safe_open
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -38,6 +40,12 @@ HEAD_SEED = 0
 _ROLES = ("cls_token", "pad_token", "sep_token", "unk_token", "mask_token")
 BERT_SPECIALS = dict(zip(_ROLES, ("[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"), strict=True))
 ROBERTA_SPECIALS = dict(zip(_ROLES, ("<s>", "<pad>", "</s>", "<unk>", "<mask>"), strict=True))
+
+
+_MALFORMED = (
+    SafetensorError, StrictDataclassError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
+)  # fmt: skip
+"""What transformers raises over a damaged checkpoint; want of memory and of files is not among it."""
 
 
 @dataclass(frozen=True)
@@ -91,18 +99,7 @@ def load_folder(folder: Path, tokenizer: Path | None = None, dropout: float | No
     files = weight_files(folder)
     if not files:
         raise InputError(f"{folder}: no model.safetensors; pickled weights (*.bin, *.pt) are not read")
-    with quiet_transformers(), seeded(HEAD_SEED):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        model, report = AutoModelForMaskedLM.from_pretrained(
-            folder,
-            config=config if dropout is None else with_dropout(config, dropout),
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
-            attn_implementation="sdpa",
-            output_loading_info=True,
-        )
+    model, report = _read_model(folder, dropout)
     _refuse_gaps(model, report, folder)
     return Loaded(
         model=model.eval(),
@@ -112,6 +109,27 @@ def load_folder(folder: Path, tokenizer: Path | None = None, dropout: float | No
         missing_keys=tuple(sorted(report["missing_keys"])),
         pooler=_read_pooler(folder, model),
     )
+
+
+def _read_model(folder: Path, dropout: float | None) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model and transformers' report of what the files lacked."""
+    try:
+        with quiet_transformers(), seeded(HEAD_SEED):
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            model, report = AutoModelForMaskedLM.from_pretrained(
+                folder,
+                config=config if dropout is None else with_dropout(config, dropout),
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                attn_implementation="sdpa",
+                output_loading_info=True,
+            )
+    except _MALFORMED as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{folder}: no model that transformers can read ({reason})") from error
+    return model, report
 
 
 def load_tokenizer(folder: Path, vocabulary: int) -> PreTrainedTokenizerBase:

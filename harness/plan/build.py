@@ -64,7 +64,7 @@ def build_plan(
     hardware for the `measure` trials; `cells` are those of `harness.spec.grid.expand`, made anew when not
     given. SpecError where the plan would hold more trials than the spec allows."""
     cells = expand(resolved) if cells is None else cells
-    _refuse_too_many(resolved, cells)
+    refuse_too_many(resolved, cells)
     planner = _Planner(resolved, identify, fingerprint)
     for cell in cells:
         planner.cell(cell)
@@ -72,8 +72,9 @@ def build_plan(
     return planner.plan()
 
 
-def _refuse_too_many(resolved: ResolvedSpec, cells: list[Cell]) -> None:
-    """Bound the plan by its count before any trial is made."""
+def refuse_too_many(resolved: ResolvedSpec, cells: list[Cell]) -> int:
+    """Bound the plan before any trial is made: how many trials its students need at most (a question asked
+    twice counts twice). SpecError where the spec allows fewer."""
     each = sum(count_settings(one) for one in resolved.tasks)
     students = sum(1 + len(cell.recipe.milestones) for cell in cells)
     count = len(cells) + students * each
@@ -83,6 +84,7 @@ def _refuse_too_many(resolved: ResolvedSpec, cells: list[Cell]) -> None:
         raise SpecError(
             [f"{where}: the spec asks for {count:,} trials; at most {limit:,} are accepted (max_trials)"]
         )
+    return count
 
 
 @dataclass(frozen=True, slots=True)

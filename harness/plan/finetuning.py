@@ -112,6 +112,7 @@ def _recipe(own: Finetune, learning_rate: float, epochs: int, chosen: SelectOn) 
         clip_norm=own.clip_norm,
         dropout=own.dropout,
         precision=own.precision,
+        on_nan=own.on_nan,
         train_rows=own.train_rows,
         patience=own.patience,
         select_on=chosen,

@@ -8,10 +8,12 @@ trials/<id>/result.json trials/<id>/predictions.parquet trials/<id>/progress.jso
 from __future__ import annotations
 
 import json
+import lzma
 import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -45,6 +47,12 @@ MOST_BYTES = {
 MOST_BYTES_IN_ALL = 16 * 2**30
 MOST_RATIO = 200
 """Largest ratio of a file's size to its size in the zip, above one MiB."""
+
+
+_UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, OSError, EOFError, ValueError,
+)  # fmt: skip
+"""What `zipfile` and its decompressors raise on a damaged file."""
 
 
 class Manifest(Frozen):
@@ -152,7 +160,7 @@ def _unpacked(path: Path, scratch: Path) -> Path:
             for entry in entries:
                 if not entry.is_dir():
                     _unpack(archive, entry, path, scratch)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path}: cannot be read as a zip ({error})") from error
     return scratch
 

@@ -4,6 +4,7 @@ for a lock to pass.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
@@ -154,7 +155,7 @@ def _is_busy(error: duckdb.Error) -> bool:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Name the file in our own errors, and turn signs of damage into one."""
+    """Name the file in our own errors, and turn a full disk and signs of damage into one."""
     try:
         yield
     except InputError as error:
@@ -165,12 +166,17 @@ def _explained(path: Path) -> Iterator[None]:
         duckdb.SerializationException,
         duckdb.InternalException,
         duckdb.FatalException,
+        duckdb.TransactionException,
     ) as error:
         raise _damaged(path, error) from error
 
 
 def _damaged(path: Path, error: duckdb.Error) -> InputError:
     first = str(error).strip().splitlines()[0]
+    if os.strerror(errno.ENOSPC) in str(error):
+        return InputError(
+            f"{path}: cannot be written, the disk is full; make room and run it again ({first})"
+        )
     return InputError(
         f"{path}: cannot be read as a results database ({first}); rebuild it from the trial folders with "
         "`harness ingest`"

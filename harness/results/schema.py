@@ -8,6 +8,7 @@ migration.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import duckdb
 
@@ -166,6 +167,7 @@ def migrate(con: duckdb.DuckDBPyConnection) -> list[int]:
         con.execute(VIEWS)
         con.execute("COMMIT")
     except BaseException:
-        con.execute("ROLLBACK")
+        with suppress(duckdb.Error):  # a commit that failed has rolled back by itself
+            con.execute("ROLLBACK")
         raise
     return missing

@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
-from harness.data.sources import Sources
 from harness.errors import HarnessError
 from harness.schedule.dispatcher import Dispatcher, Order
 from harness.schedule.events import Event
 from harness.schedule.shapes import Node, Shape
-from harness.schedule.worker import Work, default_work, perform
+from harness.schedule.worker import Site, Work, default_work, perform
 
 if TYPE_CHECKING:
     from harness.training.attempt import Workplace
@@ -48,11 +46,8 @@ def this_machine(cpus: int | None = None, with_gpus: bool = False) -> Node:
 class LocalBackend:
     """Runs the dispatcher's jobs in one thread of this process."""
 
-    def __init__(
-        self, dispatcher: Dispatcher, runs_dir: Path, sources: Sources, work: Work | None = None
-    ) -> None:
-        self._dispatcher = dispatcher
-        self._runs_dir, self._sources, self._work = runs_dir, sources, work
+    def __init__(self, dispatcher: Dispatcher, site: Site) -> None:
+        self._dispatcher, self._site = dispatcher, site
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="trials", daemon=True)
 
@@ -78,10 +73,8 @@ class LocalBackend:
 
     def _run(self) -> None:
         try:
-            from harness.training.attempt import Workplace
-
-            place = Workplace(self._runs_dir, self._sources, stop=lambda: self._dispatcher.stopping)
-            work = self._work or default_work()
+            place = self._site.workplace(stop=lambda: self._dispatcher.stopping)
+            work = self._site.work or default_work()
             number = 0
             while not self._dispatcher.finished:
                 number += 1

@@ -11,12 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.data.sources import Sources
 from harness.errors import HarnessError, InputError
 from harness.schedule.cluster import connected, measuring_node, nodes
 from harness.schedule.local import State
 from harness.schedule.shapes import Node
-from harness.schedule.worker import Work
+from harness.schedule.worker import Site
 
 ROOM_SECONDS = 10.0
 """How often the cluster is asked which machines it has."""
@@ -31,17 +30,15 @@ class RayBackend:
         self,
         room: Callable[[list[Node]], dict[str, Any]],
         plan: dict[str, Any],
-        runs_dir: Path,
-        sources: Sources,
+        site: Site,
         *,
         address: str | None = None,
         cpus: int | None = None,
-        work: Work | None = None,
     ) -> None:
         """`plan`: arguments of the dispatcher. `room`: from the living nodes, its `capacity` and `memory`;
         raises InputError where a kind of trial fits on none."""
         self._room, self._plan = room, plan
-        self._runs_dir, self._sources, self._work = runs_dir.resolve(), sources, work
+        self._site = site
         self._address, self._cpus = address, cpus
         self._open = ExitStack()
         self._error: BaseException | None = None
@@ -89,7 +86,7 @@ class RayBackend:
 
     @property
     def _tune_dir(self) -> Path:
-        return self._runs_dir / ".tune"
+        return self._site.runs_dir / ".tune"
 
     def _update_room(self) -> tuple[str, ...]:
         """Tell the dispatcher which machines there are now; what the user should know of it."""
@@ -126,10 +123,9 @@ class RayBackend:
     def _fit(self) -> None:
         from ray import tune
 
-        from harness.schedule.slots import Site, Slot, SlotSearcher, resources_of
+        from harness.schedule.slots import Slot, SlotSearcher, resources_of
 
-        site = Site(self._runs_dir, self._sources, self._work)
-        slot = tune.with_parameters(Slot, dispatcher=self._dispatcher, site=site)
+        slot = tune.with_parameters(Slot, dispatcher=self._dispatcher, site=self._site)
         tuner = tune.Tuner(
             tune.with_resources(slot, partial(resources_of, measuring=self._measuring)),
             tune_config=tune.TuneConfig(

@@ -23,7 +23,7 @@ from harness.schedule.interrupts import Interrupts
 from harness.schedule.local import LocalBackend, State, this_machine
 from harness.schedule.shapes import Node, Shape, capacity, require_room
 from harness.schedule.tail import Tails
-from harness.schedule.worker import Work, record_failure
+from harness.schedule.worker import Site, Work, record_failure
 
 POLL_SECONDS = 0.1
 PROGRESS_SECONDS = 0.5
@@ -42,6 +42,8 @@ class RunOptions:
     """Cores of this machine to use; None for all. Says nothing about a cluster that is joined."""
     retry_failed: bool = True
     """Run trials again that failed in an earlier run."""
+    checkpoint_seconds: float = 15.0
+    """Shortest time between two checkpoints of a trial."""
     work: Work | None = None
     """What a worker does with a job; None for `harness.trial.run_trials`."""
 
@@ -175,16 +177,14 @@ class _Run:
             "shared": self._shared,
         }
         options = self._options
+        site = Site(self._runs_dir.resolve(), sources, options.checkpoint_seconds, options.work)
         if options.backend == "local":
             room = self._room([this_machine(options.cpus, any(trial.resources.gpus for trial in self._todo))])
             room["capacity"] = dict.fromkeys(room["capacity"], 1)  # one job after another
-            return LocalBackend(Dispatcher(**plan, **room), self._runs_dir, sources, options.work)
+            return LocalBackend(Dispatcher(**plan, **room), site)
         from harness.schedule.ray_tune import RayBackend
 
-        return RayBackend(
-            self._room, plan, self._runs_dir, sources,
-            address=options.address, cpus=options.cpus, work=options.work,
-        )  # fmt: skip
+        return RayBackend(self._room, plan, site, address=options.address, cpus=options.cpus)
 
     def go(self, backend: Backend, began: float) -> RunSummary:
         """Run to the end, however it ends; the listener's `on_end` is the last call."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +20,13 @@ from ray.util import get_node_ip_address
 from ray.util.placement_group import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from harness.data.sources import Sources
 from harness.records import Failure, Result, Trial
 from harness.schedule.dispatcher import Dispatcher, Order
 from harness.schedule.shapes import Node, Shape
-from harness.schedule.worker import Work, default_work, ended_well, perform
+from harness.schedule.worker import Site, default_work, ended_well, perform
 
 STOP_CHECK_SECONDS = 0.5
 WAIT_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Site:
-    """What every worker is told."""
-
-    runs_dir: Path
-    """On a file system that all nodes share."""
-    sources: Sources
-    work: Work | None
-    """None for `harness.trial.run_trials`."""
 
 
 class DispatcherActor(Dispatcher):
@@ -67,11 +54,9 @@ class Worker:
     """Does the work. Torch and the model code are imported once, before the first job."""
 
     def __init__(self, site: Site) -> None:
-        from harness.training.attempt import Workplace
-
         self._stopping = threading.Event()
         self._work = site.work or default_work()
-        self._place = Workplace(site.runs_dir, site.sources, stop=self._stopping.is_set)
+        self._place = site.workplace(stop=self._stopping.is_set)
 
     def perform(self, trials: tuple[Trial, ...]) -> list[Result]:
         """Run one job."""

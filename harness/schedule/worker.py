@@ -8,11 +8,12 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import provenance
+from harness.data.sources import Sources
 from harness.errors import TrialError
 from harness.folders import TrialFolder
 from harness.records import Failure, Result, Trial
@@ -27,6 +28,24 @@ Work = Callable[[Sequence[Trial], "Workplace"], list[Result]]
 HOLD_SECONDS = 30.0
 """How long a worker waits for a predecessor that is still dying (its driver was killed) to let go of a
 trial."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What every worker is told."""
+
+    runs_dir: Path
+    """On a file system that all nodes share."""
+    sources: Sources
+    checkpoint_seconds: float
+    work: Work | None
+    """None for `harness.trial.run_trials`."""
+
+    def workplace(self, stop: Callable[[], bool]) -> Workplace:
+        """Where this worker's trials run until `stop` says so."""
+        from harness.training.attempt import Workplace
+
+        return Workplace(self.runs_dir, self.sources, stop=stop, checkpoint_seconds=self.checkpoint_seconds)
 
 
 def default_work() -> Work:

@@ -13,6 +13,10 @@ Precision = Literal["auto", "fp32", "bf16"]
 """`auto` is resolved by rule at the trial's first start: bf16 where the processor multiplies it natively,
 else fp32."""
 
+OnNan = Annotated[Literal["fail", "fp32"], Label()]
+"""What becomes of a trial whose loss or gradient is no longer finite in bf16: it fails, or it is run once more from its
+start in fp32, which its result then says (flag `fp32_after_nan:<step>`)."""
+
 Rate = Annotated[float, Field(gt=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -57,6 +61,8 @@ class Distil(TokenBatches, Optimisation):
     input: Literal["masked", "clean"] = "masked"
     """What models read: blocks with 15 % of positions corrupted, or the text itself."""
     precision: Precision = "auto"
+    on_nan: OnNan = "fail"
+    """Not finite in bf16: `fail`, or `fp32` to run the trial once more so; its result says which."""
     dropout: Fraction = 0.0
     """Student dropout while distilling."""
     milestones: tuple[Count, ...] = ()
@@ -86,6 +92,8 @@ class Prepare(TokenBatches, Optimisation):
     train: Literal["all", "head"] = "all"
     """`head` freezes the encoder."""
     precision: Precision = "auto"
+    on_nan: OnNan = "fail"
+    """As in `distil`."""
     dropout: Fraction = 0.1
     seed: Seed = 0
 
@@ -131,6 +139,8 @@ class Finetune(Frozen):
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
     dropout: Fraction = 0.1
     precision: Precision = "auto"
+    on_nan: OnNan = "fail"
+    """As in `distil`."""
     train_rows: Count | None = None
     """Use this many training rows, chosen by hash of their text; null for all."""
     patience: Count | None = None

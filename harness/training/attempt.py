@@ -21,6 +21,9 @@ from harness.records import Measurement, Progress, Result, Score, Trial
 from harness.training.checkpoints import Checkpoint, Checkpoints
 from harness.training.faults import failure_of
 
+FP32_AFTER_NAN = "fp32_after_nan"
+"""Flag of a result that took fp32 because bf16 had failed; the step at which it had follows."""
+
 
 @dataclass(frozen=True)
 class Workplace:
@@ -83,6 +86,8 @@ class Attempt:
         """Steps of checkpoints that could not be read."""
         self.precision: str = "unresolved"
         """What it computes in, once that is known."""
+        self.fallbacks: tuple[str, ...] = ()
+        """Flags of what an earlier attempt made necessary."""
         self.result: Result | None = None
         """What it came to, once it has ended."""
         self._next_line = 0.0
@@ -113,6 +118,11 @@ class Attempt:
         finally:
             self.training_seconds += share + time.monotonic() - started
 
+    def avoid_bf16(self, step: int) -> None:
+        """Before `begin`: start afresh in fp32, since the last attempt was no longer finite at `step`."""
+        self.checkpoints.clear()
+        self.fallbacks = (f"{FP32_AFTER_NAN}:{step}",)
+
     def begin(self) -> Checkpoint | None:
         """Write trial.json and drop the result of a failed attempt; the newest good checkpoint, None to
         start afresh."""
@@ -128,6 +138,7 @@ class Attempt:
         self._seconds += accounts["seconds"]
         self.training_seconds = accounts["training_seconds"]
         self.resumed = accounts["resumed"] + 1
+        self.fallbacks = tuple(accounts["fallbacks"])
         self.damaged = checkpoint.damaged
         return checkpoint
 
@@ -138,6 +149,7 @@ class Attempt:
             "seconds": self.seconds,
             "training_seconds": self.training_seconds,
             "resumed": self.resumed,
+            "fallbacks": self.fallbacks,
         }
         self.checkpoints.save(step, tensors, {**facts, "accounts": accounts})
 
@@ -171,7 +183,7 @@ class Attempt:
             scores=outcome.scores,
             dev_value=outcome.dev_value,
             measurements=outcome.measurements,
-            flags=(*outcome.flags, *damaged),
+            flags=(*outcome.flags, *self.fallbacks, *damaged),
             facts=dict(outcome.facts),
         )
         self._leave(result)

@@ -16,7 +16,7 @@ from harness.models.vocabulary import trim_vocabulary
 from harness.records import ModelSource
 from harness.spec.entries import Teacher
 from harness.spec.recipes import Precision
-from harness.training.attempt import Workplace
+from harness.training.attempt import Attempt, Workplace
 from harness.training.checkpoints import Checkpoint
 
 TRIMMING_LENGTH = 512
@@ -64,19 +64,24 @@ def _as_shipped(teacher: Teacher, sources: Sources) -> Loaded:
 
 def check_length(loaded: Loaded, length: int) -> None:
     """Raise InputError where inputs of `length` tokens are longer than the model has positions for."""
+    if length > longest_input(loaded):
+        raise InputError(f"length {length} is longer than the model's {longest_input(loaded)} positions")
+
+
+def longest_input(loaded: Loaded) -> int:
+    """Tokens that the model has positions for."""
     config = loaded.model.config
     counted_from_padding = config.model_type in ("roberta", "xlm-roberta")
-    positions = config.max_position_embeddings - (config.pad_token_id + 1 if counted_from_padding else 0)
-    if length > positions:
-        raise InputError(f"length {length} is longer than the model's {positions} positions")
+    return int(config.max_position_embeddings - (config.pad_token_id + 1 if counted_from_padding else 0))
 
 
-def started_precision(precision: Precision, checkpoint: Checkpoint | None, workplace: Workplace) -> Resolved:
-    """What a trial computes in: what it started in, where it is taken up again; else by rule."""
+def started_precision(precision: Precision, checkpoint: Checkpoint | None, attempt: Attempt) -> Resolved:
+    """What a trial computes in: what it started in, where it is taken up again; fp32 where bf16 has failed;
+    else by rule."""
     if checkpoint is not None:
         started_in: Resolved = checkpoint.facts["precision"]
         return started_in
-    return resolve_precision(precision, workplace.torch_device)
+    return "fp32" if attempt.fallbacks else resolve_precision(precision, attempt.workplace.torch_device)
 
 
 def parents_sha256(source: ModelSource, loaded: Loaded) -> dict[str, str]:

@@ -1,0 +1,180 @@
+"""A small plan that is real in every part, and `harness run` on it as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from harness.folders import TrialFolder, trial_folders
+from harness.records import Result
+from harness.results.store import Store
+from harness.results.verify import verify
+from tests.training.world import make_world, verb_task
+
+PATIENCE = 1800.0
+"""Seconds after which a run that has not ended is given up."""
+SETTINGS: dict[str, Any] = {
+    "schema": 1,
+    "name": "tiny",
+    "grid": {
+        "method": ["scratch", "od", "hs-emd"],
+        "student": [{"name": "2l-16", "layers": 2, "width": 16, "heads": 2, "ffn": 32}],
+        "seed": [1, 2],
+    },
+    "prepare": {"steps": 150, "warmup_steps": 10, "learning_rate": 3e-3, "batch_size": 16, "length": 16},
+    "distil": {"steps": 150, "warmup_steps": 10, "learning_rate": 5e-3, "batch_size": 8, "length": 16},
+    "finetune": {
+        "learning_rate": 3e-3, "epochs": 3, "batch_size": 16, "length": 24, "select_on": "dev",
+    },
+    "measure": {"batch_sizes": [1], "length": 16, "repeats": 5, "warmup": 1},
+    "resources": {"prepare": {"cpus": 1}},
+}  # fmt: skip
+"""A prepared teacher, six students, a task, measuring: 17 trials of a few seconds at most."""
+
+
+def write_spec(folder: Path, **changes: Any) -> Path:
+    """A teacher, a corpus and a task below `folder`, and the spec that names them; `changes` replace sections
+    of `SETTINGS`."""
+    world = make_world(folder / "world")
+    task = verb_task(folder / "world" / "task").model_dump(mode="json", exclude_unset=True)
+    corpus = world.corpus.model_dump(mode="json", exclude_unset=True)
+    assets = {
+        "teacher": world.teacher.model_dump(mode="json", exclude_unset=True),
+        "corpus": {**corpus, "exclude": [task]},
+        "tasks": [{"task": task}],
+    }
+    path = folder / "tiny.yaml"
+    path.write_text(json.dumps({**SETTINGS, **assets, **changes}, indent=1), encoding="utf-8")  # JSON is YAML
+    return path
+
+
+@dataclass
+class Driver:
+    """One `harness run`."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    family: dict[int, psutil.Process] = field(default_factory=dict)
+    """Every process below it that was seen."""
+
+    @property
+    def said(self) -> str:
+        """All it has printed so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self.process.poll() is not None
+
+    def started(self) -> list[str]:
+        """Ids of the trials it took up, once for each time."""
+        return re.findall(r"^\S+ start  ([0-9a-f]{16}) ", self.said, flags=re.MULTILINE)
+
+    def handed_back(self) -> int:
+        """How many trials lost their worker and went back into the queue."""
+        told = re.findall(
+            r"^\S+ [0-9a-f]{16} .*?(?: and (\d+) more)?: .*; tried again$", self.said, re.MULTILINE
+        )
+        return sum(1 + int(more or 0) for more in told)
+
+    def look(self) -> list[psutil.Process]:
+        """The processes below it now, which are remembered."""
+        with suppress(psutil.NoSuchProcess):
+            below = psutil.Process(self.process.pid).children(recursive=True)
+            self.family |= {one.pid: one for one in below}
+            return below
+        return []
+
+    def wait_until(self, condition: Callable[[], bool]) -> bool:
+        """Whether `condition` came about before the driver ended."""
+        until = time.monotonic() + PATIENCE
+        while not self.has_ended and time.monotonic() < until:
+            self.look()
+            if condition():
+                return True
+            time.sleep(0.05)
+        return False
+
+    def wait(self) -> int:
+        """Its exit code; a run without end is killed and reads as -9."""
+        try:
+            return self.process.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self.process.wait()
+
+    def kill(self) -> None:
+        """`kill -9` of the driver alone."""
+        self.look()
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def orphans(self, seconds: float = 60.0) -> list[str]:
+        """Command lines of the processes below it that outlive it by `seconds`."""
+        _, alive = psutil.wait_procs(list(self.family.values()), timeout=seconds)
+        left = []
+        for one in alive:
+            with suppress(psutil.NoSuchProcess):
+                left.append(" ".join(one.cmdline())[:100])
+        return left
+
+
+def harness_run(spec: Path, runs: Path, options: Sequence[str] = (), prefix: Sequence[str] = ()) -> Driver:
+    """Start `harness run`; checkpoints follow one another fast, so that there is something to go on from.
+    `prefix`: a command that runs it."""
+    (spec.parent / "logs").mkdir(exist_ok=True)
+    log = spec.parent / "logs" / f"{runs.name}.{time.time_ns()}.log"
+    command = [*prefix, sys.executable, "-m", "harness.cli", "run", str(spec), "--runs-dir", str(runs)]
+    command += ["--checkpoint-seconds", "0.2", *options]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "HARNESS_OFFLINE": "1",
+                "HARNESS_CACHE": str(spec.parent / "cache"),
+            },
+        )
+    return Driver(process, log)
+
+
+def recorded(runs: Path) -> dict[str, Result]:
+    """Results below a runs directory by trial."""
+    results = {folder.path.name: folder.read_result() for folder in trial_folders(runs)}
+    return {name: result for name, result in results.items() if result is not None}
+
+
+def answers(runs: Path) -> dict[str, Any]:
+    """What two runs must agree on to the last bit: weights and scores of each trial; of timings, that there
+    are some."""
+    return {
+        name: (result.status, result.weights_sha256, result.scores, result.dev_value)
+        for name, result in recorded(runs).items()
+    }
+
+
+def stamps(runs: Path, trials: Sequence[str]) -> dict[str, int]:
+    """When the results of these trials were written, nanoseconds."""
+    return {name: (TrialFolder.of(runs, name).path / "result.json").stat().st_mtime_ns for name in trials}
+
+
+def disagreements(runs: Path) -> list[str]:
+    """What `harness verify` finds below a runs directory and in its database."""
+    return [str(finding) for finding in verify(runs, Store(runs / "results.duckdb"))]

@@ -1,0 +1,66 @@
+"""What a proof has found: figures in one line, and the claims that did not hold."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+
+class CannotTryError(Exception):
+    """This machine does not allow the fault to be made; the message says what it lacks."""
+
+
+@dataclass
+class Verdict:
+    """Collects what went wrong while a proof goes on."""
+
+    title: str
+    figures: str = ""
+    """What was tried and what came of it."""
+    broken: list[str] = field(default_factory=list)
+    """Claims that failed, each with where."""
+
+    def claim(self, holds: bool, otherwise: str) -> None:
+        """Note `otherwise` where the claim does not hold."""
+        if not holds:
+            self.broken.append(otherwise)
+
+    def __str__(self) -> str:
+        ending = f"{len(self.broken)} CLAIMS FAILED" if self.broken else "every claim held"
+        return f"{self.title}: {self.figures}; {ending}"
+
+
+Proof = Callable[[Path, int, int], Verdict]
+"""(empty folder to work in, count, seed) -> what was found. Raises CannotTryError."""
+
+
+def command(proof: Proof, count: int) -> NoReturn:
+    """A proof as a command; `count` is what it promises when nothing is said."""
+    module = sys.modules[proof.__module__]
+    parser = argparse.ArgumentParser(
+        description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=count, help=f"how often (default: {count})")
+    parser.add_argument("--seed", type=int, default=0, help="of the random faults (default: 0)")
+    parser.add_argument(
+        "--keep", type=Path, help="work in this new folder and leave it; default: a temporary one"
+    )
+    given = parser.parse_args()
+    try:
+        if given.keep is not None:
+            given.keep.mkdir(parents=True)
+            verdict = proof(given.keep.resolve(), given.count, given.seed)
+        else:
+            with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+                verdict = proof(Path(folder), given.count, given.seed)
+    except CannotTryError as error:
+        sys.exit(f"cannot be tried here: {error}")
+    for line in verdict.broken:
+        print(f"  FAILED {line}", file=sys.stderr)
+    print(verdict, flush=True)
+    sys.exit(1 if verdict.broken else 0)

@@ -1,0 +1,99 @@
+"""`on_nan: fp32`: what is no longer finite in bf16 is run once more in fp32, and says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.errors import TrialError
+from harness.evaluation.finetune import _Run
+from harness.methods.states import HiddenStatesTerm
+from harness.records import Result, Trial
+from harness.trial import run_trials
+
+from .world import World, distil_trial, finetune_trial, stop_after, verb_task
+
+FAILS_AT = 3
+"""0-based step at which bf16 goes wrong here."""
+
+
+@pytest.fixture
+def fragile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses that are NaN in bf16 from a certain step on."""
+    seen = 0
+    term, loss = HiddenStatesTerm.forward, _Run._loss
+
+    def hidden_states(self: HiddenStatesTerm, *given: object) -> torch.Tensor:
+        nonlocal seen
+        value = term(self, *given)  # type: ignore[arg-type]
+        if not torch.is_autocast_enabled("cpu") or not value.requires_grad:
+            return value
+        seen += 1
+        return value * float("nan") if seen > FAILS_AT else value
+
+    def cross_entropy(self: _Run, *given: torch.Tensor) -> torch.Tensor:
+        value = loss(self, *given)
+        return value * float("nan") if self.attempt.precision == "bf16" and self.step >= FAILS_AT else value
+
+    monkeypatch.setattr(HiddenStatesTerm, "forward", hidden_states)
+    monkeypatch.setattr(_Run, "_loss", cross_entropy)
+
+
+def trials(world: World, kind: str, folder: Path, **changes: object) -> Trial:
+    """A trial of this kind."""
+    if kind == "distil":
+        return distil_trial(world, "hs-last", **changes)
+    return finetune_trial(world, verb_task(folder / "task"), epochs=1, **changes)
+
+
+def answer(result: Result) -> tuple[object, ...]:
+    """What equal runs agree on."""
+    return result.weights_sha256, result.scores, result.dev_value, result.tokens
+
+
+@pytest.mark.parametrize("kind", ["distil", "finetune"])
+def test_a_trial_that_is_not_finite_in_bf16_gives_what_fp32_gives_and_says_so(
+    kind: str, world: World, tmp_path: Path, fragile: None
+) -> None:
+    asked = trials(world, kind, tmp_path, precision="bf16", on_nan="fp32")
+    [retried] = run_trials([asked], world.workplace(str(tmp_path / "retried")))
+    assert retried.status == "ok", retried.error
+    assert retried.flags == (f"fp32_after_nan:{FAILS_AT}",)
+    assert retried.provenance.precision == "fp32"
+    wide = asked.model_copy(
+        update={
+            "job": asked.job.model_copy(
+                update={"recipe": asked.job.recipe.model_copy(update={"precision": "fp32"})}
+            )
+        }
+    )
+    [expected] = run_trials([wide], world.workplace(str(tmp_path / "fp32")))
+    assert expected.flags == ()
+    assert answer(retried) == answer(expected)
+
+
+def test_interrupted_in_fp32_it_goes_on_in_fp32_and_still_says_so(
+    world: World, tmp_path: Path, fragile: None
+) -> None:
+    trial = distil_trial(world, "hs-last", precision="bf16", on_nan="fp32")
+    with pytest.raises(TrialError, match="stopped after step 5"):
+        run_trials([trial], world.workplace(str(tmp_path / "runs"), stop=stop_after(FAILS_AT + 1 + 5)))
+    [resumed] = run_trials([trial], world.workplace(str(tmp_path / "runs")))
+    assert resumed.flags == (f"fp32_after_nan:{FAILS_AT}",)
+    assert resumed.resumed == 1
+    [straight] = run_trials(
+        [distil_trial(world, "hs-last", precision="fp32")], world.workplace(str(tmp_path / "fp32"))
+    )
+    assert answer(resumed) == answer(straight)
+
+
+def test_without_on_nan_the_trial_fails_with_the_step(world: World, tmp_path: Path, fragile: None) -> None:
+    [failed] = run_trials([distil_trial(world, "hs-last", precision="bf16")], world.workplace(str(tmp_path)))
+    assert failed.error is not None
+    assert (failed.error.reason, failed.error.step, failed.error.term) == ("nan", FAILS_AT, "hidden_states")
+
+
+def test_what_becomes_of_nan_is_no_part_of_the_question(world: World) -> None:
+    assert distil_trial(world, "hs-last", on_nan="fp32").id == distil_trial(world, "hs-last").id
