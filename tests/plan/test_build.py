@@ -154,6 +154,22 @@ def test_the_teacher_is_evaluated_as_shipped_and_as_prepared(tmp_path: Path) -> 
         assert trial.job.teacher.trial == prepare.id
 
 
+def test_references_may_have_a_grid_of_their_own_and_students_keep_theirs(tmp_path: Path) -> None:
+    own = ("finetune: {", "finetune: {references: {learning_rate: [3e-6, 4e-6], epochs: 1}, ")
+
+    def grids(plan: Plan) -> dict[bool, set[tuple[float, int]]]:
+        found: dict[bool, set[tuple[float, int]]] = {True: set(), False: set()}
+        for trial in plan.of_kind("finetune"):
+            assert isinstance(trial.job, FinetuneJob)
+            recipe = trial.job.recipe
+            found[trial.labels["family"] == "teacher"].add((recipe.learning_rate, recipe.epochs))
+        return found
+
+    alike, apart = grids(small(tmp_path, PREPARED)), grids(small(tmp_path, PREPARED, own))
+    assert alike[True] == alike[False] == apart[False] == {(1e-5, 2), (2e-5, 2)}
+    assert apart[True] == {(3e-6, 1), (4e-6, 1)}
+
+
 def test_a_method_without_objective_trains_nothing_whatever_the_recipe(tmp_path: Path) -> None:
     axes = ("seed: [1, 2]", "seed: [1]\n  distil.learning_rate: [1e-4, 2e-4]")
     plan = small(tmp_path, axes)
