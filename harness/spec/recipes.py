@@ -110,7 +110,7 @@ class Halving(Frozen):
     """Shorter trainings before the whole one."""
 
 
-class Grid(Frozen):
+class FinetuneGrid(Frozen):
     """Learning rates and epochs to choose from on dev; null for those of the students."""
 
     learning_rate: tuple[Rate, ...] | None = Field(default=None, min_length=1)
@@ -155,7 +155,7 @@ class Finetune(Frozen):
     Scores on a part carry the flag `part_of_split`."""
     halving: Halving | None = None
     """Give up weak settings early; null trains every setting in full."""
-    references: Grid | None = None
+    references: FinetuneGrid | None = None
     """The grid of models that are no students (teachers, external checkpoints), where a rate that suits small
     students is too high for them. All else is the same for all."""
 
