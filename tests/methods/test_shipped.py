@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from harness.cli import main
 from harness.spec.base import Shape
 from harness.spec.entries import Method
+from harness.spec.terms.attention import AttentionProbs
 
 FOLDER = Path(__file__).parents[2] / "specs" / "methods"
 FAMILIES = {  # the methods that the study's definitions list
@@ -103,3 +104,10 @@ def test_which_methods_read_and_train_the_masked_lm_head() -> None:
     trained = {name for name, method in METHODS.items() if method.trains_mlm_head}
     assert trained == {"mlm-only", "od", "od-t2", "od-mlm", "distilbert", "pkd"}
     assert {name for name, method in METHODS.items() if method.needs_mlm_head} == trained - {"mlm-only"}
+
+
+def test_a_method_with_every_default_written_out_is_the_same_method() -> None:
+    one_pair = AttentionProbs(teacher_layer=2)
+    assert AttentionProbs.model_validate(one_pair.model_dump(mode="json")) == one_pair
+    for entry in METHODS.values():
+        assert Method.model_validate_json(entry.model_dump_json()) == entry
