@@ -1,4 +1,4 @@
-"""What is known of a machine's speed: the rate at which it multiplies matrices, measured once and kept.
+"""What is known of a machine's speed: the rate at which it multiplies matrices, measured and kept.
 
 A trial's utilisation is its operations a second over this rate, and the plan's estimate of costs starts from
 it. `harness.models.matmul` measures; here is only what is kept.

@@ -73,8 +73,8 @@ def _run(trials: Sequence[Trial], workplace: Workplace, nan_at: int | None = Non
 
 
 def _measure_machine(trial: Trial, workplace: Workplace) -> None:
-    """The first trial of a precision and number of threads on a machine finds out how fast it multiplies, before
-    its own work; the rest read it from the machine's profile."""
+    """The first trial of a precision and number of threads in a process finds out how fast the machine multiplies,
+    before its own work."""
     if isinstance(trial.job, PrepareJob | DistilJob | FinetuneJob):
         precision = resolve_precision(trial.job.recipe.precision, workplace.torch_device)
         threads = trial.resources.cpus

@@ -23,7 +23,7 @@ from tests.results import boards
 from tests.results.ingredients import QUICK
 
 NAMES = (
-    "../executed", "../../executed", "/tmp/executed", "trials/../../executed", "trials/{id}/../../../executed",
+    "../executed", "../../executed", "/executed", "trials/../../executed", "trials/{id}/../../../executed",
     "trials/{id}/executed.py", "trials/{id}/trial.json/", "trials/{ID}/trial.json", "C:\\executed", "\\\\host\\share",
     "trials\\{id}\\trial.json", "./bundle.json", "trials//{id}/trial.json", "trials/{id}/model/model.safetensors",
     "trials/{id}/checkpoint/00000001/tensors.safetensors", "~/executed", "trials/{id}/result.json\x00.png",

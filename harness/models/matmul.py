@@ -18,18 +18,19 @@ REPEATS = 3
 
 
 def matmul_peak(cache_dir: Path, device: str, precision: str, threads: int) -> float:
-    """Operations a second of a large matrix product: as kept in the machine profile below `cache_dir`, else
-    measured now, which takes about a second, and kept.
+    """Operations a second of a large matrix product: the fastest that any process has measured on this machine,
+    kept in its profile below `cache_dir`.
 
+    Each process measures once, in about a second, since one that had a busy neighbour measured too little.
     `device` is `cpu` or `cuda`, `precision` fp32 or bf16. On a GPU that is shared it is the whole card's.
     """
     here = fingerprint(threads)
-    known = MachineProfile.read(cache_dir, here).peak(device, precision)
-    if known is not None:
-        return known
     rate = measure_matmul(device, precision, threads)
-    # Read again: another worker may have written meanwhile.
-    MachineProfile.read(cache_dir, here).with_peak(device, precision, rate).write(cache_dir)
+    profile = MachineProfile.read(cache_dir, here)
+    known = profile.peak(device, precision)
+    if known is not None and known >= rate:
+        return known
+    profile.with_peak(device, precision, rate).write(cache_dir)
     return rate
 
 
