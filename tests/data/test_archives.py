@@ -99,7 +99,12 @@ def test_many_files_are_bounded_together(tmp_path: Path, into: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"not an archive", gzip.compress(b"no tar"), wheel({"a": b"b" * 999})[:-30]]
+    "content",
+    [
+        pytest.param(b"not an archive", id="no archive"),
+        pytest.param(gzip.compress(b"no tar"), id="gzip of no tar"),
+        pytest.param(wheel({"a": b"b" * 999})[:-30], id="cut wheel"),
+    ],
 )
 def test_a_damaged_archive_is_named_not_a_crash(content: bytes, tmp_path: Path, into: Path) -> None:
     archive = tmp_path / "damaged.whl"
