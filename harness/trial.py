@@ -84,8 +84,9 @@ def follow(workplace: Workplace) -> None:
     workers = workplace.workers
     assert isinstance(workers, ProcessGroup)
     while (called := workers.hear()) is not None:
+        trials, nan_at = called
         with suppress(TrialInterruptedError):
-            _run(*called, workplace)
+            _run(trials, workplace, nan_at)
 
 
 def _measure_machine(trial: Trial, workplace: Workplace) -> None:
