@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -56,7 +57,7 @@ def _work(config: dict[str, Any]) -> None:
 
     dispatcher, shape, site = config["dispatcher"], config["shape"], config["site"]
     workers = ProcessGroup()
-    stop = _StopAsker(dispatcher) if workers.leads else lambda: False
+    stop: Callable[[], bool] = _StopAsker(dispatcher) if workers.leads else lambda: False
     place = replace(site.workplace(stop), workers=workers, device="cuda" if shape.gpus else "cpu")
     if not workers.leads:
         follow(place)

@@ -95,6 +95,8 @@ class ProcessGroup(Alone):
         except TrialInterruptedError:
             raise  # all were told by the leader
         except Exception as error:
+            if error is self._known:
+                raise
             mine = error
         failed = torch.tensor([mine is not None], dtype=torch.uint8)
         self._reduce(failed, dist.ReduceOp.MAX)

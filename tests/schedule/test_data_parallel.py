@@ -73,7 +73,7 @@ def drive(folder: Path, trials: list[Trial]) -> subprocess.Popen[str]:
 def output(driver: subprocess.Popen[str]) -> str:
     """All it said, once it has ended."""
     try:
-        return driver.communicate(timeout=280)[0]
+        return driver.communicate(timeout=900)[0]
     finally:
         if driver.poll() is None:
             os.killpg(driver.pid, signal.SIGKILL)
@@ -115,7 +115,7 @@ def test_a_worker_that_is_killed_takes_its_group_along_and_another_goes_on(tmp_p
     trial = distil_trial(world, FAMILIES["hs-uniform"], dropout=0.0, steps=400)
     driver = drive(world.folder, [trial])
     checkpoints = world.folder / "runs" / trial.id / "checkpoint"
-    until = time.monotonic() + 240
+    until = time.monotonic() + 900
     while not (checkpoints.is_dir() and any(path.name.isdigit() for path in checkpoints.iterdir())):
         assert time.monotonic() < until
         assert driver.poll() is None, output(driver)

@@ -39,7 +39,7 @@ def in_two(scene: Callable[..., None], folder: Path, *arguments: object) -> tupl
     for player in players:
         player.start()
     for player in players:
-        player.join(120)
+        player.join(600)
     codes = tuple(player.exitcode for player in players)
     for player in players:
         player.kill()
