@@ -26,7 +26,7 @@ from harness.schedule.tail import Tails
 from harness.schedule.worker import Site, Work, record_failure
 from harness.spec.recipes import Resources
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.4
 PROGRESS_SECONDS = 0.5
 
 
