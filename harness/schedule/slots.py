@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ray.util.placement_group import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from harness.records import Failure, Result, Trial
-from harness.schedule.dispatcher import Dispatcher, Order
+from harness.schedule.dispatcher import Dispatcher, Lease, Order
 from harness.schedule.shapes import Node, Shape
 from harness.schedule.worker import Site, default_work, ended_well, perform
 
@@ -53,14 +54,20 @@ class DispatcherActor(Dispatcher):
 class Worker:
     """Does the work. Torch and the model code are imported once, before the first job."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, dispatcher: Any) -> None:
+        self._dispatcher = dispatcher
         self._stopping = threading.Event()
         self._work = site.work or default_work()
         self._place = site.workplace(stop=self._stopping.is_set)
 
-    def perform(self, trials: tuple[Trial, ...]) -> list[Result]:
-        """Run one job."""
-        return perform(trials, self._place, self._work)
+    def perform(self, slot_id: str, lease: Lease) -> list[Result]:
+        """Run one job. The dispatcher hears of its beginning from here and not from the slot, which may hand
+        a job to a worker that is dead already: that one has started nothing."""
+
+        def begin(trials: Sequence[Trial]) -> bool:
+            return bool(ray.get(self._dispatcher.begin.remote(slot_id, lease.number, trials)))
+
+        return perform(lease.trials, self._place, self._work, begin)
 
     def stop(self) -> None:
         """Called beside `perform`: it ends after its present step."""
@@ -89,7 +96,7 @@ class Slot(tune.Trainable):
             if lease is Order.WAIT:
                 time.sleep(WAIT_SECONDS)
             else:
-                self._do(lease.trials, shape)
+                self._do(lease, shape)
         self._ask("close_slot", self.trial_id)
         return {"done": True}
 
@@ -101,11 +108,11 @@ class Slot(tune.Trainable):
     def _ask(self, method: str, *arguments: Any) -> Any:
         return ray.get(getattr(self._dispatcher, method).remote(*arguments))
 
-    def _do(self, trials: tuple[Trial, ...], shape: Shape) -> None:
+    def _do(self, lease: Lease, shape: Shape) -> None:
         if self._worker is None:
-            self._worker = _hire_worker(shape, self._site)
+            self._worker = _hire_worker(shape, self._site, self._dispatcher)
         self._oom_kills = oom_kills()
-        job = self._worker.perform.remote(trials)
+        job = self._worker.perform.remote(self.trial_id, lease)
         told = False
         while not ray.wait([job], timeout=STOP_CHECK_SECONDS)[0]:
             if not told and self._ask("is_stopping"):
@@ -114,7 +121,7 @@ class Slot(tune.Trainable):
         try:
             results = ray.get(job)
         except RayError as error:
-            self._worker_died(trials, error)
+            self._worker_died(lease.trials, error)
         else:
             self._ask("settle", self.trial_id, results)
 
@@ -139,7 +146,7 @@ class Slot(tune.Trainable):
         return Failure(reason="killed", message=f"its worker process died{ending}")
 
 
-def _hire_worker(shape: Shape, site: Site | None) -> Any:
+def _hire_worker(shape: Shape, site: Site | None, dispatcher: Any) -> Any:
     """A worker on this slot's resources; Ray does not restart it, the slot does."""
     group = get_current_placement_group()
     assert group is not None, "a slot runs in the placement group that Tune made for it"
@@ -151,7 +158,7 @@ def _hire_worker(shape: Shape, site: Site | None) -> Any:
         "max_concurrency": 2,
         "scheduling_strategy": placed,
     }
-    return ray.remote(Worker).options(**options).remote(site)
+    return ray.remote(Worker).options(**options).remote(site, dispatcher)
 
 
 def oom_kills() -> int:
