@@ -197,7 +197,7 @@ class SlotSearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """A slot ended. One that died with its node has left its trials to others."""
-        ray.get(self._dispatcher.close_slot.remote(trial_id, "its worker's machine is gone" if error else ""))
+        ray.get(self._dispatcher.close_slot.remote(trial_id, "its worker slot died, or its machine" if error else ""))
 
     def save(self, checkpoint_path: str) -> None:
         """The runs directory is the state."""
