@@ -26,6 +26,11 @@ class Reference:
     options: tuple[str, ...]
     """Of `harness run`, for the disturbed runs too."""
 
+    def until_next(self, faults: int) -> float:
+        """Seconds within which the next of so many faults comes: all together they reach over the whole run,
+        as points drawn from it would."""
+        return 2 * self.seconds / (faults + 1)
+
 
 @dataclass(frozen=True)
 class Moment:

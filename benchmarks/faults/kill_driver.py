@@ -17,7 +17,7 @@ from benchmarks.faults.aftermath import Moment, Reference, check, check_drivers,
 from benchmarks.faults.tiny import Driver, harness_run, recorded
 from benchmarks.faults.verdict import Verdict, command
 
-KILLS = 3
+KILLS = 4
 """Of successive drivers of one plan: most of what a kill costs is starting anew."""
 TRIES = 5
 """Plans that ended before anything could be killed, so often in a row at most."""
@@ -53,7 +53,7 @@ def _live_through(
     what was on disk after each kill."""
     moments: list[Moment] = []
     drivers = [harness_run(reference.spec, runs, reference.options)]
-    while len(moments) < kills and _kill(drivers[-1], draw.uniform(0, reference.seconds / kills)):
+    while len(moments) < kills and _kill(drivers[-1], draw.uniform(0, reference.until_next(kills))):
         moments.append(Moment.of(runs))
         drivers.append(harness_run(reference.spec, runs, reference.options))
     last = drivers[-1]

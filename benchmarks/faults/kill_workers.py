@@ -63,7 +63,7 @@ def _live_through(
     ends: list[Moment] = []
     drivers = [harness_run(reference.spec, runs)]
     while len(roles) < kills:
-        role = _kill(drivers[-1], draw, draw.uniform(0, reference.seconds / kills))
+        role = _kill(drivers[-1], draw, draw.uniform(0, reference.until_next(kills)))
         if not role:
             break
         roles.append(role)

@@ -142,7 +142,8 @@ class Slot(tune.Trainable):
             message = f"its worker was killed because the machine ran out of memory; {advice}"
             return Failure(reason="out_of_memory", message=message)
         _, _, detail = text.partition("Worker exit detail: ")
-        ending = f": {detail[:200]}" if detail else ""
+        detail, _, _ = detail.partition(" Some common causes")
+        ending = f": {detail[:200].rstrip('.')}" if detail else ""
         return Failure(reason="killed", message=f"its worker process died{ending}")
 
 
@@ -197,7 +198,11 @@ class SlotSearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """A slot ended. One that died with its node has left its trials to others."""
-        ray.get(self._dispatcher.close_slot.remote(trial_id, "its worker slot died, or its machine" if error else ""))
+        ray.get(
+            self._dispatcher.close_slot.remote(
+                trial_id, "its worker slot died, or its machine" if error else ""
+            )
+        )
 
     def save(self, checkpoint_path: str) -> None:
         """The runs directory is the state."""
