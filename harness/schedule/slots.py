@@ -24,7 +24,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from harness.records import Failure, Result, Trial
 from harness.schedule.dispatcher import Dispatcher, Lease, Order
 from harness.schedule.shapes import Node, Shape
-from harness.schedule.worker import Site, default_work, ended_well, perform
+from harness.schedule.worker import Begin, Site, default_work, ended_well, perform
 
 STOP_CHECK_SECONDS = 0.5
 WAIT_SECONDS = 0.2
@@ -51,6 +51,16 @@ class DispatcherActor(Dispatcher):
         return self.drain(), self.finished, self.trouble
 
 
+def asking(dispatcher: Any, slot_id: str, lease: Lease) -> Begin:
+    """How a worker begins: it is the one that asks and not its slot, which may hand a job to a worker that is
+    dead already. That one has started nothing."""
+
+    def begin(trials: Sequence[Trial]) -> bool:
+        return bool(ray.get(dispatcher.begin.remote(slot_id, lease.number, trials)))
+
+    return begin
+
+
 class Worker:
     """Does the work. Torch and the model code are imported once, before the first job."""
 
@@ -61,13 +71,8 @@ class Worker:
         self._place = site.workplace(stop=self._stopping.is_set)
 
     def perform(self, slot_id: str, lease: Lease) -> list[Result]:
-        """Run one job. The dispatcher hears of its beginning from here and not from the slot, which may hand
-        a job to a worker that is dead already: that one has started nothing."""
-
-        def begin(trials: Sequence[Trial]) -> bool:
-            return bool(ray.get(self._dispatcher.begin.remote(slot_id, lease.number, trials)))
-
-        return perform(lease.trials, self._place, self._work, begin)
+        """Run one job."""
+        return perform(lease.trials, self._place, self._work, asking(self._dispatcher, slot_id, lease))
 
     def stop(self) -> None:
         """Called beside `perform`: it ends after its present step."""
