@@ -135,7 +135,7 @@ def shape_of(teacher: Teacher | None) -> Shape:
 def task_key(job: FinetuneJob) -> str:
     """What decides the rows of a task and their length."""
     recipe = job.recipe
-    rows = f"{recipe.train_rows} {recipe.eval_rows} {job.rung.share if job.rung else 1}"
+    rows = f"{recipe.train_rows} {recipe.eval_rows} {recipe.dev_rows} {job.rung.share if job.rung else 1}"
     return f"{job.task.name} {','.join(job.languages)} {rows} {recipe.length} {recipe.select_on}"
 
 
@@ -153,8 +153,10 @@ def seen_tasks(recorded: Iterable[tuple[Trial, Result]]) -> dict[str, SeenTask]:
 
 def _scored_rows(job: FinetuneJob) -> dict[tuple[str, str], int]:
     splits = {split for split in ("dev", job.task.report) if split in job.task.splits}
-    rows = job.recipe.eval_rows or SCORED_ROWS
-    return {(split, language): rows for split in splits for language in job.languages}
+    rows = dict.fromkeys(splits, job.recipe.eval_rows or SCORED_ROWS)
+    if job.recipe.dev_rows and "dev" in rows:
+        rows["dev"] = min(rows["dev"], job.recipe.dev_rows)
+    return {(split, language): rows[split] for split in rows for language in job.languages}
 
 
 def _selecting(job: FinetuneJob, scored: Mapping[tuple[str, str], int]) -> int:
