@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,12 +36,6 @@ ENVIRONMENT = {
 }
 """Read by Ray when it is imported; a value that the user has set stays."""
 
-OWN_ENVIRONMENT = {
-    # Processes whose Ray is gone try for so long to tell its server of it, the default a minute.
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
-}
-"""Likewise, where this process starts a Ray of its own, whose server goes only when all of it does."""
-
 OBJECT_STORE_BYTES = 100 * 2**20
 """Only trials and results pass through Ray; weights and data go by the file system."""
 END_SECONDS = 10.0
@@ -55,7 +50,7 @@ def connected(address: str | None, cpus: int | None = None) -> Iterator[Any]:
 
     Nobody else's Ray is ever stopped, and nothing of one's own stays behind.
     """
-    _set_environment(ENVIRONMENT if address else ENVIRONMENT | OWN_ENVIRONMENT)
+    _set_environment()
     import ray
 
     own = _start(ray, cpus) if address is None else None
@@ -63,7 +58,8 @@ def connected(address: str | None, cpus: int | None = None) -> Iterator[Any]:
         _join(ray, address)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
-        yield ray
+        with guarded([] if own is None else _below(own)):
+            yield ray
     finally:
         below = [] if own is None else _below(own)
         ray.shutdown()
@@ -117,18 +113,44 @@ def _below(node: Any) -> list[psutil.Process]:
 
 def _end(processes: list[psutil.Process]) -> None:
     """Kill those of a Ray that has ended which are still there. It gives its raylet a second to take them along,
-    then kills it, and agents that are left alone live on for up to a minute, trying to tell of it."""
+    then kills it, and agents that are left alone live on for a minute, trying to tell its server of it."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(processes, timeout=END_SECONDS)
 
 
-def _set_environment(wanted: dict[str, str]) -> None:
+_GUARD = """
+import sys, psutil
+processes = [psutil.Process(int(pid)) for pid in sys.argv[1:] if psutil.pid_exists(int(pid))]
+sys.stdin.read()
+for process in filter(psutil.Process.is_running, processes):
+    process.kill()
+"""
+
+
+@contextmanager
+def guarded(processes: list[psutil.Process]) -> Iterator[None]:
+    """Should this process be killed inside the block, `processes` are killed as well, by one that hears of it
+    from a pipe. Ray sees to its servers and workers; its agents would live on for a minute."""
+    if not processes:
+        yield
+        return
+    command = [sys.executable, "-c", _GUARD, *(str(process.pid) for process in processes)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as guard:
+        try:
+            yield
+        finally:
+            guard.kill()
+
+
+def _set_environment() -> None:
     """Ray's own process reads these on import: where somebody has imported it already, the kind of
     authentication that it has found stays, since its children would follow ours."""
     late = {"RAY_AUTH_MODE"} if "ray" in sys.modules else set()
-    for name, value in wanted.items():
+    for name, value in ENVIRONMENT.items():
         if name not in late:
             os.environ.setdefault(name, value)
 
