@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults.tiny import answers, disagreements, harness_run, recorded, stamps, write_spec
+from benchmarks.faults.tiny import Driver, answers, disagreements, harness_run, recorded, stamps, write_spec
 from benchmarks.faults.verdict import Verdict
 from harness.folders import trial_folders
 from harness.training.checkpoints import Checkpoints
@@ -24,6 +25,11 @@ class Reference:
     """From the first trial's start to the end."""
     options: tuple[str, ...]
     """Of `harness run`, for the disturbed runs too."""
+
+    def until_next(self, faults: int) -> float:
+        """Seconds within which the next of so many faults comes: all together they reach over the whole run,
+        as points drawn from it would."""
+        return 2 * self.seconds / (faults + 1)
 
 
 @dataclass(frozen=True)
@@ -60,14 +66,38 @@ def undisturbed(
     return Reference(spec, answers(folder / "undisturbed"), seconds, tuple(options))
 
 
-def check(verdict: Verdict, runs: Path, reference: Reference, moment: Moment) -> None:
-    """Every trial has the undisturbed answer, none that had ended at `moment` was run again, and nothing in
-    the folders or the database disagrees."""
+def check(verdict: Verdict, runs: Path, reference: Reference, *moments: Moment) -> None:
+    """Every trial has the undisturbed answer, none that had ended at one of the `moments` was run again, and
+    nothing in the folders or the database disagrees."""
     found = answers(runs)
     for name, expected in reference.answers.items():
         given = found.get(name)
         verdict.claim(given == expected, f"{runs.name}: {name} is {given}, undisturbed {expected}")
-    same = stamps(runs, list(moment.done)) == moment.done
-    verdict.claim(same, f"{runs.name}: a trial that had ended was run again")
+    for moment in moments:
+        same = stamps(runs, list(moment.done)) == moment.done
+        verdict.claim(same, f"{runs.name}: a trial that had ended was run again")
     wrong = disagreements(runs)
     verdict.claim(not wrong, f"{runs.name}: harness verify: {wrong[:3]}")
+
+
+def check_drivers(verdict: Verdict, runs: Path, drivers: Sequence[Driver], moments: Sequence[Moment]) -> None:
+    """Of the drivers that brought one plan to its end, none started a trial that had ended before it or one
+    more often than it lost the worker of it, and none left a process behind; what had a checkpoint went on from
+    there. `moments[i]`: when driver `i` was gone, of each but the last."""
+    results = recorded(runs)
+    for number, driver in enumerate(drivers):
+        starts = Counter(driver.started())
+        again = sorted(starts.keys() & moments[number - 1].done) if number else []
+        verdict.claim(not again, f"{runs.name}: run {number} started {again}, which had ended")
+        unneeded = starts.total() - len(starts) - sum(driver.lost())
+        verdict.claim(
+            unneeded <= 0,
+            f"{runs.name}: run {number}: {unneeded} starts too many: {starts.most_common(3)}: {driver.said}",
+        )
+        left = driver.orphans()
+        verdict.claim(not left, f"{runs.name}: run {number} leaves processes behind: {left}")
+    for number, moment in enumerate(moments):
+        later = {name for driver in drivers[number + 1 :] for name in driver.started()}
+        for name in sorted(moment.saved & later & results.keys()):
+            gone_on = results[name].resumed > 0
+            verdict.claim(gone_on, f"{runs.name}: {name} had a checkpoint and was begun afresh")

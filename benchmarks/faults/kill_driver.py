@@ -1,25 +1,26 @@
-"""The driver is killed (`kill -9`) at random moments of a small plan, and the plan run once more.
+"""The driver is killed (`kill -9`) at random moments of a small plan, its successor too, until one comes to the end.
 
-Afterwards every trial is `ok`, weights and scores are those of an undisturbed run to the last bit, no trial that had
-ended was run again and none was taken up more than once, those with a checkpoint went on from it, no process is
-left of the killed run, and `harness verify` finds nothing.
+Afterwards every trial is `ok`, weights and scores are those of an undisturbed run to the last bit, no driver started a
+trial that had ended before it or one twice, those with a checkpoint went on from it, no process is left of any of the
+runs, and `harness verify` finds nothing.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults.aftermath import Moment, Reference, check, undisturbed
+from benchmarks.faults.aftermath import Moment, Reference, check, check_drivers, undisturbed
 from benchmarks.faults.tiny import Driver, harness_run, recorded
 from benchmarks.faults.verdict import Verdict, command
 
+KILLS = 4
+"""Of successive drivers of one plan: most of what a kill costs is starting anew."""
 TRIES = 5
-"""A kill that comes after the driver has ended is tried again, so often in a row at most."""
+"""Plans that ended before anything could be killed, so often in a row at most."""
 
 
 def prove(folder: Path, count: int, seed: int, options: Sequence[str] = (), **changes: Any) -> Verdict:
@@ -28,46 +29,48 @@ def prove(folder: Path, count: int, seed: int, options: Sequence[str] = (), **ch
     draw = random.Random(seed)
     reference = undisturbed(folder, options, **changes)
     done: list[int] = []
-    resumed = 0
-    for number in range(count):
-        runs = folder / f"killed-{number}"
-        driver = _killed_while_running(reference, runs, draw)
-        moment = Moment.of(runs)
-        again = harness_run(reference.spec, runs, options)
-        verdict.claim(again.wait() == 0, f"{runs.name}: the further run failed: {again.said[-500:]}")
-        verdict.claim(not (left := driver.orphans()), f"{runs.name}: processes are left behind: {left}")
-        check(verdict, runs, reference, moment)
-        _check_starts(verdict, runs, moment, again)
-        done.append(len(moment.done))
+    plans = resumed = in_vain = 0
+    while len(done) < count:
+        runs = folder / f"killed-{plans}"
+        moments = _live_through(verdict, reference, runs, draw, min(KILLS, count - len(done)))
+        done += [len(moment.done) for moment in moments]
         resumed += sum(result.resumed > 0 for result in recorded(runs).values())
+        plans += 1
+        in_vain = 0 if moments else in_vain + 1
+        if in_vain == TRIES:
+            raise RuntimeError(f"{TRIES} plans in a row ended before their driver could be killed")
     verdict.figures = (
-        f"{count} kills, {min(done)} to {max(done)} of {len(reference.answers)} trials done by then, "
-        f"{resumed} trials resumed from a checkpoint"
+        f"{count} kills in {plans} plans, {min(done)} to {max(done)} of {len(reference.answers)} trials done "
+        f"by then, {resumed} trials resumed from a checkpoint"
     )
     return verdict
 
 
-def _killed_while_running(reference: Reference, runs: Path, draw: random.Random) -> Driver:
-    """A driver that was killed between its first trial's start and its end."""
-    for attempt in range(TRIES):
-        driver = harness_run(reference.spec, runs, reference.options)
-        driver.wait_until(lambda: bool(driver.started()))  # noqa: B023 (called in this turn)
-        at = time.monotonic() + draw.uniform(0, reference.seconds)
-        if driver.wait_until(lambda: time.monotonic() >= at):  # noqa: B023
-            driver.kill()
-            return driver
-        runs.rename(runs.with_name(f"{runs.name}.too-late-{attempt}"))
-    raise RuntimeError(f"{TRIES} drivers in a row ended before they could be killed: {driver.said}")
+def _live_through(
+    verdict: Verdict, reference: Reference, runs: Path, draw: random.Random, kills: int
+) -> list[Moment]:
+    """Bring one plan to its end although its first `kills` drivers are killed (fewer where one ends before);
+    what was on disk after each kill."""
+    moments: list[Moment] = []
+    drivers = [harness_run(reference.spec, runs, reference.options)]
+    while len(moments) < kills and _kill(drivers[-1], draw.uniform(0, reference.until_next(kills))):
+        moments.append(Moment.of(runs))
+        drivers.append(harness_run(reference.spec, runs, reference.options))
+    last = drivers[-1]
+    verdict.claim(last.wait() == 0, f"{runs.name}: the further run failed: {last.said[-500:]}")
+    check_drivers(verdict, runs, drivers, moments)
+    check(verdict, runs, reference, *moments)
+    return moments
 
 
-def _check_starts(verdict: Verdict, runs: Path, moment: Moment, again: Driver) -> None:
-    """The further run took up what was missing, once each, and went on from every checkpoint."""
-    often = {name: n for name, n in Counter(again.started()).items() if n > 1 or name in moment.done}
-    verdict.claim(not often, f"{runs.name}: the further run took up {often}")
-    results = recorded(runs)
-    for name in moment.saved & set(results):
-        resumed = results[name].resumed
-        verdict.claim(resumed == 1, f"{runs.name}: {name} had a checkpoint, resumed {resumed} times")
+def _kill(driver: Driver, seconds: float) -> bool:
+    """Kill it so long after the start of its first trial; whether it had not ended by then."""
+    driver.wait_until(lambda: bool(driver.started()))
+    at = time.monotonic() + seconds
+    if not driver.wait_until(lambda: time.monotonic() >= at):
+        return False
+    driver.kill()
+    return True
 
 
 if __name__ == "__main__":

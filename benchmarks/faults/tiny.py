@@ -83,12 +83,14 @@ class Driver:
         """Ids of the trials it took up, once for each time."""
         return re.findall(r"^\S+ start  ([0-9a-f]{16}) ", self.said, flags=re.MULTILINE)
 
-    def handed_back(self) -> int:
-        """How many trials lost their worker and went back into the queue."""
+    def lost(self) -> list[int]:
+        """How many trials went back into the queue, begun but not ended, each time that a worker was lost."""
         told = re.findall(
-            r"^\S+ [0-9a-f]{16} .*?(?: and (\d+) more)?: .*; tried again$", self.said, re.MULTILINE
+            r"^\S+ [0-9a-f]{16} .*?(?: and (\d+) more)?: .*(?<!before it could begin); tried again$",
+            self.said,
+            flags=re.MULTILINE,
         )
-        return sum(1 + int(more or 0) for more in told)
+        return [1 + int(more or 0) for more in told]
 
     def look(self) -> list[psutil.Process]:
         """The processes below it now, which are remembered."""
@@ -110,11 +112,10 @@ class Driver:
 
     def wait(self) -> int:
         """Its exit code; a run without end is killed and reads as -9."""
-        try:
-            return self.process.wait(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
+        self.wait_until(lambda: False)
+        if not self.has_ended:
             self.kill()
-            return self.process.wait()
+        return self.process.wait()
 
     def kill(self) -> None:
         """`kill -9` of the driver alone."""

@@ -6,12 +6,15 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from harness.errors import InputError
+import psutil
+
+from harness.errors import HarnessError, InputError
 from harness.schedule.shapes import Node
 
 ENVIRONMENT = {
@@ -35,47 +38,112 @@ ENVIRONMENT = {
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Only trials and results pass through Ray; weights and data go by the file system."""
+END_SECONDS = 10.0
+"""How long killed processes are waited for."""
 
 
 @contextmanager
 def connected(address: str | None, cpus: int | None = None) -> Iterator[Any]:
     """The `ray` module, connected: to the cluster at `address` (`auto`, `ray://host:port`), else to a Ray of
     this process's own on this machine with `cpus` cores, ended with the block. Raises InputError where there
-    is no such cluster.
+    is no such cluster, HarnessError where Ray does not start.
 
-    Nobody else's Ray is ever stopped.
+    Nobody else's Ray is ever stopped, and nothing of one's own stays behind.
     """
     _set_environment()
     import ray
 
-    session: str | None = None
-    options: dict[str, Any] = {
-        "logging_level": logging.ERROR,
-        "log_to_driver": False,
-        "namespace": "distil-harness",
-    }
-    if address is None:
-        ray.init(
-            "local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **options
-        )
-        own: Any = ray._private.worker._global_node
-        session = own.get_session_dir_path()
-    else:
-        try:
-            ray.init(address, **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(
-                f"no Ray cluster answers at --address {address}: {reason[:300]}; start one with "
-                "`RAY_AUTH_MODE=token ray start --head`, or leave --address out to use this machine alone"
-            ) from error
+    own = _start(ray, cpus) if address is None else None
+    if address is not None:
+        _join(ray, address)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
-        yield ray
+        with guarded([] if own is None else _below(own)):
+            yield ray
     finally:
+        below = [] if own is None else _below(own)
         ray.shutdown()
-        if session is not None:
-            shutil.rmtree(session, ignore_errors=True)
+        _end(below)
+        if own is not None:
+            shutil.rmtree(own.get_session_dir_path(), ignore_errors=True)
+
+
+OPTIONS: dict[str, Any] = {
+    "logging_level": logging.ERROR,
+    "log_to_driver": False,
+    "namespace": "distil-harness",
+}
+"""Of `ray.init`, whatever it connects to."""
+
+
+def _start(ray: Any, cpus: int | None) -> Any:
+    """The node of a new Ray."""
+    try:
+        ray.init(
+            "local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **OPTIONS
+        )
+    except Exception as error:  # Ray has no class for a start that takes longer than it waits
+        raise HarnessError(
+            f"Ray did not start on this machine: {' '.join(str(error).split())[:300]}; try again when it is "
+            "less busy, or use --backend local"
+        ) from error
+    return ray._private.worker._global_node
+
+
+def _join(ray: Any, address: str) -> None:
+    try:
+        ray.init(address, **OPTIONS)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"no Ray cluster answers at --address {address}: {reason[:300]}; start one with "
+            "`RAY_AUTH_MODE=token ray start --head`, or leave --address out to use this machine alone"
+        ) from error
+
+
+def _below(node: Any) -> list[psutil.Process]:
+    """What a node's servers have started: its agents and workers."""
+    servers = [info.process.pid for infos in node.all_processes.values() for info in infos]
+    found = []
+    for pid in servers:
+        with suppress(psutil.NoSuchProcess):
+            found += psutil.Process(pid).children(recursive=True)
+    return found
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    """Kill those of a Ray that has ended which are still there. It gives its raylet a second to take them along,
+    then kills it, and agents that are left alone live on for a minute, trying to tell its server of it."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=END_SECONDS)
+
+
+_GUARD = """
+import sys, psutil
+processes = [psutil.Process(int(pid)) for pid in sys.argv[1:] if psutil.pid_exists(int(pid))]
+sys.stdin.read()
+for process in filter(psutil.Process.is_running, processes):
+    process.kill()
+"""
+
+
+@contextmanager
+def guarded(processes: list[psutil.Process]) -> Iterator[None]:
+    """Should this process be killed inside the block, `processes` are killed as well, by one that hears of it
+    from a pipe. Ray sees to its servers and workers; its agents would live on for a minute."""
+    if not processes:
+        yield
+        return
+    command = [sys.executable, "-c", _GUARD, *(str(process.pid) for process in processes)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as guard:
+        try:
+            yield
+        finally:
+            guard.kill()
 
 
 def _set_environment() -> None:

@@ -17,9 +17,9 @@ from typing import Any
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from harness.records import Trial
+from harness.schedule.dispatcher import Lease
 from harness.schedule.shapes import Shape
-from harness.schedule.slots import STOP_CHECK_SECONDS, ask, serve
+from harness.schedule.slots import STOP_CHECK_SECONDS, ask, asking, serve
 from harness.schedule.worker import Site, default_work, perform
 
 
@@ -55,7 +55,8 @@ def _work(config: dict[str, Any]) -> None:
     from harness.training.process_group import ProcessGroup
     from harness.trial import follow
 
-    dispatcher, shape, site = config["dispatcher"], config["shape"], config["site"]
+    dispatcher, slot_id = config["dispatcher"], config["slot_id"]
+    shape, site = config["shape"], config["site"]
     workers = ProcessGroup()
     stop: Callable[[], bool] = _StopAsker(dispatcher) if workers.leads else lambda: False
     place = replace(site.workplace(stop), workers=workers, device="cuda" if shape.gpus else "cpu")
@@ -64,10 +65,11 @@ def _work(config: dict[str, Any]) -> None:
         return
     work = site.work or default_work()
 
-    def do(trials: tuple[Trial, ...]) -> None:
-        ask(dispatcher, "settle", config["slot_id"], perform(trials, place, work))
+    def do(lease: Lease) -> None:
+        results = perform(lease.trials, place, work, asking(dispatcher, slot_id, lease))
+        ask(dispatcher, "settle", slot_id, results)
 
-    serve(dispatcher, config["slot_id"], shape, do)
+    serve(dispatcher, slot_id, shape, do)
     workers.call(None)
 
 

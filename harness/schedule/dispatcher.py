@@ -17,14 +17,14 @@ from harness.records import Failure, Kind, Result, Trial
 from harness.schedule.effort import longest_way, members_that_fit
 from harness.schedule.events import Blocked, Ended, Event, GivenUp, HandedBack, Started
 from harness.schedule.graph import Graph
-from harness.schedule.queue import Place, ReadyQueue
+from harness.schedule.queue import Place, ReadyQueue, limits
 from harness.schedule.shapes import Shape
 
 LOSSES_ALONE = 3
 """A trial whose worker died this often while it ran by itself has failed. Losing a cohort's worker is no
 proof against any member: the cohort goes on in halves."""
 BARREN_SLOTS = 5
-"""So many workers in a row that died before taking any work are a fault of the machine, not of a trial."""
+"""So many workers in a row that died before beginning any work are a fault of the machine, not of a trial."""
 IDLE_SECONDS = 60.0
 """How long a slot without work keeps its place, warm, while trials of its shape are still to come."""
 YIELD_SECONDS = 5.0
@@ -40,8 +40,10 @@ class Order(Enum):
 
 @dataclass(frozen=True)
 class Lease:
-    """Trials that one slot runs together now."""
+    """Trials that one slot is to run together now."""
 
+    number: int
+    """Tells it from every other lease of the run."""
     trials: tuple[Trial, ...]
 
 
@@ -52,7 +54,11 @@ class _Slot:
     """Last time it had work or was hired."""
     node: str = ""
     arrived: bool = False
+    lease: int = 0
+    """Number of the last one."""
     leased: tuple[Trial, ...] = ()
+    begun: bool = False
+    """Whether a worker is known to be at what is leased."""
     started_at: float = 0.0
 
 
@@ -87,9 +93,10 @@ class Dispatcher:
         self._shared = shared
         self._stopping = False
         self._barren = 0
+        self._leases = 0
         self._trouble = ""
         done = set(recorded)
-        self._limits = _limits(trials)
+        self._limits = limits(trials)
         self._trials = {trial.id: trial for trial in trials}
         self._queue = ReadyQueue(trials, longest_way(trials), cohorts, self._fitting, shared)
         self._graph = Graph(trials, done, failed or {})
@@ -130,7 +137,7 @@ class Dispatcher:
         with self._lock:
             slot = self._slots.setdefault(slot_id, _Slot(shape, since=self._clock()))
             if slot.leased:
-                self._hand_back(slot, "its worker was restarted")
+                self._lose_lease(slot, Failure(reason="killed", message="its worker was restarted"))
             slot.node, slot.arrived, slot.since = node, True, self._clock()
 
     def lease(self, slot_id: str) -> Lease | Order:
@@ -142,8 +149,20 @@ class Dispatcher:
                 return Order.LEAVE
             place = self._next_place(slot)
             if place is not None:
-                return self._grant(slot_id, slot, place)
+                return self._grant(slot, place)
             return Order.WAIT if self._stays_warm(slot) else Order.LEAVE
+
+    def begin(self, slot_id: str, lease: int, trials: Iterable[Trial]) -> bool:
+        """The worker of a slot asks before it takes up these members of the lease of that number: only now
+        are they started, and losing the worker counts. False where the slot has that lease no longer (it was
+        taken for dead, the trials went to others): then it must leave them alone."""
+        with self._lock:
+            slot = self._slots.get(slot_id)
+            if slot is None or not slot.leased or slot.lease != lease:
+                return False
+            slot.begun, self._barren = True, 0
+            self._events.append(Started(tuple(trial.id for trial in trials), slot_id, slot.node))
+            return True
 
     def settle(self, slot_id: str, results: Iterable[Result]) -> None:
         """The job of a slot ended. Members without a result go back into the queue."""
@@ -161,12 +180,7 @@ class Dispatcher:
     def lose(self, slot_id: str, failure: Failure, results: Iterable[Result] = ()) -> None:
         """The process behind a slot died. `results`: what its members had recorded by then."""
         with self._lock:
-            slot = self._slots[slot_id]
-            missing = self._record(slot, results)
-            if self._stopping:
-                self._requeue(missing, "")
-            else:
-                self._lose(missing, failure, slot)
+            self._lose_lease(self._slots[slot_id], failure, results)
 
     def close_slot(self, slot_id: str, reason: str = "") -> None:
         """The slot is gone, in good order or not; what it still held goes back."""
@@ -175,12 +189,9 @@ class Dispatcher:
             if slot is None:
                 return
             if slot.leased:
-                self._hand_back(slot, reason or "its worker is gone")
+                self._lose_lease(slot, Failure(reason="killed", message=reason or "its worker is gone"))
             elif reason:
-                self._barren += 1
-                if self._barren >= BARREN_SLOTS:
-                    self._trouble = f"{self._barren} workers in a row died before taking any work: {reason}"
-                    self._stopping = True
+                self._count_barren(reason)
 
     # --- what the driver calls ---------------------------------------------------------
 
@@ -218,13 +229,14 @@ class Dispatcher:
 
     # --- choosing ----------------------------------------------------------------------
 
-    def _grant(self, slot_id: str, slot: _Slot, place: Place) -> Lease:
+    def _grant(self, slot: _Slot, place: Place) -> Lease:
         job = self._queue.take(place, self._slots_per_entry(place))
-        slot.leased, slot.started_at = job, self._clock()
+        self._leases += 1
+        slot.lease, slot.leased, slot.begun = self._leases, job, False
+        slot.started_at = self._clock()
         self._running[place[1]] += 1
         self._coming[slot.shape] -= len(job)
-        self._events.append(Started(tuple(trial.id for trial in job), slot_id, slot.node))
-        return Lease(job)
+        return Lease(slot.lease, job)
 
     def _next_place(self, slot: _Slot) -> Place | None:
         open_ = [
@@ -320,12 +332,23 @@ class Dispatcher:
                 )
         return list(held.values())
 
-    def _hand_back(self, slot: _Slot, reason: str) -> None:
-        missing = self._record(slot, ())
+    def _lose_lease(self, slot: _Slot, failure: Failure, results: Iterable[Result] = ()) -> None:
+        """What a slot held goes back. Where its worker was dead before it could begin, nothing was started:
+        that is no proof against any trial."""
+        missing = self._record(slot, results)
         if self._stopping:
             self._requeue(missing, "")
+        elif slot.begun:
+            self._lose(missing, failure, slot)
         else:
-            self._lose(missing, Failure(reason="killed", message=reason), slot)
+            self._requeue(missing, f"{failure.message}, before it could begin", jobs=1)
+            self._count_barren(failure.message)
+
+    def _count_barren(self, reason: str) -> None:
+        self._barren += 1
+        if self._barren >= BARREN_SLOTS:
+            self._trouble = f"{self._barren} workers in a row died before they began any work: {reason}"
+            self._stopping = True
 
     def _lose(self, members: list[Trial], failure: Failure, slot: _Slot) -> None:
         if len(members) == 1:
@@ -339,15 +362,15 @@ class Dispatcher:
                 return
         self._requeue(members, failure.message)
 
-    def _requeue(self, members: list[Trial], reason: str) -> None:
+    def _requeue(self, members: list[Trial], reason: str, jobs: int = 2) -> None:
+        """`members` queue again, divided over so many jobs."""
         if not members:
             return
         for trial in members:
             self._coming[self._shape_of(trial)] += 1
         ids = [trial.id for trial in members]
-        half = (len(ids) + 1) // 2
-        self._queue.add_together(ids[:half])
-        self._queue.add_together(ids[half:])
+        for first in range(jobs):
+            self._queue.add_together(ids[first::jobs])
         self._events.append(HandedBack(tuple(ids), reason))
 
     def _close(self, trial_id: str, failed: str | None) -> None:
@@ -366,14 +389,3 @@ class Dispatcher:
             self._events.append(Blocked(child, failed, reason))
             self._training -= trial.kind != "measure"
             self._coming[self._shape_of(trial)] -= 1
-
-
-def _limits(trials: Iterable[Trial]) -> dict[Kind, int]:
-    """Jobs of a kind at once, where a limit is set; specs that differ get the smaller."""
-    limits: dict[Kind, int] = {"measure": 1}
-    for trial in trials:
-        if trial.resources.concurrency is not None:
-            limits[trial.kind] = min(
-                trial.resources.concurrency, limits.get(trial.kind, trial.resources.concurrency)
-            )
-    return limits

@@ -12,7 +12,7 @@ from harness.records import Failure, Progress, Result, Trial
 
 @dataclass(frozen=True)
 class Started:
-    """These trials were handed to one worker."""
+    """One worker has taken up these trials."""
 
     trial_ids: tuple[str, ...]
     slot: str

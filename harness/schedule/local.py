@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
@@ -89,5 +90,6 @@ class LocalBackend:
     def _run_slot(self, slot: str, shape: Shape, place: Workplace, work: Work) -> None:
         self._dispatcher.open_slot(slot, shape, node="here")
         while not isinstance(lease := self._dispatcher.lease(slot), Order):
-            self._dispatcher.settle(slot, perform(lease.trials, place, work))
+            begin = partial(self._dispatcher.begin, slot, lease.number)
+            self._dispatcher.settle(slot, perform(lease.trials, place, work, begin))
         self._dispatcher.close_slot(slot)

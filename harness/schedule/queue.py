@@ -14,6 +14,17 @@ Place = tuple[Shape, Kind]
 """A queue of its own: what fits one slot and counts against one limit."""
 
 
+def limits(trials: Iterable[Trial]) -> dict[Kind, int]:
+    """Jobs of a kind at once, where a limit is set; specs that differ get the smaller."""
+    found: dict[Kind, int] = {"measure": 1}
+    for trial in trials:
+        if trial.resources.concurrency is not None:
+            found[trial.kind] = min(
+                trial.resources.concurrency, found.get(trial.kind, trial.resources.concurrency)
+            )
+    return found
+
+
 @dataclass(order=True)
 class _Entry:
     """One trial, or the ready members of one cohort, longest first."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -24,9 +24,9 @@ from ray.util.placement_group import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from harness.records import Failure, Result, Trial
-from harness.schedule.dispatcher import Dispatcher, Order
+from harness.schedule.dispatcher import Dispatcher, Lease, Order
 from harness.schedule.shapes import Node, Shape
-from harness.schedule.worker import Site, default_work, ended_well, perform
+from harness.schedule.worker import Begin, Site, default_work, ended_well, perform
 
 STOP_CHECK_SECONDS = 0.5
 WAIT_SECONDS = 0.2
@@ -58,28 +58,39 @@ def ask(dispatcher: Any, method: str, *arguments: Any) -> Any:
     return ray.get(getattr(dispatcher, method).remote(*arguments))
 
 
-def serve(dispatcher: Any, slot_id: str, shape: Shape, do: Callable[[tuple[Trial, ...]], None]) -> None:
+def serve(dispatcher: Any, slot_id: str, shape: Shape, do: Callable[[Lease], None]) -> None:
     """The life of a slot that holds its resources: lease jobs and `do` them until told to leave."""
     ask(dispatcher, "open_slot", slot_id, shape, get_node_ip_address())
     while (lease := ask(dispatcher, "lease", slot_id)) is not Order.LEAVE:
         if lease is Order.WAIT:
             time.sleep(WAIT_SECONDS)
         else:
-            do(lease.trials)
+            do(lease)
     ask(dispatcher, "close_slot", slot_id)
+
+
+def asking(dispatcher: Any, slot_id: str, lease: Lease) -> Begin:
+    """How a worker begins: it is the one that asks and not its slot, which may hand a job to a worker that is
+    dead already. That one has started nothing."""
+
+    def begin(trials: Sequence[Trial]) -> bool:
+        return bool(ask(dispatcher, "begin", slot_id, lease.number, trials))
+
+    return begin
 
 
 class Worker:
     """Does the work. Torch and the model code are imported once, before the first job."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, dispatcher: Any) -> None:
+        self._dispatcher = dispatcher
         self._stopping = threading.Event()
         self._work = site.work or default_work()
         self._place = site.workplace(stop=self._stopping.is_set)
 
-    def perform(self, trials: tuple[Trial, ...]) -> list[Result]:
+    def perform(self, slot_id: str, lease: Lease) -> list[Result]:
         """Run one job."""
-        return perform(trials, self._place, self._work)
+        return perform(lease.trials, self._place, self._work, asking(self._dispatcher, slot_id, lease))
 
     def stop(self) -> None:
         """Called beside `perform`: it ends after its present step."""
@@ -125,11 +136,11 @@ class Slot(tune.Trainable):
     def _ask(self, method: str, *arguments: Any) -> Any:
         return ask(self._dispatcher, method, *arguments)
 
-    def _do(self, shape: Shape, trials: tuple[Trial, ...]) -> None:
+    def _do(self, shape: Shape, lease: Lease) -> None:
         if self._worker is None:
-            self._worker = _hire_worker(shape, self._site)
+            self._worker = _hire_worker(shape, self._site, self._dispatcher)
         self._oom_kills = oom_kills()
-        job = self._worker.perform.remote(trials)
+        job = self._worker.perform.remote(self.trial_id, lease)
         told = False
         while not ray.wait([job], timeout=STOP_CHECK_SECONDS)[0]:
             if not told and self._ask("is_stopping"):
@@ -138,7 +149,7 @@ class Slot(tune.Trainable):
         try:
             results = ray.get(job)
         except RayError as error:
-            self._worker_died(trials, error)
+            self._worker_died(lease.trials, error)
         else:
             self._ask("settle", self.trial_id, results)
 
@@ -159,11 +170,12 @@ class Slot(tune.Trainable):
             message = f"its worker was killed because the machine ran out of memory; {advice}"
             return Failure(reason="out_of_memory", message=message)
         _, _, detail = text.partition("Worker exit detail: ")
-        ending = f": {detail[:200]}" if detail else ""
+        detail, _, _ = detail.partition(" Some common causes")
+        ending = f": {detail[:200].rstrip('.')}" if detail else ""
         return Failure(reason="killed", message=f"its worker process died{ending}")
 
 
-def _hire_worker(shape: Shape, site: Site | None) -> Any:
+def _hire_worker(shape: Shape, site: Site | None, dispatcher: Any) -> Any:
     """A worker on this slot's resources; Ray does not restart it, the slot does."""
     group = get_current_placement_group()
     assert group is not None, "a slot runs in the placement group that Tune made for it"
@@ -175,7 +187,7 @@ def _hire_worker(shape: Shape, site: Site | None) -> Any:
         "max_concurrency": 2,
         "scheduling_strategy": placed,
     }
-    return ray.remote(Worker).options(**options).remote(site)
+    return ray.remote(Worker).options(**options).remote(site, dispatcher)
 
 
 def oom_kills() -> int:
@@ -214,7 +226,11 @@ class SlotSearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """A slot ended. One that died with its node has left its trials to others."""
-        ray.get(self._dispatcher.close_slot.remote(trial_id, "its worker's machine is gone" if error else ""))
+        ray.get(
+            self._dispatcher.close_slot.remote(
+                trial_id, "its worker slot died, or its machine" if error else ""
+            )
+        )
 
     def save(self, checkpoint_path: str) -> None:
         """The runs directory is the state."""

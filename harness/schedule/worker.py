@@ -25,6 +25,10 @@ Work = Callable[[Sequence[Trial], "Workplace"], list[Result]]
 """Runs the trials of one job in their folders, e.g. `harness.trial.run_trials`. Raises
 `TrialError('interrupted')` when it was told to stop; faults of a trial are results, not exceptions."""
 
+Begin = Callable[[Sequence[Trial]], bool]
+"""Told of the trials of a job that are about to be run, those left out that had ended after all: whether they
+may be."""
+
 HOLD_SECONDS = 30.0
 """How long a worker waits for a predecessor that is still dying (its driver was killed) to let go of a
 trial."""
@@ -55,8 +59,9 @@ def default_work() -> Work:
     return run_trials
 
 
-def perform(trials: Sequence[Trial], workplace: Workplace, work: Work) -> list[Result]:
-    """Run one job. Returns a result for every trial that ended; trials interrupted by a stop have none."""
+def perform(trials: Sequence[Trial], workplace: Workplace, work: Work, begin: Begin) -> list[Result]:
+    """Run one job. Returns a result for every trial that ended; trials interrupted by a stop have none, and
+    none are begun that `begin` refuses."""
     place = replace(workplace, device="cuda" if trials[0].resources.gpus else workplace.device)
     done: list[Result] = []
     left: list[Trial] = []
@@ -72,7 +77,7 @@ def perform(trials: Sequence[Trial], workplace: Workplace, work: Work) -> list[R
                 left.append(trial)
             else:  # a worker thought lost finished it meanwhile
                 done.append(recorded)
-        return done + (_run(left, place, work) if left else [])
+        return done + (_run(left, place, work) if left and begin(left) else [])
 
 
 def _run(trials: list[Trial], place: Workplace, work: Work) -> list[Result]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from harness import provenance
 from harness.plan import cohorts
 from harness.records import Failure, Result, Trial
-from harness.schedule.dispatcher import LOSSES_ALONE, Dispatcher, Lease, Order
+from harness.schedule.dispatcher import BARREN_SLOTS, LOSSES_ALONE, Dispatcher, Lease, Order
 from harness.schedule.events import Blocked, Ended, GivenUp, Started
 from harness.schedule.shapes import Shape
 from harness.spec.recipes import Resources
@@ -48,6 +49,19 @@ def opened(manager: Dispatcher, shape: Shape = ONE, name: str = "a", node: str =
     """An open slot."""
     manager.open_slot(name, shape, node)
     return name
+
+
+def taken_up(manager: Dispatcher, slot: str) -> Lease | Order:
+    """The slot's next job, begun by its worker."""
+    order = manager.lease(slot)
+    if isinstance(order, Lease):
+        assert manager.begin(slot, order.number, order.trials)
+    return order
+
+
+def starts(manager: Dispatcher) -> list[str]:
+    """Trials that were started since it was last asked."""
+    return [trial for event in manager.drain() if isinstance(event, Started) for trial in event.trial_ids]
 
 
 def ids(order: Lease | Order) -> set[str]:
@@ -173,7 +187,7 @@ def test_a_cohort_that_loses_its_worker_goes_on_in_halves() -> None:
     students = [distil(f"s{n}") for n in range(4)]
     manager = dispatcher(students, slots=1)
     slot = opened(manager)
-    manager.lease(slot)
+    taken_up(manager, slot)
     manager.lose(slot, KILLED, results=[result(students[0])])
     sizes = []
     while isinstance(lease := manager.lease(slot), Lease):
@@ -188,7 +202,7 @@ def test_a_trial_that_keeps_killing_its_worker_fails_and_takes_no_neighbour_alon
     manager = dispatcher(students, slots=1)
     slot = opened(manager)
     attempts = 0
-    while isinstance(lease := manager.lease(slot), Lease):
+    while isinstance(lease := taken_up(manager, slot), Lease):
         if poison in {trial.id for trial in lease.trials}:
             attempts += 1
             manager.lose(slot, KILLED)
@@ -202,6 +216,46 @@ def test_a_trial_that_keeps_killing_its_worker_fails_and_takes_no_neighbour_alon
     assert given_up.trial_id == poison
     assert given_up.failure.reason == "killed"
     assert attempts == 2 + LOSSES_ALONE  # with three others, with one other, alone
+
+
+def test_a_job_whose_worker_was_dead_before_it_began_was_not_started_and_stays_whole() -> None:
+    students = [distil(f"s{n}") for n in range(4)]
+    manager = dispatcher(students, slots=1)
+    slot = opened(manager)
+    for _ in range(BARREN_SLOTS - 1):
+        assert len(ids(manager.lease(slot))) == 4
+        manager.lose(slot, KILLED)
+    assert starts(manager) == []
+    lease = taken_up(manager, slot)
+    assert sorted(starts(manager)) == sorted(ids(lease)) == sorted(student.id for student in students)
+    assert not manager.trouble
+
+
+def test_a_start_interrupted_by_a_kill_is_one_needed_start_more() -> None:
+    trial = finetune("f")
+    manager = dispatcher([trial])
+    slot = opened(manager)
+    taken_up(manager, slot)
+    manager.lose(slot, KILLED)
+    manager.settle(slot, [result(t) for t in taken_up(manager, slot).trials])
+    assert starts(manager) == [trial.id, trial.id]
+    assert manager.finished
+
+
+def test_a_worker_whose_slot_was_given_up_may_begin_nothing() -> None:
+    trial = finetune("f")
+    manager = dispatcher([trial])
+    late = manager.lease(opened(manager, name="cut off"))
+    manager.close_slot("cut off", "its worker's machine is gone")
+    slot = opened(manager, name="another")
+    lease = taken_up(manager, slot)
+    assert isinstance(late, Lease)
+    assert isinstance(lease, Lease)
+    assert not manager.begin("cut off", late.number, late.trials)
+    assert not manager.begin(slot, late.number, late.trials)
+    manager.settle(slot, [result(trial)])
+    assert not manager.begin(slot, lease.number, lease.trials)
+    assert starts(manager) == [trial.id]
 
 
 def test_a_slot_that_comes_back_under_its_name_has_lost_what_it_held() -> None:
@@ -224,6 +278,15 @@ def test_after_stop_nothing_is_handed_out_and_unfinished_work_is_no_failure() ->
     assert manager.lease(slot) is Order.LEAVE
     assert manager.finished
     assert not [event for event in manager.drain() if isinstance(event, (Ended, GivenUp))]
+
+
+def test_workers_that_die_before_they_begin_what_they_were_given_end_the_run_with_the_reason() -> None:
+    manager = dispatcher([finetune("f")])
+    slot = opened(manager)
+    while isinstance(manager.lease(slot), Lease):
+        manager.lose(slot, Failure(reason="killed", message="cannot import torch"))
+    assert manager.finished
+    assert "cannot import torch" in manager.trouble
 
 
 def test_workers_that_die_before_taking_work_end_the_run_with_the_reason() -> None:
@@ -277,6 +340,8 @@ def test_whatever_dies_and_fails_every_trial_ends_once_and_after_its_parents(
     held: dict[str, tuple[Trial, ...]] = {}
     open_slots: dict[str, Shape] = {}
     ended: dict[str, bool] = {}
+    interrupted: Counter[str] = Counter()
+    barren = 0
     for step in range(10_000):
         if manager.finished:
             break
@@ -291,9 +356,11 @@ def test_whatever_dies_and_fails_every_trial_ends_once_and_after_its_parents(
             if fate < 0.1:
                 manager.close_slot(slot, "its node is gone")
                 del open_slots[slot]
+                interrupted.update(trial.id for trial in job)
             elif fate < 0.2:
                 manager.lose(slot, KILLED, [result(job[0])])
                 ended[job[0].id] = True
+                interrupted.update(trial.id for trial in job[1:])
             else:
                 well = {trial.id: not troubled or chance.random() > 0.05 for trial in job}
                 manager.settle(slot, [result(trial, None if well[trial.id] else "nan") for trial in job])
@@ -305,7 +372,12 @@ def test_whatever_dies_and_fails_every_trial_ends_once_and_after_its_parents(
             assert len({trial.kind for trial in lease.trials}) == 1
             if lease.trials[0].kind == "measure" or any(j[0].kind == "measure" for j in held.values()):
                 assert not held
-            held[slot] = lease.trials
+            if troubled and barren < BARREN_SLOTS - 1 and chance.random() < 0.1:
+                manager.lose(slot, KILLED)
+                barren += 1
+            else:
+                assert manager.begin(slot, lease.number, lease.trials)
+                held[slot], barren = lease.trials, 0
         elif lease is Order.LEAVE:
             manager.close_slot(slot)
             del open_slots[slot]
@@ -315,7 +387,8 @@ def test_whatever_dies_and_fails_every_trial_ends_once_and_after_its_parents(
     assert manager.finished
     assert len(set(blocked)) == len(blocked)
     assert sorted([*ended, *given_up, *blocked]) == sorted(by_id)
-    assert all(event.trial_ids for event in events if isinstance(event, Started))
+    started = Counter(trial for event in events if isinstance(event, Started) for trial in event.trial_ids)
+    assert started == interrupted + Counter(list(ended)), "no more often than needed"
 
 
 @pytest.mark.parametrize("count", [1_000, 10_000])

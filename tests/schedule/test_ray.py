@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -72,6 +73,47 @@ def test_workers_that_die_are_replaced_and_stay_warm_otherwise(tmp_path: Path) -
     assert all(TrialFolder.of(tmp_path, trial.id).read_result().status == "ok" for trial in plan)
     assert not list(tmp_path.rglob(".*")), "nothing is left of the run's own files"
     assert "Traceback" not in said
+
+
+def test_a_job_given_to_a_worker_that_is_dead_already_is_started_once(tmp_path: Path) -> None:
+    driver = drive(tmp_path, "trials.waiting_plan()", "teach_on_go", "{'cpus': 2}")
+    wait_for(tmp_path, "*.on.*")
+    wait_for(tmp_path, "log.jsonl")
+    from tests.schedule.trials import notes, waiting_plan
+
+    (idle,) = notes(tmp_path)
+    time.sleep(1)  # it has ended its job, but may not have said so
+    os.kill(idle["pid"], signal.SIGKILL)
+    wait_until_gone(idle["pid"])
+    (tmp_path / "go").touch()
+    said = output(driver)
+    assert driver.returncode == 0, said
+    assert "before it could begin" in said
+    assert sorted(re.findall(r" start  (\w{16}) ", said)) == sorted(trial.id for trial in waiting_plan())
+
+
+IMPATIENT = """
+import sys
+import psutil
+from ray._private.node import Node
+from harness.schedule.cluster import connected
+
+kill = Node.kill_all_processes
+Node.kill_all_processes = lambda node, check_alive, allow_graceful: kill(node, check_alive)
+with connected(None, cpus=1) as ray:
+    ray.get(ray.remote(int).remote())
+    print(*(process.pid for process in psutil.Process().children(recursive=True)))
+"""
+"""Ray kills its raylet at once, as it does where that takes more than a second to end."""
+
+
+def test_agents_and_workers_end_with_a_raylet_that_was_killed() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", IMPATIENT], stdout=subprocess.PIPE, text=True, timeout=280, check=True
+    ).stdout
+    pids = [int(pid) for pid in said.split()]
+    assert len(pids) > 4
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
 
 
 def test_ctrl_c_saves_and_a_further_run_goes_on(tmp_path: Path) -> None:

@@ -122,6 +122,12 @@ def small_plan(resources: Resources = ONE_CORE) -> list[Trial]:
     return [teacher, *students, *tasks, measure("m0"), measure("m1")]
 
 
+def waiting_plan() -> list[Trial]:
+    """Four trials that wait for a teacher, and one that does not."""
+    teacher = prepare()
+    return [teacher, finetune("at once"), *(finetune(f"after {n}", teacher) for n in range(4))]
+
+
 def succeed(trials: Sequence[Trial], place: Workplace) -> list[Result]:
     """Every trial ends well at once; who ran what, when and where is written to `log.jsonl`."""
     began = time.time()
@@ -211,6 +217,11 @@ def wait_for_go(trials: Sequence[Trial], place: Workplace) -> list[Result]:
     while not (place.runs_dir / "go").exists():
         time.sleep(0.1)
     return succeed(trials, place)
+
+
+def teach_on_go(trials: Sequence[Trial], place: Workplace) -> list[Result]:
+    """Preparing a teacher takes until the test says go, anything else a while."""
+    return (wait_for_go if trials[0].kind == "prepare" else take_a_while)(trials, place)
 
 
 def step_until_stopped(trials: Sequence[Trial], place: Workplace) -> list[Result]:
