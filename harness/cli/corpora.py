@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.data.sources import Sources
 from harness.errors import AssetError, InputError
 from harness.plan import Plan
-from harness.records import DistilJob, FinetuneJob, ModelSource, PrepareJob
+from harness.records import DistilJob, ModelSource, PrepareJob
 from harness.spec.entries import Corpus, Task, Teacher
 
 if TYPE_CHECKING:
@@ -93,12 +93,6 @@ def _root(plan: Plan, source: ModelSource) -> Teacher | None:
     return source.teacher
 
 
-def tasks_of(plan: Plan) -> tuple[Task, ...]:
-    """Each task that a trial of the plan is scored on."""
-    found = [trial.job.task for trial in plan.trials if isinstance(trial.job, FinetuneJob)]
-    return tuple({id(task): task for task in found}.values())
-
-
 def refuse_overlap(plan: Plan, sources: Sources) -> None:
     """InputError where a corpus still holds dev or test sentences of a task; reads the corpora, once (then
     cached)."""
@@ -106,9 +100,7 @@ def refuse_overlap(plan: Plan, sources: Sources) -> None:
 
     for corpus, _ in corpora_of(plan):
         held = {
-            task: count
-            for task, count in evaluation_overlap(corpus, tasks_of(plan), sources).items()
-            if count
+            task: count for task, count in evaluation_overlap(corpus, plan.tasks, sources).items() if count
         }
         if held:
             told = ", ".join(f"{count} of {task}" for task, count in held.items())
@@ -128,7 +120,7 @@ def surveys(plan: Plan, sources: Sources, fetch: bool) -> Iterator[Survey]:
             yield Survey(corpus)
             continue
         try:
-            yield _survey(corpus, teacher, tasks_of(plan), here)
+            yield _survey(corpus, teacher, plan.tasks, here)
         except AssetError:
             if fetch:
                 raise

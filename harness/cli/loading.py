@@ -109,13 +109,16 @@ def note_lock(path: Path, loaded: Loaded) -> str:
 
 
 def speed_here(plan: Plan, runs_dir: Path, sources: Sources) -> Speed:
-    """What the estimate of costs stands on: trials recorded in `runs_dir`, this machine's profile."""
+    """What the estimate of costs stands on: trials recorded in `runs_dir`, this machine's profile, the tasks' data
+    that is on it."""
+    from harness.data.task_sizes import task_sizes
     from harness.machine import MachineProfile
     from harness.plan.cost import speed_of
     from harness.provenance import fingerprint
 
     threads = {trial.resources.cpus for trial in plan.trials}
-    return speed_of(runs_dir, {n: MachineProfile.read(sources.cache_dir, fingerprint(n)) for n in threads})
+    profiles = {n: MachineProfile.read(sources.cache_dir, fingerprint(n)) for n in threads}
+    return speed_of(runs_dir, profiles, task_sizes(plan.tasks, sources))
 
 
 def identities(assets: Iterable[Asset], sources: Sources) -> dict[Asset, str | None]:

@@ -132,16 +132,17 @@ def _read_splits(
 ) -> dict[tuple[str, str], pd.DataFrame]:
     folders = {name: fetch(asset, sources, base) for name, asset in task.assets.items()}
     return {
-        (name, language): _Reader(_as_laid_out(task, split), split, name, language, sources).read(
+        (name, language): _Reader(as_laid_out(task, split), split, name, language, sources).read(
             folders[split.asset]
         )
         for name, split in task.splits.items()
         if name in splits
-        for language in _languages_of(task, name, languages)
+        for language in languages_of(task, name, languages)
     }
 
 
-def _languages_of(task: Task, split: str, languages: tuple[str, ...]) -> tuple[str, ...]:
+def languages_of(task: Task, split: str, languages: tuple[str, ...]) -> tuple[str, ...]:
+    """Languages in which a split is read when `languages` are asked for."""
     if split == "train":
         return task.train_languages
     if split == "dev":
@@ -149,10 +150,17 @@ def _languages_of(task: Task, split: str, languages: tuple[str, ...]) -> tuple[s
     return languages
 
 
-def _as_laid_out(task: Task, split: Split) -> Task:
+def as_laid_out(task: Task, split: Split) -> Task:
     """The task with what its split states otherwise about its files."""
     own = {name: getattr(split, name) for name in ("format", "columns", "labels", "drop_labels")}
     return task.model_copy(update={name: value for name, value in own.items() if value is not None})
+
+
+def pattern_of(split: Split, language: str) -> str:
+    """Glob of a split's files in one language; empty where it names none."""
+    if isinstance(split.files, dict):
+        return split.files.get(language, "")
+    return split.files.replace("{language}", language)
 
 
 @dataclass(frozen=True)
@@ -194,7 +202,7 @@ class _Reader:
         import datasets
         from datasets.exceptions import DatasetGenerationError
 
-        pattern = self._pattern(self.language)
+        pattern = pattern_of(self.spec, self.language)
         paths = folder.matching(pattern) if pattern else ()
         if not paths:
             raise InputError(self._no_files(folder, pattern))
@@ -262,14 +270,8 @@ class _Reader:
         names = getattr(data.features[column], "names", None)
         return LabelMap(self.task, names).column(columns["label"], self._where)
 
-    def _pattern(self, language: str) -> str:
-        """Glob of the files in one language; empty where the split names none."""
-        if isinstance(self.spec.files, dict):
-            return self.spec.files.get(language, "")
-        return self.spec.files.replace("{language}", language)
-
     def _no_files(self, folder: AssetFolder, pattern: str) -> str:
-        patterns = {code: self._pattern(code) for code in self.task.languages}
+        patterns = {code: pattern_of(self.spec, code) for code in self.task.languages}
         have = [code for code, glob in patterns.items() if glob and folder.matching(glob)]
         if have:
             lacks = f"lacks the language {self.language!r}; it has {', '.join(have)}"

@@ -285,6 +285,8 @@ class Task(Entry):
     train_languages: tuple[Language, ...] = ("en",)
     report: Annotated[Literal["test", "dev"], Label()] = "test"
     """The split whose score counts. `dev` where test labels are hidden; disclosed wherever it is shown."""
+    rows: Annotated[dict[Literal["train", "dev", "test"], Annotated[int, Field(ge=1)]], Label()] = {}
+    """Size of each split, a language, as published: what a plan reckons with where the data is not at hand."""
     note: Text = ""
     """What a reader of its score must know (a stand-in, a partial copy)."""
     licence: Text | None = None
