@@ -99,6 +99,8 @@ def refuse_overlap(plan: Plan, sources: Sources) -> None:
     from harness.data.corpora import evaluation_overlap
 
     for corpus, _ in corpora_of(plan):
+        if corpus.streaming:
+            continue  # never read beforehand: `exclude` names all its tasks (harness.spec.checks)
         held = {
             task: count for task, count in evaluation_overlap(corpus, plan.tasks, sources).items() if count
         }
@@ -113,10 +115,10 @@ def refuse_overlap(plan: Plan, sources: Sources) -> None:
 def surveys(plan: Plan, sources: Sources, fetch: bool) -> Iterator[Survey]:
     """Each corpus of the plan; not counted where its files are not on this machine, or are many.
 
-    With `fetch`, they are fetched and read whatever their size."""
+    With `fetch`, they are fetched and read whatever their size, unless they are streamed."""
     here = sources if fetch else dataclasses.replace(sources, offline=True)
     for corpus, teacher in corpora_of(plan):
-        if not fetch and not _is_small(corpus, here):
+        if (not fetch or corpus.streaming) and not _is_small(corpus, here):
             yield Survey(corpus)
             continue
         try:
@@ -177,6 +179,15 @@ def _is_small(corpus: Corpus, offline: Sources) -> bool:
             return False
         size += sum((folder.path / name).stat().st_size for name in folder.files)
     return size <= SMALL
+
+
+def not_counted(corpus: Corpus) -> str:
+    """What to say of a corpus that is too large to be read for a plan."""
+    if not corpus.streaming:
+        return f"corpus {corpus.name}: not counted; --survey fetches and counts it"
+    budget = corpus.tokens_per_language
+    limit = f"at most {budget:,} tokens a language" if budget else "to its end"
+    return f"corpus {corpus.name}: streamed when the first trial needs it, {limit}; counted on the way"
 
 
 def survey_table(made: Survey) -> Table:

@@ -72,7 +72,7 @@ def load_plan(
 
 def _without_missing(resolved: ResolvedSpec, sources: Sources) -> tuple[ResolvedSpec, tuple[LeftOut, ...]]:
     """The spec without those optional tasks whose data cannot be had; InputError where no task is left."""
-    from harness.data.assets import check_all
+    from harness.data.availability import check_all
 
     optional = {
         f"{one.task.name}/{name}": asset
@@ -152,7 +152,8 @@ def on_disk(sources: Sources) -> Callable[[Asset], Path | None]:
 
 def require_inputs(plan: Plan, sources: Sources) -> None:
     """AssetError, one line for each input that cannot be reached, and one with the ways out."""
-    from harness.data.assets import check_all, ways_out
+    from harness.data.assets import ways_out
+    from harness.data.availability import check_all
 
     found = check_all(plan.assets, sources)
     missing = {name: availability.problem for name, availability in found.items() if not availability.ok}

@@ -58,7 +58,7 @@ def plan(
     debug: Debug = False,
 ) -> None:
     """Show the trials that a spec asks for, what is done already, and what the rest roughly costs."""
-    from harness.cli.corpora import survey_remarks, survey_table, surveys
+    from harness.cli.corpora import not_counted, survey_remarks, survey_table, surveys
     from harness.cli.loading import load_plan, sources_of, speed_here
     from harness.plan.cost import estimate
 
@@ -81,7 +81,7 @@ def plan(
     for one in counted:
         out.print()
         if one.languages is None:
-            out.print(f"corpus {one.corpus.name}: not counted; --survey fetches and counts it", style="dim")
+            out.print(not_counted(one.corpus), style="dim")
             continue
         out.print(survey_table(one))
         for line in survey_remarks(one):

@@ -19,6 +19,7 @@ import pandas as pd
 from harness.data.assets import AssetFolder, fetch
 from harness.data.hashing import text_fraction, text_hash
 from harness.data.labels import LabelMap
+from harness.data.problems import first_cause
 from harness.data.readers import declaration_rows
 from harness.data.sources import Sources
 from harness.data.text import sentence_keys
@@ -222,7 +223,7 @@ class _Reader:
             )
         except (DatasetGenerationError, ValueError, TypeError, OSError) as error:
             raise InputError(
-                f"{self._where}: {Path(files[0]).name} cannot be read: {_first_cause(error)}"
+                f"{self._where}: {Path(files[0]).name} cannot be read: {first_cause(error)}"
             ) from error
         finally:
             if progress:
@@ -318,10 +319,3 @@ def _rows_sha256(frame: pd.DataFrame) -> str:
         line = f"{row}\x1f{text}\x1f{pair}\x1f{label}\n"
         sha256.update(line.encode("utf-8", "surrogatepass"))
     return sha256.hexdigest()
-
-
-def _first_cause(error: BaseException) -> str:
-    """The first line of the error that started it: `datasets` wraps what its readers say."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return (str(error).splitlines() or [type(error).__name__])[0]

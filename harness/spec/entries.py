@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, field_validator, model_validator
 from harness.mappings.params import MAPPINGS
 from harness.metrics import METRICS
 from harness.registry import did_you_mean
-from harness.spec.assets import Asset
+from harness.spec.assets import Asset, WebSource
 from harness.spec.base import Frozen, Label, Problem, Shape, Text
 from harness.spec.terms import TERMS, TermParams
 
@@ -170,6 +170,10 @@ class Teacher(Entry):
     licence: Text | None = None
 
 
+STREAMED = ("lines", "paragraphs", "jsonl", "parquet")
+"""Readers that can begin before a file has come in whole."""
+
+
 class CorpusText(Frozen):
     """Text of one language from one asset."""
 
@@ -195,11 +199,32 @@ class Corpus(Entry):
     """Share of documents, by hash of their text, kept for measuring masked-LM accuracy."""
     tokens_per_language: int | None = Field(default=None, ge=1)
     """Budget; null for all."""
+    streaming: Annotated[bool, Label()] = False
+    """Read files of the hub and the web where they are, one after the other and no further than the budget goes,
+    instead of fetching them whole first. The same text in the same order either way."""
     floor_characters: Annotated[int, Label(), Field(ge=0)] = 100_000
     """Languages with less text than this are marked thin."""
     exclude: tuple[str | Task, ...] = ()
     """Tasks whose dev and test sentences are removed from the text (part of what the corpus *is*; a spec
     whose tasks still overlap with its corpus is refused)."""
+
+    @model_validator(mode="after")
+    def _can_be_streamed(self) -> Corpus:
+        for text in self.texts:
+            if self.streaming and text.reader not in STREAMED:
+                raise ValueError(
+                    f"the reader {text.reader!r} cannot stream; `streaming: true` reads {', '.join(STREAMED)}"
+                )
+            if not any(isinstance(source, WebSource) for source in text.asset.sources):
+                continue
+            if not self.streaming:
+                raise ValueError("files at a web address are only streamed: say `streaming: true`")
+            if text.reader == "parquet" or any(set(name) & set("*?[") for name in text.asset.include):
+                raise ValueError(
+                    "files at a web address are text or JSON lines (parquet is not read from its beginning), "
+                    "and `include` names each exactly (a server lists nothing)"
+                )
+        return self
 
     @property
     def languages(self) -> tuple[str, ...]:

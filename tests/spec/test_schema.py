@@ -125,7 +125,7 @@ def test_the_small_spec_is_right(tmp_path: Path) -> None:
             "[{path: text}]",
             "[{file: text}]",
             "file: text",
-            "a source needs one of the keys hub, pypi, npm or path",
+            "a source needs one of the keys hub, pypi, npm, url or path",
         ),
         (
             "[{path: text}]",
@@ -279,3 +279,40 @@ def test_exclude_drops_the_named_combinations_only(tmp_path: Path) -> None:
         ("od", 1),
         ("rel", 1),
     ]
+
+
+STREAMED = ("  name: text\n", "  name: text\n  streaming: true\n")
+
+
+def test_text_that_is_streamed_must_exclude_every_task(tmp_path: Path) -> None:
+    path = write_spec(tmp_path, STREAMED)
+    (line,) = mistakes(path)
+    assert line.startswith(f"{path}:{line_of(path, 'name: text')}:")
+    assert "the corpus 'text' is streamed" in line
+    assert line.endswith("add pairs to its `exclude`")
+
+
+@pytest.mark.parametrize(
+    ("reader", "source", "told"),
+    [
+        (
+            "udhr",
+            "path: text",
+            "the reader 'udhr' cannot stream; `streaming: true` reads lines, paragraphs, jsonl,",
+        ),
+        ("parquet", 'url: "https://example.org/text"', "files at a web address are text or JSON lines"),
+    ],
+)
+def test_what_cannot_be_streamed_is_named(tmp_path: Path, reader: str, source: str, told: str) -> None:
+    text = (
+        "language: en, asset: {sources: [{path: text}]",
+        f"language: en, reader: {reader}, asset: {{sources: [{{{source}}}]",
+    )
+    (line,) = mistakes(write_spec(tmp_path, STREAMED, text))
+    assert told in line
+
+
+def test_files_of_the_web_are_streamed_only(tmp_path: Path) -> None:
+    text = ("{path: text}", '{url: "https://example.org/text"}')
+    (line,) = mistakes(write_spec(tmp_path, text))
+    assert "files at a web address are only streamed: say `streaming: true`" in line
