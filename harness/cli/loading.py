@@ -13,6 +13,7 @@ from harness.data.lock import lock_path, open_sources, pins_of, read_lock, write
 from harness.data.sources import Sources
 from harness.errors import AssetError, InputError
 from harness.plan import Plan, build_plan, inputs_of
+from harness.records import FinetuneJob
 from harness.results.left_out import LeftOut
 from harness.spec.assets import Asset
 from harness.spec.checks import check_cells
@@ -148,6 +149,21 @@ def on_disk(sources: Sources) -> Callable[[Asset], Path | None]:
             return None
 
     return locate
+
+
+def require_rows(plan: Plan, sources: Sources) -> None:
+    """InputError where a task's rows are not what its file says: all are read once before the first trial."""
+    from harness.data.tasks import check_rows
+
+    for task in plan.tasks:
+        jobs = (trial.job for trial in plan.of_kind("finetune"))
+        asked = {
+            code
+            for job in jobs
+            if isinstance(job, FinetuneJob) and job.task is task
+            for code in job.languages
+        }
+        check_rows(task, tuple(sorted(asked)), sources)
 
 
 def require_inputs(plan: Plan, sources: Sources) -> None:

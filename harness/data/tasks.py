@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,18 +128,26 @@ def evaluation_sentences(task: Task, sources: Sources, base: Path | None = None)
     return keys
 
 
+def check_rows(task: Task, languages: tuple[str, ...], sources: Sources, base: Path | None = None) -> None:
+    """Read every row once, as `load_task` would, and keep none. Raises what it raises."""
+    for part, frame in _each_split(task, tuple(task.splits), languages, sources, base):
+        _check_alignment(task, {part: frame})
+
+
 def _read_splits(
     task: Task, splits: tuple[str, ...], languages: tuple[str, ...], sources: Sources, base: Path | None
 ) -> dict[tuple[str, str], pd.DataFrame]:
+    return dict(_each_split(task, splits, languages, sources, base))
+
+
+def _each_split(
+    task: Task, splits: tuple[str, ...], languages: tuple[str, ...], sources: Sources, base: Path | None
+) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
     folders = {name: fetch(asset, sources, base) for name, asset in task.assets.items()}
-    return {
-        (name, language): _Reader(as_laid_out(task, split), split, name, language, sources).read(
-            folders[split.asset]
-        )
-        for name, split in task.splits.items()
-        if name in splits
-        for language in languages_of(task, name, languages)
-    }
+    for name, split in task.splits.items():
+        for language in languages_of(task, name, languages) if name in splits else ():
+            reader = _Reader(as_laid_out(task, split), split, name, language, sources)
+            yield (name, language), reader.read(folders[split.asset])
 
 
 def languages_of(task: Task, split: str, languages: tuple[str, ...]) -> tuple[str, ...]:
@@ -209,7 +217,9 @@ class _Reader:
             raise InputError(self._no_files(folder, pattern))
         if self.task.format == "udhr":
             return datasets.Dataset.from_list([row for path in paths for row in declaration_rows(path)])
-        files = [str(path) for path in paths]
+        files = [str(path) for path in paths if not _is_empty(path)]
+        if not files:
+            raise InputError(f"{self._where}: no rows: {', '.join(path.name for path in paths)} is empty")
         builder = {"parquet": "parquet", "jsonl": "json", "csv": "csv", "tsv": "csv"}[self.task.format]
         progress = datasets.is_progress_bar_enabled()
         datasets.disable_progress_bars()
@@ -279,6 +289,18 @@ class _Reader:
             return f"{self._where}: {folder.source} {lacks}"
         shown = ", ".join(folder.files[:8]) + (", …" if len(folder.files) > 8 else "")
         return f"{self._where}: no file matches {pattern!r} in {folder.source}; it has {shown}"
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a file has no row at all, which the readers of `datasets` do not take."""
+    if path.suffix != ".parquet" or path.stat().st_size == 0:
+        return path.stat().st_size == 0
+    import pyarrow.parquet
+
+    try:
+        return bool(pyarrow.parquet.read_metadata(path).num_rows == 0)
+    except (OSError, ValueError):
+        return False  # damaged: whoever reads it says so
 
 
 def _check_alignment(task: Task, frames: Mapping[tuple[str, str], pd.DataFrame]) -> None:

@@ -4,6 +4,7 @@ name."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Discriminator, Field, field_validator, model_validator
@@ -172,6 +173,8 @@ class Teacher(Entry):
 
 STREAMED = ("lines", "paragraphs", "jsonl", "parquet")
 """Readers that can begin before a file has come in whole."""
+READERS = (*STREAMED, "brown", "gettext", "messages", "udhr")
+"""Those that come with the harness (`harness.data.readers`)."""
 
 
 class CorpusText(Frozen):
@@ -182,11 +185,21 @@ class CorpusText(Frozen):
     files: str = "*"
     """Glob of this text's files below the asset."""
     reader: str = "lines"
-    """How text is read: lines, paragraphs, brown, jsonl, parquet, gettext, messages, udhr."""
+    """How text is read: lines, paragraphs, brown, jsonl, parquet, gettext, messages, udhr; or by a reader that a
+    package offers (`harness.readers`)."""
     field: str = "text"
     """Column of jsonl and parquet."""
     domain: Text = ""
     """What kind of text it is; named where a task shares it."""
+
+    @field_validator("reader")
+    @classmethod
+    def _known_reader(cls, name: str) -> str:
+        if name not in READERS:
+            offered = [point.name for point in entry_points(group="harness.readers")]
+            if name not in offered:
+                raise ValueError(f"unknown reader {name!r}; {did_you_mean(name, [*READERS, *offered])}")
+        return name
 
 
 class Corpus(Entry):
@@ -336,6 +349,12 @@ class Task(Entry):
             if split.asset not in self.assets:
                 raise ValueError(
                     f"split {name!r} reads asset {split.asset!r}; this task has {sorted(self.assets)}"
+                )
+            wanted = self.train_languages if name == "train" else self.languages
+            if isinstance(split.files, str) and len(wanted) > 1 and "{language}" not in split.files:
+                raise ValueError(
+                    f"split {name!r} would read {split.files!r} in each of {', '.join(wanted)}: "
+                    "write {language} where the code stands, or one glob a language"
                 )
             if split.labels is not None and list(split.labels) != list(self.labels):
                 raise ValueError(

@@ -316,3 +316,23 @@ def test_files_of_the_web_are_streamed_only(tmp_path: Path) -> None:
     text = ("{path: text}", '{url: "https://example.org/text"}')
     (line,) = mistakes(write_spec(tmp_path, text))
     assert "files at a web address are only streamed: say `streaming: true`" in line
+
+
+def test_an_unknown_reader_is_named_with_the_near_one(tmp_path: Path) -> None:
+    (line,) = mistakes(write_spec(tmp_path, ("language: en, asset", "language: en, reader: linez, asset")))
+    assert line.endswith("corpus.texts.0.reader: unknown reader 'linez'; did you mean 'lines'?")
+
+
+def test_every_reader_that_ships_is_known_to_specs() -> None:
+    from harness.data import readers
+    from harness.spec.entries import READERS
+
+    assert set(READERS) <= set(readers.READERS)
+    assert {"lines", "paragraphs", "jsonl", "parquet"} <= set(READERS)
+
+
+def test_one_file_cannot_stand_for_several_languages(tmp_path: Path) -> None:
+    several = ("      metrics: [accuracy]", "      metrics: [accuracy]\n      languages: [en, de]")
+    (line,) = mistakes(write_spec(tmp_path, several))
+    assert "split 'dev' would read 'dev.jsonl' in each of en, de" in line
+    assert "write {language} where the code stands" in line
