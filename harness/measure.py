@@ -36,6 +36,8 @@ from harness.spec.recipes import Measure
 LARGEST_SPREAD = 0.2
 """Interquartile range over the median above which a timing is marked invalid: something else was using the
 machine."""
+ROUNDS = 3
+"""A timing above `LARGEST_SPREAD` is taken again, so often in all; the calmest counts."""
 
 SEED = 0
 """Of the random weights and token ids."""
@@ -123,19 +125,28 @@ class Bench:
     def time(self, batch_size: int) -> list[Measurement]:
         """Latency and throughput at one batch size, after warm-up."""
         ids = random_ids(self.model, batch_size, self.protocol.length).to(self.device)
-        seconds = self._repeat(lambda: self.model(input_ids=ids))
-        median = statistics.median(seconds)
-        low, _, high = statistics.quantiles(seconds, n=4, method="inclusive")
-        spread = (high - low) / median
+        median, spread = self._calmest(lambda: self.model(input_ids=ids))
         text = (
             f"batch {batch_size}, {self.protocol.length} tokens, {self.suffix}, "
-            f"median of {self.protocol.repeats} after {self.protocol.warmup}"
+            f"median of {self.protocol.repeats} after {self.protocol.warmup}, the calmest of up to {ROUNDS} rounds"
         )
         shared: dict[str, Any] = {"protocol": text, "spread": spread, "valid": spread <= LARGEST_SPREAD}
         return [
             Measurement(metric="latency_ms", value=1000 * median, unit="ms", **shared),
             Measurement(metric="throughput", value=batch_size / median, unit="sequences/s", **shared),
         ]
+
+    def _calmest(self, run: Callable[[], object]) -> tuple[float, float]:
+        """Median seconds and spread of the first round within `LARGEST_SPREAD`, or of the least spread one."""
+        rounds = []
+        for _ in range(ROUNDS):
+            seconds = self._repeat(run)
+            median = statistics.median(seconds)
+            low, _, high = statistics.quantiles(seconds, n=4, method="inclusive")
+            rounds.append((median, (high - low) / median))
+            if rounds[-1][1] <= LARGEST_SPREAD:
+                break
+        return min(rounds, key=lambda one: one[1])
 
     @torch.no_grad()
     def _repeat(self, run: Callable[[], object]) -> list[float]:

@@ -75,6 +75,7 @@ class FinetuneRecipe(Frozen):
     patience: int | None
     select_on: Literal["dev", "dev_en", "dev_all", "train_holdout"]
     eval_rows: Annotated[int | None, Added()] = None
+    dev_rows: Annotated[int | None, Added()] = None
 
 
 class Rung(Frozen):

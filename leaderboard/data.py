@@ -18,8 +18,9 @@ import streamlit as st
 
 from harness.errors import InputError
 from harness.results.families import FamilyAnswer, family_answers
-from harness.results.ranking import Filters, Leaderboard, ranking
+from harness.results.ranking import Leaderboard, ranking
 from harness.results.ranking import choices as choices_of
+from harness.results.scope import Filters
 from harness.results.snapshot import Snapshot, load
 from harness.results.store import DEFAULT, Store
 

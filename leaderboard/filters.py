@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from harness.results.ranking import Filters
+from harness.results.scope import Filters
 from harness.results.snapshot import Snapshot, timings
 from leaderboard import data
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from harness.results import text
-from harness.results.ranking import TEACHERS
+from harness.results.scope import TEACHERS
 
 
 def row_labels(table: pd.DataFrame) -> pd.Series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import altair as alt
 
-from harness.results.ranking import FAMILIES
+from harness.results.scope import FAMILIES
 
 COLOURS = {
     "OD": "#d97706",

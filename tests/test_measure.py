@@ -3,7 +3,10 @@ protocol."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +16,7 @@ from transformers import AutoModel
 from harness.data.sources import Sources
 from harness.errors import InputError
 from harness.flops import forward_flops, head_flops, training_flops
-from harness.measure import LARGEST_SPREAD, config_of_shape, encoder_parameters, measure
+from harness.measure import LARGEST_SPREAD, Bench, config_of_shape, encoder_parameters, measure
 from harness.models.students import build_encoder
 from harness.records import MeasureJob
 from harness.spec.base import Shape
@@ -99,12 +102,30 @@ def test_everything_is_measured_from_the_declared_shape_alone(model_type: str) -
     for latency, throughput, size in zip(by_name["latency_ms"], by_name["throughput"], (1, 4), strict=True):
         assert latency.value > 0
         assert throughput.value == pytest.approx(1000 * size / latency.value)
-        assert latency.protocol == f"batch {size}, 16 tokens, fp32, 1 thread, median of 5 after 1"
+        timed = "median of 5 after 1, the calmest of up to 3 rounds"
+        assert latency.protocol == f"batch {size}, 16 tokens, fp32, 1 thread, {timed}"
         assert latency.spread is not None
         assert latency.valid == (latency.spread <= LARGEST_SPREAD)
     (layers,) = by_name["parameters_without_embeddings"]
     width, ffn = 16, 64
     assert layers.value == 2 * (4 * width * (width + 1) + 2 * width * ffn + ffn + width + 4 * width)
+
+
+def test_a_restless_timing_is_taken_again() -> None:
+    restless, calm = (1, 1, 30, 1, 30, 30), (10,) * 12
+    waits = iter(restless + calm)
+    taken = []
+
+    def run(**_: object) -> None:
+        taken.append(next(waits))
+        time.sleep(taken[-1] / 1000)
+
+    model: Any = run
+    model.config = SimpleNamespace(vocab_size=10, pad_token_id=0)
+    latency, _ = Bench(model, PROTOCOL, torch.device("cpu"), "fp32").time(1)
+    assert len(taken) > len(restless)
+    assert latency.spread is not None
+    assert latency.spread < 0.9  # that of the first round is 29 / 30
 
 
 def test_the_teacher_itself_is_measured_where_no_student_is_named() -> None:

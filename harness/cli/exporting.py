@@ -97,7 +97,8 @@ def export(
 def _ranking(out: Path, named: Format | None, suite: str | None, db: Path | None, runs_dir: Path) -> None:
     from harness.registry import did_you_mean
     from harness.results.export import export as formatted
-    from harness.results.ranking import Filters, choices, ranking
+    from harness.results.ranking import choices, ranking
+    from harness.results.scope import Filters
     from harness.results.snapshot import load
 
     chosen = named or FORMAT_OF.get(out.suffix)

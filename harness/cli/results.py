@@ -60,8 +60,8 @@ def report(
 
         console().print(render_losses(store))
     else:
-        from harness.results.ranking import Filters
         from harness.results.report import render_report
+        from harness.results.scope import Filters
 
         console().print(render_report(store, Filters(suite=suite)))
 
@@ -88,7 +88,8 @@ def _losses_as_json(store: Store) -> str:
 def _ranking_as_json(store: Store, suite: str | None) -> str:
     """Suite -> what `harness export` writes as JSON."""
     from harness.results.export import export
-    from harness.results.ranking import Filters, choices, ranking
+    from harness.results.ranking import choices, ranking
+    from harness.results.scope import Filters
     from harness.results.snapshot import load
 
     snapshot = load(store)

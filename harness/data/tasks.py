@@ -87,16 +87,18 @@ class TaskData:
         }
         return _with_identity(self.task, frames)
 
-    def with_eval_rows(self, rows: int | None) -> TaskData:
-        """At most `rows` rows of dev and test a language, those whose positions hash lowest, in their order:
-        the same rows in every language where languages are parallel."""
-        if rows is None:
+    def with_eval_rows(self, rows: int | None, dev_rows: int | None = None) -> TaskData:
+        """At most `rows` rows of dev and test a language and at most `dev_rows` of dev, those whose positions
+        hash lowest, in their order: the same rows in every language where languages are parallel."""
+        if rows is None and dev_rows is None:
             return self
+        dev = min(most for most in (rows, dev_rows) if most is not None)
         frames = dict(self.frames)
         for (split, language), frame in self.frames.items():
-            if split in ("dev", "test"):
+            most = {"dev": dev, "test": rows}.get(split)
+            if most is not None:
                 order = [text_hash("eval_rows", str(row)) for row in frame["row"]]
-                frames[split, language] = _lowest(frame, order, rows)
+                frames[split, language] = _lowest(frame, order, most)
         return _with_identity(self.task, frames)
 
     def _split_names(self) -> list[str]:

@@ -36,7 +36,8 @@ class TaskRows:
     def __init__(self, job: FinetuneJob, loaded: Loaded, workplace: Workplace) -> None:
         check_length(loaded, job.recipe.length)
         whole = load_task(job.task, job.languages, workplace.sources)
-        data = whole.with_train_rows(job.recipe.train_rows).with_eval_rows(job.recipe.eval_rows)
+        data = whole.with_train_rows(job.recipe.train_rows)
+        data = data.with_eval_rows(job.recipe.eval_rows, job.recipe.dev_rows)
         data = data.with_train_holdout() if job.recipe.select_on == "train_holdout" else data
         self.data = data.with_train_share(job.rung.share if job.rung else 1)
         self.partial = {part for part in whole.frames if len(data.frames[part]) < len(whole.frames[part])}

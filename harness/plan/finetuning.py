@@ -117,4 +117,5 @@ def _recipe(own: Finetune, learning_rate: float, epochs: int, chosen: SelectOn) 
         patience=own.patience,
         select_on=chosen,
         eval_rows=own.eval_rows,
+        dev_rows=own.dev_rows,
     )

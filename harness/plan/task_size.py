@@ -121,8 +121,10 @@ class TaskSizes:
         if rows is None:
             otherwise = TRAIN_ROWS if split == "train" else SCORED_ROWS
             rows = task.rows.get(split, RETRIEVED_ROWS if task.type == "retrieval" else otherwise)
-        limit = recipe.train_rows if split == "train" else recipe.eval_rows
-        return rows if limit is None else min(rows, limit)
+        if split == "train":
+            return min(rows, recipe.train_rows or rows)
+        fewer = recipe.dev_rows if split == "dev" else None
+        return min(rows, recipe.eval_rows or rows, fewer or rows)
 
 
 def _scored_splits(report: Split) -> tuple[Split, ...]:
@@ -132,7 +134,7 @@ def _scored_splits(report: Split) -> tuple[Split, ...]:
 def task_key(job: FinetuneJob) -> str:
     """What decides the rows of a task and their length."""
     recipe = job.recipe
-    rows = f"{recipe.train_rows} {recipe.eval_rows} {job.rung.share if job.rung else 1}"
+    rows = f"{recipe.train_rows} {recipe.eval_rows} {recipe.dev_rows} {job.rung.share if job.rung else 1}"
     return f"{job.task.name} {','.join(job.languages)} {rows} {recipe.length} {recipe.select_on}"
 
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.results import text
-from harness.results.ranking import FAMILIES
 from harness.results.report import COLOURS
+from harness.results.scope import FAMILIES
 from harness.results.settings import flattened, variants
 from harness.results.store import Store
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from harness.results.ranking import TEACHERS, Leaderboard
+from harness.results.ranking import Leaderboard
+from harness.results.scope import TEACHERS
 from harness.results.snapshot import Snapshot
 
 COLUMNS = ["config_id", "family", "step", "tokens", "mean", "low", "high", "n"]

@@ -17,7 +17,8 @@ from harness.errors import InputError
 from harness.results import text
 from harness.results.families import family_answers
 from harness.results.left_out import read_left_out
-from harness.results.ranking import FAMILIES, Filters, Leaderboard, choices, ranking
+from harness.results.ranking import Leaderboard, choices, ranking
+from harness.results.scope import FAMILIES, Filters
 from harness.results.snapshot import Snapshot, load, timings
 from harness.results.store import Store
 

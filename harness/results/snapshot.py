@@ -5,13 +5,17 @@ function of these frames.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from harness.results.settings import differing, flattened_all
 from harness.results.store import Store
+
+T = TypeVar("T")
 
 COUNTED = ("parameters", "parameters_without_embeddings", "flops")
 """Measures that are counted: the same on any hardware."""
@@ -37,6 +41,17 @@ class Snapshot:
     """arch_key, model_key, metric, value, unit, protocol, fingerprint, device, spread, valid."""
     trials: pd.DataFrame
     """Count of trials by kind and status."""
+
+    def once(self, question: Hashable, answer: Callable[[], T]) -> T:
+        """What `answer` returned when `question` was first asked of this state."""
+        if question not in self._known:
+            self._known[question] = answer()
+        found: T = self._known[question]
+        return found
+
+    @cached_property
+    def _known(self) -> dict[Hashable, Any]:
+        return {}
 
     @property
     def empty(self) -> bool:

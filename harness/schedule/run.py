@@ -25,7 +25,7 @@ from harness.schedule.shapes import Node, Shape, capacity, require_room
 from harness.schedule.tail import Tails
 from harness.schedule.worker import Site, Work, record_failure
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.4
 PROGRESS_SECONDS = 0.5
 
 

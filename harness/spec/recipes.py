@@ -153,6 +153,9 @@ class Finetune(Frozen):
     eval_rows: Count | None = None
     """Predict at most this many dev and test rows a language, the same positions in all; null for all.
     Scores on a part carry the flag `part_of_split`."""
+    dev_rows: Count | None = None
+    """Predict at most this many dev rows a language, where a part of them is enough to choose on; likewise
+    flagged."""
     halving: Halving | None = None
     """Give up weak settings early; null trains every setting in full."""
     references: FinetuneGrid | None = None
@@ -177,6 +180,7 @@ class FinetuneOverrides(Frozen):
     patience: Count | None = None
     select_on: Literal["dev", "dev_en", "dev_all", "train_holdout"] | None = None
     eval_rows: Count | None = None
+    dev_rows: Count | None = None
     halving: Halving | None = None
 
     @field_validator("learning_rate", "epochs", "seeds", mode="before")

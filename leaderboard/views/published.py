@@ -8,7 +8,8 @@ import streamlit as st
 from harness.errors import InputError
 from harness.results import text
 from harness.results.published import Group, cell_of, published, why_not_comparable
-from harness.results.ranking import Filters, Leaderboard
+from harness.results.ranking import Leaderboard
+from harness.results.scope import Filters
 from leaderboard import data
 from leaderboard.labels import row_labels
 

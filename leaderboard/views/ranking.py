@@ -10,7 +10,8 @@ import streamlit as st
 
 from harness.results import text
 from harness.results.left_out import read_left_out
-from harness.results.ranking import FAMILIES, Filters, Leaderboard
+from harness.results.ranking import Leaderboard
+from harness.results.scope import FAMILIES, Filters
 from leaderboard import data, figures
 from leaderboard.filters import sidebar
 from leaderboard.labels import group_letters, row_labels

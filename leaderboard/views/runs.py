@@ -10,8 +10,8 @@ import streamlit as st
 from harness.results import text
 from harness.results.live import LiveTrial, curve, live_trials
 from harness.results.milestones import quality_over_tokens
-from harness.results.ranking import Filters
 from harness.results.report import STATES
+from harness.results.scope import Filters
 from leaderboard import data, figures
 from leaderboard.filters import BOUND, from_address, one, to_address
 from leaderboard.labels import row_labels

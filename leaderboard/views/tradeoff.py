@@ -9,7 +9,7 @@ import streamlit as st
 
 from harness.results import text
 from harness.results.pareto import best_within, pareto_front
-from harness.results.ranking import Filters
+from harness.results.scope import Filters
 from harness.results.snapshot import Snapshot, timings
 from leaderboard import data, figures
 from leaderboard.filters import BOUND, sidebar

@@ -146,6 +146,18 @@ def test_a_capped_evaluation_keeps_the_same_positions_in_every_split_and_leaves_
     assert capped.data_ids["test", "en"] != data.data_ids["test", "en"]
 
 
+def test_dev_can_be_capped_by_itself(folder: Path, sources: Sources) -> None:
+    splits = {
+        name: {"files": f"{file}.parquet"}
+        for name, file in {"train": "train", "dev": "test", "test": "test"}.items()
+    }
+    data = load_task(task(folder, splits=splits), ("en",), sources)
+    capped = data.with_eval_rows(None, dev_rows=7)
+    assert len(capped.frames["dev", "en"]) == 7
+    assert capped.data_ids["test", "en"] == data.data_ids["test", "en"]
+    assert len(data.with_eval_rows(5, dev_rows=7).frames["dev", "en"]) == 5
+
+
 def test_the_identity_is_the_rows_not_the_file(folder: Path, sources: Sources) -> None:
     before = load_task(task(folder), ("en",), sources).data_ids["test", "en"]
     pd.DataFrame(ROWS).iloc[:30].to_parquet(folder / "test.parquet", compression="gzip")

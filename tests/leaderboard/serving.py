@@ -31,6 +31,15 @@ FLAGS = [
 ]
 
 
+EMPTY = """
+import altair, pandas, streamlit
+streamlit.html('<div class="answer">.</div>')
+rows = pandas.DataFrame({"a": [1, 2, 3], "b": [1, 2, 3]})
+streamlit.altair_chart(altair.Chart(rows).mark_bar().encode(x="a", y="b"))
+streamlit.dataframe(rows)
+"""
+
+
 @dataclass(frozen=True)
 class Served:
     """A server under way."""
@@ -42,13 +51,29 @@ class Served:
 @contextmanager
 def served(database: Path) -> Iterator[Served]:
     """`streamlit run leaderboard/app.py` over `database` on a free port, until the block is left."""
+    with _streamlit("leaderboard/app.py", "--", "--db", str(database)) as server:
+        yield server
+
+
+@contextmanager
+def served_empty() -> Iterator[Served]:
+    """Streamlit with next to nothing on its page, for comparison."""
+    with tempfile.TemporaryDirectory() as folder:
+        app = Path(folder) / "app.py"
+        app.write_text(EMPTY, encoding="utf-8")
+        with _streamlit(str(app)) as server:
+            yield server
+
+
+@contextmanager
+def _streamlit(app: str, *arguments: str) -> Iterator[Served]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "streamlit", "run", "leaderboard/app.py", "--server.port", str(port)]
+    command = [sys.executable, "-m", "streamlit", "run", app, "--server.port", str(port), *arguments]
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen([*command, "--", "--db", str(database)], cwd=ROOT, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         try:
             _wait_for(f"{address}/_stcore/health")
             yield Served(address, process.pid)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.results.ranking import Filters, ranking
+from harness.results.ranking import ranking
+from harness.results.scope import Filters
 from harness.results.snapshot import load
 from harness.results.store import Store
 from tests.leaderboard.serving import Served, chromium, served

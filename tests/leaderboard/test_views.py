@@ -11,7 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from harness.results.families import family_answers
 from harness.results.milestones import quality_over_tokens
-from harness.results.ranking import Filters, ranking
+from harness.results.ranking import ranking
+from harness.results.scope import Filters
 from harness.results.snapshot import load
 from harness.results.store import Store
 from leaderboard.labels import group_letters

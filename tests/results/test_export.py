@@ -21,8 +21,9 @@ from harness.records import Trial
 from harness.results.export import FORMATS, export, tex
 from harness.results.gc import garbage, remove
 from harness.results.published import published, why_not_comparable
-from harness.results.ranking import Filters, Leaderboard, ranking
+from harness.results.ranking import Leaderboard, ranking
 from harness.results.report import render_report, render_status, render_trial
+from harness.results.scope import Filters
 from harness.results.snapshot import load
 from harness.results.store import Store
 

@@ -11,7 +11,8 @@ import pytest
 from harness.results.compare import SUITE, differences, paired_examples, settings_apart
 from harness.results.families import family_answers
 from harness.results.pareto import best_within, pareto_front
-from harness.results.ranking import Filters, choices, ranking
+from harness.results.ranking import choices, ranking
+from harness.results.scope import Filters
 from harness.results.settings import differing, variants
 from harness.results.snapshot import Snapshot, load, measures
 from harness.results.store import Store
