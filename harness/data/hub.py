@@ -72,7 +72,7 @@ def list_files(source: HubSource, timeout: float) -> Listing:
     if info.sha is None:
         raise UnavailableError("the hub names no commit")
     root = f"{source.root}/" if source.root else ""
-    names = (file.rfilename for file in info.siblings or ())
+    names = (file.rfilename for file in getattr(info, "siblings", None) or ())
     below = sorted(name.removeprefix(root) for name in names if name.startswith(root))
     return Listing(info.sha, tuple(below))
 
