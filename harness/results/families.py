@@ -72,10 +72,11 @@ def best_by_dev(board: Leaderboard, rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _shared_student(rows: pd.DataFrame) -> str | None:
-    """The student shape that most families have; of several, the one with most configurations."""
+    """The student shape that most families have; of several, the one with most configurations, then most
+    seeds."""
     counted = rows.groupby("student").agg(
-        families=("family", "nunique"), rows=("config_id", "size"), best=("mean", "max")
+        families=("family", "nunique"), rows=("config_id", "size"), seeds=("n", "min"), best=("mean", "max")
     )
     if counted.empty:
         return None
-    return str(counted.sort_values(["families", "rows", "best"], ascending=False).index[0])
+    return str(counted.sort_values(["families", "rows", "seeds", "best"], ascending=False).index[0])
