@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.data.sources import Sources
 from harness.errors import AssetError, InputError
 from harness.plan import Plan
-from harness.records import DistilJob, FinetuneJob, ModelSource, PrepareJob
+from harness.records import DistilJob, ModelSource, PrepareJob
 from harness.spec.entries import Corpus, Task, Teacher
 
 if TYPE_CHECKING:
@@ -93,22 +93,16 @@ def _root(plan: Plan, source: ModelSource) -> Teacher | None:
     return source.teacher
 
 
-def tasks_of(plan: Plan) -> tuple[Task, ...]:
-    """Each task that a trial of the plan is scored on."""
-    found = [trial.job.task for trial in plan.trials if isinstance(trial.job, FinetuneJob)]
-    return tuple({id(task): task for task in found}.values())
-
-
 def refuse_overlap(plan: Plan, sources: Sources) -> None:
     """InputError where a corpus still holds dev or test sentences of a task; reads the corpora, once (then
     cached)."""
     from harness.data.corpora import evaluation_overlap
 
     for corpus, _ in corpora_of(plan):
+        if corpus.streaming:
+            continue  # never read beforehand: `exclude` names all its tasks (harness.spec.checks)
         held = {
-            task: count
-            for task, count in evaluation_overlap(corpus, tasks_of(plan), sources).items()
-            if count
+            task: count for task, count in evaluation_overlap(corpus, plan.tasks, sources).items() if count
         }
         if held:
             told = ", ".join(f"{count} of {task}" for task, count in held.items())
@@ -121,14 +115,14 @@ def refuse_overlap(plan: Plan, sources: Sources) -> None:
 def surveys(plan: Plan, sources: Sources, fetch: bool) -> Iterator[Survey]:
     """Each corpus of the plan; not counted where its files are not on this machine, or are many.
 
-    With `fetch`, they are fetched and read whatever their size."""
+    With `fetch`, they are fetched and read whatever their size, unless they are streamed."""
     here = sources if fetch else dataclasses.replace(sources, offline=True)
     for corpus, teacher in corpora_of(plan):
-        if not fetch and not _is_small(corpus, here):
+        if (not fetch or corpus.streaming) and not _is_small(corpus, here):
             yield Survey(corpus)
             continue
         try:
-            yield _survey(corpus, teacher, tasks_of(plan), here)
+            yield _survey(corpus, teacher, plan.tasks, here)
         except AssetError:
             if fetch:
                 raise
@@ -185,6 +179,15 @@ def _is_small(corpus: Corpus, offline: Sources) -> bool:
             return False
         size += sum((folder.path / name).stat().st_size for name in folder.files)
     return size <= SMALL
+
+
+def not_counted(corpus: Corpus) -> str:
+    """What to say of a corpus that is too large to be read for a plan."""
+    if not corpus.streaming:
+        return f"corpus {corpus.name}: not counted; --survey fetches and counts it"
+    budget = corpus.tokens_per_language
+    limit = f"at most {budget:,} tokens a language" if budget else "to its end"
+    return f"corpus {corpus.name}: streamed when the first trial needs it, {limit}; counted on the way"
 
 
 def survey_table(made: Survey) -> Table:

@@ -13,6 +13,7 @@ from harness.data.lock import lock_path, open_sources, pins_of, read_lock, write
 from harness.data.sources import Sources
 from harness.errors import AssetError, InputError
 from harness.plan import Plan, build_plan, inputs_of
+from harness.records import FinetuneJob
 from harness.results.left_out import LeftOut
 from harness.spec.assets import Asset
 from harness.spec.checks import check_cells
@@ -72,7 +73,7 @@ def load_plan(
 
 def _without_missing(resolved: ResolvedSpec, sources: Sources) -> tuple[ResolvedSpec, tuple[LeftOut, ...]]:
     """The spec without those optional tasks whose data cannot be had; InputError where no task is left."""
-    from harness.data.assets import check_all
+    from harness.data.availability import check_all
 
     optional = {
         f"{one.task.name}/{name}": asset
@@ -109,13 +110,16 @@ def note_lock(path: Path, loaded: Loaded) -> str:
 
 
 def speed_here(plan: Plan, runs_dir: Path, sources: Sources) -> Speed:
-    """What the estimate of costs stands on: trials recorded in `runs_dir`, this machine's profile."""
+    """What the estimate of costs stands on: trials recorded in `runs_dir`, this machine's profile, the tasks' data
+    that is on it."""
+    from harness.data.task_sizes import task_sizes
     from harness.machine import MachineProfile
     from harness.plan.cost import speed_of
     from harness.provenance import fingerprint
 
     threads = {trial.resources.cpus for trial in plan.trials}
-    return speed_of(runs_dir, {n: MachineProfile.read(sources.cache_dir, fingerprint(n)) for n in threads})
+    profiles = {n: MachineProfile.read(sources.cache_dir, fingerprint(n)) for n in threads}
+    return speed_of(runs_dir, profiles, task_sizes(plan.tasks, sources))
 
 
 def identities(assets: Iterable[Asset], sources: Sources) -> dict[Asset, str | None]:
@@ -147,9 +151,25 @@ def on_disk(sources: Sources) -> Callable[[Asset], Path | None]:
     return locate
 
 
+def require_rows(plan: Plan, sources: Sources) -> None:
+    """InputError where a task's rows are not what its file says: all are read once before the first trial."""
+    from harness.data.tasks import check_rows
+
+    for task in plan.tasks:
+        jobs = (trial.job for trial in plan.of_kind("finetune"))
+        asked = {
+            code
+            for job in jobs
+            if isinstance(job, FinetuneJob) and job.task is task
+            for code in job.languages
+        }
+        check_rows(task, tuple(sorted(asked)), sources)
+
+
 def require_inputs(plan: Plan, sources: Sources) -> None:
     """AssetError, one line for each input that cannot be reached, and one with the ways out."""
-    from harness.data.assets import check_all, ways_out
+    from harness.data.assets import ways_out
+    from harness.data.availability import check_all
 
     found = check_all(plan.assets, sources)
     missing = {name: availability.problem for name, availability in found.items() if not availability.ok}

@@ -101,7 +101,7 @@ def _folders(runs_dir: Path, cache_dir: Path, data_dir: Path | None) -> Iterator
 
 def _sources_found(sources: Sources) -> Iterator[Finding]:
     """Whether each asset of the shipped catalog can be had."""
-    from harness.data.assets import check_all
+    from harness.data.availability import check_all
     from harness.spec.catalog import Catalog
     from harness.spec.entries import Corpus, Task, Teacher
 

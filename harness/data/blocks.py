@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 PACKING_VERSION = 1
 """Raised when a change of code changes what a block holds."""
 
+_MANIFEST = "manifest.json"
 _PIECE = 512
 """Documents tokenised at a time."""
 
@@ -96,11 +98,11 @@ class TokenBlocks:
 
     def training(self, language: str) -> NDArray[Any]:
         """(blocks, length) token ids, memory-mapped, read-only."""
-        return self._open(f"{language}.train.bin")
+        return self._open(_files_of(language)[0])
 
     def held_out_blocks(self, language: str) -> NDArray[Any]:
         """(blocks, length) token ids of the documents kept for measuring."""
-        return self._open(f"{language}.held_out.bin")
+        return self._open(_files_of(language)[1])
 
     def stream(
         self, recipe: TokenBatches, seed: int, input: Literal["masked", "clean"] = "masked"
@@ -137,7 +139,8 @@ def build_blocks(
     base: Path | None = None,
     watcher: Watcher | None = None,
 ) -> TokenBlocks:
-    """The corpus as token blocks: from the cache, or read, cleaned, tokenised and packed now, in a stream.
+    """The corpus as token blocks: from the cache, or read, cleaned, tokenised and packed now, in a stream. What was
+    cut off goes on with the language it was at.
 
     `tokenizer_sha256` identifies the tokenizer. Raises AssetError where text cannot be had, InputError where
     a language has too little text to fill one block.
@@ -146,21 +149,12 @@ def build_blocks(
     vocabulary = Vocabulary.of(tokenizer)
     sha256 = digest([PACKING_VERSION, reader.identity, tokenizer_sha256, asdict(vocabulary), length], 32)
     final = sources.cache_dir / "blocks" / sha256
-    if not (final / "manifest.json").is_file():
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=final.parent, prefix=".new-") as scratch:
-            folder = Path(scratch) / "blocks"
-            folder.mkdir()
-            builder = _Builder(reader, tokenizer, vocabulary, length, folder, watcher)
-            languages = {language: builder.build(language) for language in corpus.languages}
-            manifest = {name: asdict(language) for name, language in languages.items()}
-            (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
-            try:
-                os.rename(folder, final)
-            except OSError:
-                if not (final / "manifest.json").is_file():
-                    raise  # not the other process that builds the same blocks: a real failure
-    manifest = json.loads((final / "manifest.json").read_text("utf-8"))
+    if not (final / _MANIFEST).is_file():
+        builder = _Builder(reader, tokenizer, vocabulary, length, final.with_suffix(".part"), watcher)
+        for language in corpus.languages:
+            builder.keep(language)
+        builder.assemble(final)
+    manifest = json.loads((final / _MANIFEST).read_text("utf-8"))
     languages = {
         name: LanguageBlocks(**{**entry, "text": LanguageText(**entry["text"])})
         for name, entry in manifest.items()
@@ -176,16 +170,46 @@ class _Builder:
     tokenizer: PreTrainedTokenizerBase
     vocabulary: Vocabulary
     length: int
-    folder: Path
+    kept: Path
+    """Folder of the languages that are done while others are not."""
     watcher: Watcher | None
 
-    def build(self, language: str) -> LanguageBlocks:
-        """Write `<language>.train.bin` and `<language>.held_out.bin`."""
+    def keep(self, language: str) -> None:
+        """Build a language unless it is there; whole or not at all."""
+        final = self.kept / language
+        if (final / _MANIFEST).is_file():
+            return
+        self.kept.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.kept.parent, prefix=".new-") as scratch:
+            folder = Path(scratch) / language
+            folder.mkdir()
+            made = self.build(language, folder)
+            (folder / _MANIFEST).write_text(json.dumps(asdict(made), indent=1), "utf-8")
+            _give_place(folder, final)
+
+    def assemble(self, final: Path) -> None:
+        """Make one folder of all languages, and only then give it its place."""
+        with tempfile.TemporaryDirectory(dir=final.parent, prefix=".new-") as scratch:
+            folder = Path(scratch) / "blocks"
+            folder.mkdir()
+            manifest = {}
+            try:
+                for language in self.reader.corpus.languages:
+                    manifest[language] = json.loads((self.kept / language / _MANIFEST).read_text("utf-8"))
+                    for name in _files_of(language):
+                        _link(self.kept / language / name, folder / name)
+                (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
+                _give_place(folder, final)
+            except FileNotFoundError:
+                if not (final / _MANIFEST).is_file():
+                    raise  # not the other process that assembled the same blocks: a real failure
+        shutil.rmtree(self.kept, ignore_errors=True)
+
+    def build(self, language: str, folder: Path) -> LanguageBlocks:
+        """Write a language's blocks into `folder`."""
         corpus, counts = self.reader.corpus, CleaningCounts()
-        with (
-            (self.folder / f"{language}.train.bin").open("wb") as train_file,
-            (self.folder / f"{language}.held_out.bin").open("wb") as held_file,
-        ):
+        train_name, held_name = _files_of(language)
+        with (folder / train_name).open("wb") as train_file, (folder / held_name).open("wb") as held_file:
             train = _Packer(train_file, self.vocabulary, self.length)
             held = _Packer(held_file, self.vocabulary, self.length)
             for document, ids in self._tokenised(self.reader.documents(language, counts)):
@@ -245,6 +269,30 @@ class _Packer:
             block.tofile(self._file)
             del self._buffer[: whole * self._room]
             self.blocks += whole
+
+
+def _files_of(language: str) -> tuple[str, str]:
+    """Names of a language's training and held-out blocks."""
+    return f"{language}.train.bin", f"{language}.held_out.bin"
+
+
+def _link(file: Path, name: Path) -> None:
+    """A second name for a file; a copy where the file system has no such thing."""
+    try:
+        os.link(file, name)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(file, name)
+
+
+def _give_place(folder: Path, final: Path) -> None:
+    """Rename into place; where another process was first its copy, which is the same, stays."""
+    try:
+        os.rename(folder, final)
+    except OSError:
+        if not (final / _MANIFEST).is_file():
+            raise
 
 
 def _dtype(vocabulary: int) -> type[np.uint16] | type[np.uint32]:

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from harness.data.assets import AssetFolder, fetch
 from harness.data.cleaning import CleaningCounts, Hashes, clean, hashes_of
 from harness.data.hashing import text_hash
 from harness.data.readers import READERS
+from harness.data.remote import open_folder
 from harness.data.sources import Sources
+from harness.data.streamed import streamed
 from harness.data.tasks import evaluation_sentences
 from harness.errors import InputError
 from harness.folders import write_atomically
@@ -45,7 +47,8 @@ class LanguageText:
 
 
 class CorpusReader:
-    """The cleaned documents of a corpus. Fetches its assets, and the tasks whose sentences it leaves out."""
+    """The cleaned documents of a corpus. Fetches its assets unless they are streamed, and the tasks whose sentences
+    it leaves out."""
 
     def __init__(
         self, corpus: Corpus, sources: Sources, base: Path | None = None, watched: tuple[Task, ...] = ()
@@ -55,7 +58,8 @@ class CorpusReader:
         self._base = base
         self._watched = watched
         assets = dict.fromkeys(text.asset for text in corpus.texts)
-        folders = {asset: fetch(asset, sources, base) for asset in assets}
+        get = open_folder if corpus.streaming else fetch
+        folders = {asset: get(asset, sources, base) for asset in assets}
         self._folders = [folders[text.asset] for text in corpus.texts]
 
     @property
@@ -81,12 +85,15 @@ class CorpusReader:
 
     def _raw_documents(self, language: str) -> Iterator[str]:
         for text, file in self._files(language):
-            yield from READERS[text.reader](file, text.field)
+            if self.corpus.streaming:
+                yield from streamed(file, text.reader, text.field, self._sources.cache_dir)
+            else:
+                yield from READERS[text.reader](Path(file), text.field)
 
-    def _files(self, language: str) -> list[tuple[CorpusText, Path]]:
+    def _files(self, language: str) -> list[tuple[CorpusText, Path | str]]:
         """Files in the order of the corpus; under a token budget in the order of a hash of their names, for
         the first files of a large collection are no fair sample of it."""
-        found: list[tuple[CorpusText, Path]] = []
+        found: list[tuple[CorpusText, Path | str]] = []
         for text, folder in zip(self.corpus.texts, self._folders, strict=True):
             if text.language == language:
                 files = folder.matching(text.files)
@@ -98,7 +105,7 @@ class CorpusReader:
                 found.extend((text, file) for file in files)
         if self.corpus.tokens_per_language is None:
             return found
-        return sorted(found, key=lambda item: text_hash(item[1].name))
+        return sorted(found, key=lambda item: text_hash(PurePosixPath(item[1]).name))
 
     def _excluded(self) -> tuple[Task, ...]:
         for task in self.corpus.exclude:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +39,26 @@ def cached_snapshot(source: HubSource, include: tuple[str, ...]) -> Snapshot | N
     except (LocalEntryNotFoundError, HFValidationError, OSError, ValueError):
         return None
     snapshot = Snapshot(folder / source.root, folder.name)
-    return (
-        snapshot if snapshot.folder.is_dir() and is_complete(files_below(snapshot.folder), include) else None
-    )
+    names = matching(files_below(snapshot.folder), include) if snapshot.folder.is_dir() else ()
+    return snapshot if is_complete(names, include) and has_all_shards(names) else None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a repository holds at one commit, as the hub tells it."""
+
+    commit: str
+    files: tuple[str, ...]
+    """Names below the source's root, sorted."""
 
 
 def resolve_commit(source: HubSource, timeout: float) -> str:
     """The commit that the revision names now. Raises UnavailableError, after about `timeout` seconds."""
+    return list_files(source, timeout).commit
+
+
+def list_files(source: HubSource, timeout: float) -> Listing:
+    """The files below the source's root, at the commit that the revision names now. Raises UnavailableError."""
     from huggingface_hub import HfApi
 
     try:
@@ -56,7 +71,10 @@ def resolve_commit(source: HubSource, timeout: float) -> str:
         raise UnavailableError(_cause(error)) from error
     if info.sha is None:
         raise UnavailableError("the hub names no commit")
-    return info.sha
+    root = f"{source.root}/" if source.root else ""
+    names = (file.rfilename for file in getattr(info, "siblings", None) or ())
+    below = sorted(name.removeprefix(root) for name in names if name.startswith(root))
+    return Listing(info.sha, tuple(below))
 
 
 def download_snapshot(source: HubSource, include: tuple[str, ...], timeout: float) -> Snapshot:
@@ -96,6 +114,15 @@ def files_below(folder: Path) -> tuple[str, ...]:
 def is_complete(names: tuple[str, ...], include: tuple[str, ...]) -> bool:
     """Whether every pattern finds a file."""
     return all(matching(names, (pattern,)) for pattern in include)
+
+
+_SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})\D.*")
+
+
+def has_all_shards(names: tuple[str, ...]) -> bool:
+    """Whether of files named `…-00000-of-00041…` all are there: a download that broke off leaves some."""
+    groups = Counter(found.groups() for name in names if (found := _SHARD.fullmatch(name)))
+    return all(count >= int(total) for (_, total), count in groups.items())
 
 
 def _cause(error: Exception) -> str:

@@ -6,12 +6,16 @@ entry point `harness.readers`.
 
 from __future__ import annotations
 
+import bz2
 import gettext
+import gzip
 import json
+import lzma
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import IO, Any, cast
 
 from harness.errors import InputError
 from harness.registry import Registry
@@ -22,26 +26,55 @@ Reader = Callable[[Path, str], Iterator[str]]
 READERS: Registry[Reader] = Registry("reader")
 
 
+PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+"""Ending of a file's name -> what unpacks it as it is read."""
+
+
+def open_text(path: Path) -> IO[str]:
+    """A file for reading as UTF-8, unpacked on the way; what is no UTF-8 is replaced."""
+    opened = PACKED.get(path.suffix, open)
+    return cast(IO[str], opened(path, "rt", encoding="utf-8", errors="replace"))
+
+
+def nonblank(lines: Iterable[str]) -> Iterator[str]:
+    """The lines with text, stripped."""
+    return (text for line in lines if (text := line.strip()))
+
+
+def paragraphs_of(lines: Iterable[str]) -> Iterator[str]:
+    """What stands between blank lines, its lines joined."""
+    gathered: list[str] = []
+    for line in lines:
+        if text := line.strip():
+            gathered.append(text)
+        elif gathered:
+            yield " ".join(gathered)
+            gathered = []
+    if gathered:
+        yield " ".join(gathered)
+
+
+def json_texts(lines: Iterable[str], field: str, name: str) -> Iterator[str]:
+    """The texts in `field` of JSON objects, one a line of the file called `name`. InputError where there is none."""
+    for number, line in enumerate(lines, start=1):
+        try:
+            text = json.loads(line)[field]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{name}:{number}: no JSON object with a field {field!r}") from error
+        if isinstance(text, str) and text.strip():
+            yield text
+
+
 def lines(path: Path, field: str) -> Iterator[str]:
     """Plain text, one document a line."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if text := line.strip():
-                yield text
+    with open_text(path) as file:
+        yield from nonblank(file)
 
 
 def paragraphs(path: Path, field: str) -> Iterator[str]:
     """Plain text, documents parted by blank lines; lines within a paragraph are joined."""
-    gathered: list[str] = []
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if text := line.strip():
-                gathered.append(text)
-            elif gathered:
-                yield " ".join(gathered)
-                gathered = []
-    if gathered:
-        yield " ".join(gathered)
+    with open_text(path) as file:
+        yield from paragraphs_of(file)
 
 
 _CLOSING = re.compile(r" (?=[.,;:?!)\]}%]|'')|(?<=[(\[{$])\s|(?<=``) ")
@@ -61,14 +94,8 @@ def brown(path: Path, field: str) -> Iterator[str]:
 
 def jsonl(path: Path, field: str) -> Iterator[str]:
     """JSON lines, the text in `field`."""
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                text = json.loads(line)[field]
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(f"{path.name}:{number}: no JSON object with a field {field!r}") from error
-            if isinstance(text, str) and text.strip():
-                yield text
+    with open_text(path) as file:
+        yield from json_texts(file, field, path.name)
 
 
 def parquet(path: Path, field: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ import pandas as pd
 from harness.data.assets import AssetFolder, fetch
 from harness.data.hashing import text_fraction, text_hash
 from harness.data.labels import LabelMap
+from harness.data.problems import first_cause
 from harness.data.readers import declaration_rows
 from harness.data.sources import Sources
 from harness.data.text import sentence_keys
@@ -129,21 +130,30 @@ def evaluation_sentences(task: Task, sources: Sources, base: Path | None = None)
     return keys
 
 
+def check_rows(task: Task, languages: tuple[str, ...], sources: Sources, base: Path | None = None) -> None:
+    """Read every row once, as `load_task` would, and keep none. Raises what it raises."""
+    for part, frame in _each_split(task, tuple(task.splits), languages, sources, base):
+        _check_alignment(task, {part: frame})
+
+
 def _read_splits(
     task: Task, splits: tuple[str, ...], languages: tuple[str, ...], sources: Sources, base: Path | None
 ) -> dict[tuple[str, str], pd.DataFrame]:
+    return dict(_each_split(task, splits, languages, sources, base))
+
+
+def _each_split(
+    task: Task, splits: tuple[str, ...], languages: tuple[str, ...], sources: Sources, base: Path | None
+) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
     folders = {name: fetch(asset, sources, base) for name, asset in task.assets.items()}
-    return {
-        (name, language): _Reader(_as_laid_out(task, split), split, name, language, sources).read(
-            folders[split.asset]
-        )
-        for name, split in task.splits.items()
-        if name in splits
-        for language in _languages_of(task, name, languages)
-    }
+    for name, split in task.splits.items():
+        for language in languages_of(task, name, languages) if name in splits else ():
+            reader = _Reader(as_laid_out(task, split), split, name, language, sources)
+            yield (name, language), reader.read(folders[split.asset])
 
 
-def _languages_of(task: Task, split: str, languages: tuple[str, ...]) -> tuple[str, ...]:
+def languages_of(task: Task, split: str, languages: tuple[str, ...]) -> tuple[str, ...]:
+    """Languages in which a split is read when `languages` are asked for."""
     if split == "train":
         return task.train_languages
     if split == "dev":
@@ -151,10 +161,17 @@ def _languages_of(task: Task, split: str, languages: tuple[str, ...]) -> tuple[s
     return languages
 
 
-def _as_laid_out(task: Task, split: Split) -> Task:
+def as_laid_out(task: Task, split: Split) -> Task:
     """The task with what its split states otherwise about its files."""
     own = {name: getattr(split, name) for name in ("format", "columns", "labels", "drop_labels")}
     return task.model_copy(update={name: value for name, value in own.items() if value is not None})
+
+
+def pattern_of(split: Split, language: str) -> str:
+    """Glob of a split's files in one language; empty where it names none."""
+    if isinstance(split.files, dict):
+        return split.files.get(language, "")
+    return split.files.replace("{language}", language)
 
 
 @dataclass(frozen=True)
@@ -196,13 +213,15 @@ class _Reader:
         import datasets
         from datasets.exceptions import DatasetGenerationError
 
-        pattern = self._pattern(self.language)
+        pattern = pattern_of(self.spec, self.language)
         paths = folder.matching(pattern) if pattern else ()
         if not paths:
             raise InputError(self._no_files(folder, pattern))
         if self.task.format == "udhr":
             return datasets.Dataset.from_list([row for path in paths for row in declaration_rows(path)])
-        files = [str(path) for path in paths]
+        files = [str(path) for path in paths if not _is_empty(path)]
+        if not files:
+            raise InputError(f"{self._where}: no rows: {', '.join(path.name for path in paths)} is empty")
         builder = {"parquet": "parquet", "jsonl": "json", "csv": "csv", "tsv": "csv"}[self.task.format]
         progress = datasets.is_progress_bar_enabled()
         datasets.disable_progress_bars()
@@ -216,7 +235,7 @@ class _Reader:
             )
         except (DatasetGenerationError, ValueError, TypeError, OSError) as error:
             raise InputError(
-                f"{self._where}: {Path(files[0]).name} cannot be read: {_first_cause(error)}"
+                f"{self._where}: {Path(files[0]).name} cannot be read: {first_cause(error)}"
             ) from error
         finally:
             if progress:
@@ -264,20 +283,26 @@ class _Reader:
         names = getattr(data.features[column], "names", None)
         return LabelMap(self.task, names).column(columns["label"], self._where)
 
-    def _pattern(self, language: str) -> str:
-        """Glob of the files in one language; empty where the split names none."""
-        if isinstance(self.spec.files, dict):
-            return self.spec.files.get(language, "")
-        return self.spec.files.replace("{language}", language)
-
     def _no_files(self, folder: AssetFolder, pattern: str) -> str:
-        patterns = {code: self._pattern(code) for code in self.task.languages}
+        patterns = {code: pattern_of(self.spec, code) for code in self.task.languages}
         have = [code for code, glob in patterns.items() if glob and folder.matching(glob)]
         if have:
             lacks = f"lacks the language {self.language!r}; it has {', '.join(have)}"
             return f"{self._where}: {folder.source} {lacks}"
         shown = ", ".join(folder.files[:8]) + (", …" if len(folder.files) > 8 else "")
         return f"{self._where}: no file matches {pattern!r} in {folder.source}; it has {shown}"
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a file has no row at all, which the readers of `datasets` do not take."""
+    if path.suffix != ".parquet" or path.stat().st_size == 0:
+        return path.stat().st_size == 0
+    import pyarrow.parquet
+
+    try:
+        return bool(pyarrow.parquet.read_metadata(path).num_rows == 0)
+    except (OSError, ValueError):
+        return False  # damaged: whoever reads it says so
 
 
 def _check_alignment(task: Task, frames: Mapping[tuple[str, str], pd.DataFrame]) -> None:
@@ -318,10 +343,3 @@ def _rows_sha256(frame: pd.DataFrame) -> str:
         line = f"{row}\x1f{text}\x1f{pair}\x1f{label}\n"
         sha256.update(line.encode("utf-8", "surrogatepass"))
     return sha256.hexdigest()
-
-
-def _first_cause(error: BaseException) -> str:
-    """The first line of the error that started it: `datasets` wraps what its readers say."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -24,7 +24,7 @@ from harness.records import (
     Trial,
 )
 from harness.spec.assets import Asset
-from harness.spec.entries import Corpus, Initialisation, Method, Student, Teacher
+from harness.spec.entries import Corpus, Initialisation, Method, Student, Task, Teacher
 from harness.spec.grid import Cell, expand, init_label
 from harness.spec.recipes import Distil
 from harness.spec.resolve import LanguageSet, ResolvedSpec, TeacherChoice
@@ -49,6 +49,12 @@ class Plan:
     def by_id(self) -> Mapping[str, Trial]:
         """Trial id -> trial."""
         return {trial.id: trial for trial in self.trials}
+
+    @cached_property
+    def tasks(self) -> tuple[Task, ...]:
+        """Each task that a trial is scored on."""
+        found = [trial.job.task for trial in self.trials if isinstance(trial.job, FinetuneJob)]
+        return tuple({id(task): task for task in found}.values())
 
     def of_kind(self, kind: Kind) -> tuple[Trial, ...]:
         """Trials of one kind, in order."""

@@ -14,8 +14,9 @@ from harness.folders import TrialFolder, trial_folders
 from harness.machine import MachineProfile
 from harness.plan.build import Plan
 from harness.plan.cohorts import cohorts
-from harness.plan.work import SeenTask, Work, seen_tasks
-from harness.records import KINDS, Kind, Result, Trial
+from harness.plan.task_size import AssumedRows, TaskSize, TaskSizes, seen_tasks
+from harness.plan.work import Work
+from harness.records import KINDS, FinetuneJob, Kind, Result, Trial
 
 CPU_FLOPS = 70e9
 """Operations a second of one processor core (fp32), where nothing was measured."""
@@ -39,8 +40,8 @@ class Speed:
     """Per core or GPU and second, whole trials, from those recorded earlier."""
     profiles: Mapping[int, MachineProfile] = field(default_factory=dict)
     """Threads -> this machine's profile."""
-    tasks: Mapping[str, SeenTask] = field(default_factory=dict)
-    """What earlier trials tell of the tasks' rows."""
+    tasks: TaskSizes = field(default_factory=TaskSizes)
+    """What is known of the tasks' rows."""
 
     def seconds(self, trial: Trial, operations: float) -> float:
         """How long `operations` take on what this trial occupies."""
@@ -87,11 +88,22 @@ def estimate(plan: Plan, speed: Speed) -> dict[str, float]:
     }
 
 
-def speed_of(runs_dir: Path, profiles: Mapping[int, MachineProfile] | None = None) -> Speed:
+def assumed_rows(plan: Plan, speed: Speed) -> tuple[AssumedRows, ...]:
+    """What the estimate assumes of tasks whose data nobody has seen."""
+    jobs = {trial.job.task.name: trial.job for trial in plan.trials if isinstance(trial.job, FinetuneJob)}
+    return tuple(told for job in jobs.values() if (told := speed.tasks.assumption(job)))
+
+
+def speed_of(
+    runs_dir: Path,
+    profiles: Mapping[int, MachineProfile] | None = None,
+    at_hand: Mapping[str, TaskSize] | None = None,
+) -> Speed:
     """Speed as the trials recorded in `runs_dir` show it (all operations over all seconds, by kind and device),
-    with the machine's profiles for kinds that are not among them."""
+    with the machine's profiles for kinds that are not among them, and the tasks' data for rows that no trial has
+    read."""
     recorded = list(_recorded(runs_dir))
-    tasks = seen_tasks(recorded)
+    tasks = TaskSizes(seen_tasks(recorded), at_hand or {})
     known = _with_makers({trial.id: trial for trial, _ in recorded}, runs_dir)
     work = Work(known, tasks)
     operations: dict[Resource, float] = defaultdict(float)

@@ -53,6 +53,19 @@ class NpmSource(Frozen):
     """Folder below `package/` below which the asset's files lie."""
 
 
+class WebSource(Frozen):
+    """Files below a web address, which `include` names exactly; only a corpus with `streaming: true` reads them.
+    `--data-dir` may hold them in a folder of the address's last name."""
+
+    url: str = Field(pattern=r"^https://[^\s?#]+[^\s?#/]$")
+    """Address of the folder, e.g. `https://data.statmt.org/cc-100`."""
+
+    @property
+    def folder(self) -> str:
+        """Last part of the address."""
+        return self.url.rsplit("/", 1)[-1]
+
+
 class LocalSource(Frozen):
     """A folder on this machine; relative paths count from the YAML file that names it."""
 
@@ -67,18 +80,19 @@ def _kind_of_source(value: object) -> str | None:
         if isinstance(value, Frozen)
         else ()
     )
-    return next((key for key in ("hub", "pypi", "npm", "path") if key in keys), None)
+    return next((key for key in ("hub", "pypi", "npm", "url", "path") if key in keys), None)
 
 
 Source = Annotated[
     Annotated[HubSource, Tag("hub")]
     | Annotated[PypiSource, Tag("pypi")]
     | Annotated[NpmSource, Tag("npm")]
+    | Annotated[WebSource, Tag("url")]
     | Annotated[LocalSource, Tag("path")],
     Discriminator(
         _kind_of_source,
         custom_error_type="source",
-        custom_error_message="a source needs one of the keys hub, pypi, npm or path",
+        custom_error_message="a source needs one of the keys hub, pypi, npm, url or path",
     ),
 ]
 

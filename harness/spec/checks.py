@@ -37,6 +37,7 @@ def check_cells(
         *_cell_complaints(resolved, cells, locate),
         *_task_complaints(resolved),
         *_worker_complaints(resolved, cells),
+        *_overlap_complaints(resolved),
     ]
     if complaints:
         raise refuse(complaints)
@@ -193,6 +194,20 @@ def _task_complaints(resolved: ResolvedSpec) -> Iterator[Complaint]:
                     f"it has {', '.join(one.task.languages)}",
                 )
         yield from (Complaint(resolved.mark(one.path), message) for message in _selection_problems(one))
+
+
+def _overlap_complaints(resolved: ResolvedSpec) -> Iterator[Complaint]:
+    """Text that is streamed cannot be searched for evaluated sentences beforehand: they are taken out on the way, of
+    those tasks that the corpus excludes."""
+    for use in {id(use): use for use in resolved.corpora.values() if use.entry.streaming}.values():
+        excluded = {task if isinstance(task, str) else task.name for task in use.entry.exclude}
+        others = [one.task.name for one in resolved.tasks if one.task.name not in excluded]
+        if others:
+            yield Complaint(
+                resolved.mark(use.path),
+                f"the corpus {use.entry.name!r} is streamed, so what it shares with its tasks can only be taken out "
+                f"while it is read: add {', '.join(others)} to its `exclude`",
+            )
 
 
 def _selection_problems(one: ResolvedTask) -> Iterator[str]:

@@ -4,6 +4,7 @@ name."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Discriminator, Field, field_validator, model_validator
@@ -11,7 +12,7 @@ from pydantic import Discriminator, Field, field_validator, model_validator
 from harness.mappings.params import MAPPINGS
 from harness.metrics import METRICS
 from harness.registry import did_you_mean
-from harness.spec.assets import Asset
+from harness.spec.assets import Asset, WebSource
 from harness.spec.base import Frozen, Label, Problem, Shape, Text
 from harness.spec.terms import TERMS, TermParams
 
@@ -170,6 +171,12 @@ class Teacher(Entry):
     licence: Text | None = None
 
 
+STREAMED = ("lines", "paragraphs", "jsonl", "parquet")
+"""Readers that can begin before a file has come in whole."""
+READERS = (*STREAMED, "brown", "gettext", "messages", "udhr")
+"""Those that come with the harness (`harness.data.readers`)."""
+
+
 class CorpusText(Frozen):
     """Text of one language from one asset."""
 
@@ -178,11 +185,21 @@ class CorpusText(Frozen):
     files: str = "*"
     """Glob of this text's files below the asset."""
     reader: str = "lines"
-    """How text is read: lines, paragraphs, brown, jsonl, parquet, gettext, messages, udhr."""
+    """How text is read: lines, paragraphs, brown, jsonl, parquet, gettext, messages, udhr; or by a reader that a
+    package offers (`harness.readers`)."""
     field: str = "text"
     """Column of jsonl and parquet."""
     domain: Text = ""
     """What kind of text it is; named where a task shares it."""
+
+    @field_validator("reader")
+    @classmethod
+    def _known_reader(cls, name: str) -> str:
+        if name not in READERS:
+            offered = [point.name for point in entry_points(group="harness.readers")]
+            if name not in offered:
+                raise ValueError(f"unknown reader {name!r}; {did_you_mean(name, [*READERS, *offered])}")
+        return name
 
 
 class Corpus(Entry):
@@ -195,11 +212,32 @@ class Corpus(Entry):
     """Share of documents, by hash of their text, kept for measuring masked-LM accuracy."""
     tokens_per_language: int | None = Field(default=None, ge=1)
     """Budget; null for all."""
+    streaming: Annotated[bool, Label()] = False
+    """Read files of the hub and the web where they are, one after the other and no further than the budget goes,
+    instead of fetching them whole first. The same text in the same order either way."""
     floor_characters: Annotated[int, Label(), Field(ge=0)] = 100_000
     """Languages with less text than this are marked thin."""
     exclude: tuple[str | Task, ...] = ()
     """Tasks whose dev and test sentences are removed from the text (part of what the corpus *is*; a spec
     whose tasks still overlap with its corpus is refused)."""
+
+    @model_validator(mode="after")
+    def _can_be_streamed(self) -> Corpus:
+        for text in self.texts:
+            if self.streaming and text.reader not in STREAMED:
+                raise ValueError(
+                    f"the reader {text.reader!r} cannot stream; `streaming: true` reads {', '.join(STREAMED)}"
+                )
+            if not any(isinstance(source, WebSource) for source in text.asset.sources):
+                continue
+            if not self.streaming:
+                raise ValueError("files at a web address are only streamed: say `streaming: true`")
+            if text.reader == "parquet" or any(set(name) & set("*?[") for name in text.asset.include):
+                raise ValueError(
+                    "files at a web address are text or JSON lines (parquet is not read from its beginning), "
+                    "and `include` names each exactly (a server lists nothing)"
+                )
+        return self
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -285,6 +323,8 @@ class Task(Entry):
     train_languages: tuple[Language, ...] = ("en",)
     report: Annotated[Literal["test", "dev"], Label()] = "test"
     """The split whose score counts. `dev` where test labels are hidden; disclosed wherever it is shown."""
+    rows: Annotated[dict[Literal["train", "dev", "test"], Annotated[int, Field(ge=1)]], Label()] = {}
+    """Size of each split, a language, as published: what a plan reckons with where the data is not at hand."""
     note: Text = ""
     """What a reader of its score must know (a stand-in, a partial copy)."""
     licence: Text | None = None
@@ -309,6 +349,12 @@ class Task(Entry):
             if split.asset not in self.assets:
                 raise ValueError(
                     f"split {name!r} reads asset {split.asset!r}; this task has {sorted(self.assets)}"
+                )
+            wanted = self.train_languages if name == "train" else self.languages
+            if isinstance(split.files, str) and len(wanted) > 1 and "{language}" not in split.files:
+                raise ValueError(
+                    f"split {name!r} would read {split.files!r} in each of {', '.join(wanted)}: "
+                    "write {language} where the code stands, or one glob a language"
                 )
             if split.labels is not None and list(split.labels) != list(self.labels):
                 raise ValueError(

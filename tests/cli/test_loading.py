@@ -103,3 +103,24 @@ def test_without_any_task_there_is_nothing_to_plan(spec: Path, capsys: pytest.Ca
         main(["plan", str(spec)])
     assert left.value.code == 2
     assert "Not evaluated: S (task pairs)" in capsys.readouterr().err
+
+
+def test_rows_that_are_not_what_the_task_says_stop_a_run_before_its_first_trial(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [json.dumps({"a": line, "y": label}) for line, label in zip(TEXT, (0, 1, "yes", 0), strict=True)]
+    (spec.parent / "task" / "train.jsonl").write_text("\n".join(rows))
+    (spec.parent / "teacher").mkdir()
+    config = {"model_type": "bert", "num_hidden_layers": 4, "hidden_size": 64, "num_attention_heads": 4}
+    config |= {"intermediate_size": 256, "vocab_size": 1000}
+    (spec.parent / "teacher" / "config.json").write_text(json.dumps(config))
+    replace(spec, "mlm_head: true", "mlm_head: false")
+    replace(spec, "    - {name: od, family: OD, objective: [{term: logits}]}\n", "")
+    with pytest.raises(SystemExit) as left:
+        main(["run", str(spec), "--backend", "local"])
+    assert left.value.code == 2
+    assert (
+        "task pairs, split train (en): column 'y' mixes text ('yes') and numbers (0)"
+        in capsys.readouterr().err
+    )
+    assert not (spec.parent / "runs").exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.data.assets import check
+from harness.data.availability import check
 from harness.data.sources import Sources
 from harness.spec.assets import Asset
 from harness.spec.entries import Corpus, Task, Teacher

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.data.assets import check, check_all, fetch, identify, ways_out
+from harness.data.assets import fetch, identify, ways_out
+from harness.data.availability import check, check_all
 from harness.data.package_settings import PackageSettings
 from harness.data.sources import Sources
 from harness.errors import AssetError

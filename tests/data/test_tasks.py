@@ -11,7 +11,7 @@ import pytest
 
 from harness.data.corpora import corpus_statistics, evaluation_overlap
 from harness.data.sources import Sources
-from harness.data.tasks import evaluation_sentences, load_task
+from harness.data.tasks import check_rows, evaluation_sentences, load_task
 from harness.errors import AssetError, InputError
 from harness.spec.entries import Corpus, Task
 
@@ -228,6 +228,26 @@ def test_a_text_that_is_no_text_is_named(folder: Path, sources: Sources) -> None
 def test_an_empty_split_is_named(folder: Path, sources: Sources) -> None:
     splits = {"train": {"files": "train.parquet"}, "test": {"files": "test.parquet", "hash_range": [0, 1e-9]}}
     assert "split test (en): no rows are left (of 30 read)" in failing(folder, sources, splits=splits)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_a_file_without_rows_is_named(kind: str, folder: Path, sources: Sources) -> None:
+    splits = {"train": {"files": f"train.{kind}"}, "test": {"files": f"none.{kind}"}}
+    pd.DataFrame(ROWS).to_json(folder / "train.jsonl", orient="records", lines=True)
+    pd.DataFrame(ROWS).iloc[:0].to_parquet(folder / "none.parquet")
+    (folder / "none.jsonl").touch()
+    told = rf"task nli, split test \(en\): no rows: none.{kind} is empty"
+    with pytest.raises(InputError, match=told):
+        load_task(task(folder, splits=splits, format=kind), ("en",), sources)
+
+
+def test_rows_are_checked_as_they_are_read_and_nothing_is_kept(folder: Path, sources: Sources) -> None:
+    check_rows(task(folder), ("en",), sources)
+    frame = pd.DataFrame(ROWS)
+    frame.loc[7, "label"] = 9
+    frame.to_parquet(folder / "train.parquet")
+    with pytest.raises(InputError, match=r"split train \(en\): label values 9 \(1 rows\)"):
+        check_rows(task(folder), ("en",), sources)
 
 
 def test_a_file_that_is_not_what_it_should_be_is_named(folder: Path, sources: Sources) -> None:

@@ -251,7 +251,11 @@ def test_one_measurement_serves_every_student_of_a_shape(tmp_path: Path) -> None
         ("epochs: 2", "epochs: 2", "dev"),
         ("format: jsonl", "format: jsonl\n      report: dev", "train_holdout"),
         ("dev: {files: dev.jsonl}, ", "", "train_holdout"),
-        ("[accuracy]", "[accuracy]\n      languages: [en, de]", "dev_en"),
+        (
+            "dev: {files: dev.jsonl}, test: {files: test.jsonl}}",
+            "dev: {files: 'dev-{language}'}, test: {files: 'test-{language}'}}\n      languages: [en, de]",
+            "dev_en",
+        ),
         ("epochs: 2", "epochs: 2, select_on: dev_all", "dev_all"),
     ],
 )

@@ -9,7 +9,8 @@ import pytest
 from harness.folders import TrialFolder
 from harness.machine import MachineProfile
 from harness.plan import Plan, build_plan
-from harness.plan.cost import CPU_FLOPS, SHARE_OF_PEAK, Speed, estimate, hindsight, speed_of
+from harness.plan.cost import CPU_FLOPS, SHARE_OF_PEAK, Speed, assumed_rows, estimate, hindsight, speed_of
+from harness.plan.task_size import TRAIN_ROWS, AssumedRows, TaskSize, TaskSizes
 from harness.plan.work import BERT_BASE, Work
 from harness.records import FinetuneJob, Provenance, Result, Score, Trial
 from harness.spec.resolve import load_spec
@@ -57,8 +58,8 @@ def test_a_fine_tuning_trial_pays_for_the_rows_that_it_is_scored_on(tmp_path: Pa
     trial = next(one for one in plan.of_kind("finetune") if one.parents)
     job = trial.job
     assert isinstance(job, FinetuneJob)
-    # 2 epochs of 300 rows, three times a forward pass; 2 · 2,500 dev rows that choose, then dev and test
-    passes = 3 * 2 * 300 + 2 * 2_500 + 2 * 2_500
+    # 2 epochs of 300 rows, three times a forward pass; 2 · 2,500 dev rows that choose and are kept; then test
+    passes = 3 * 2 * 300 + 2 * 2_500 + 2_500
     width, ffn, layers, tokens = 32, 128, 2, 10
     row = layers * (2 * tokens * (4 * width**2 + 2 * width * ffn) + 4 * tokens**2 * width)
     assert Work(plan.by_id).operations(trial) == passes * row
@@ -80,7 +81,7 @@ def test_rows_seen_in_an_earlier_trial_replace_the_assumption(tmp_path: Path) ->
     TrialFolder.of(tmp_path / "runs", first.parents[0]).write_trial(plan.by_id[first.parents[0]])
     record(tmp_path / "runs", first, result_of(first, 1.0, tokens=2 * 640 * 9, scores=scores, facts=facts))
     speed = speed_of(tmp_path / "runs")
-    (seen,) = speed.tasks.values()
+    (seen,) = speed.tasks.seen.values()
     assert (seen.train_rows, seen.scored["dev", "en"], seen.tokens) == (640, 50, pytest.approx(9))
     assert estimate(plan, speed)[other.id] == pytest.approx(1.0)  # the same question with another rate
 
@@ -144,3 +145,44 @@ def test_a_size_that_is_not_known_is_that_of_bert_base(tmp_path: Path) -> None:
     assert BERT_BASE.width == 768
     alone = next(one for one in plan.of_kind("finetune") if not one.parents)
     assert Work(plan.by_id).operations(alone) > 1e15
+
+
+def test_rows_at_hand_count_before_published_ones_and_those_before_a_guess(tmp_path: Path) -> None:
+    stated = (
+        "      metrics: [accuracy]",
+        "      metrics: [accuracy]\n      rows: {train: 1000, dev: 10, test: 10}",
+    )
+    guessed, published = small(tmp_path), small(tmp_path, stated)
+    size = TaskSize({("train", "en"): 100, ("dev", "en"): 10, ("test", "en"): 10})
+    at_hand = Speed(tasks=TaskSizes(at_hand={"pairs": size}))
+
+    def cost(plan: Plan, speed: Speed) -> float:
+        return sum(estimate(plan, speed)[trial.id] for trial in plan.of_kind("finetune"))
+
+    assert 80 < cost(guessed, Speed()) / cost(published, Speed()) < 120
+    assert 8 < cost(published, Speed()) / cost(published, at_hand) < 12
+    assert assumed_rows(guessed, Speed()) == (AssumedRows("pairs", TRAIN_ROWS, published=False),)
+    assert assumed_rows(published, Speed()) == (AssumedRows("pairs", 1000, published=True),)
+    assert assumed_rows(published, at_hand) == ()
+    assert [trial.id for trial in guessed.trials] == [trial.id for trial in published.trials]
+
+
+def test_short_rows_cost_less_than_long_ones(tmp_path: Path) -> None:
+    plan = small(tmp_path)
+    trial = plan.of_kind("finetune")[0]
+    rows = {("train", "en"): 100, ("dev", "en"): 10, ("test", "en"): 10}
+    costs = [
+        estimate(plan, Speed(tasks=TaskSizes(at_hand={"pairs": TaskSize(rows, (characters,))})))[trial.id]
+        for characters in (40, 400, 4_000)
+    ]
+    assert 5 < costs[1] / costs[0] < 10
+    assert 1 < costs[2] / costs[1] < 2  # cut at 128 tokens
+
+
+def test_a_task_that_selects_on_a_holdout_trains_on_the_rest(tmp_path: Path) -> None:
+    plan = small(tmp_path, ("finetune: {", "finetune: {train_rows: 1000, select_on: train_holdout, "))
+    job = plan.of_kind("finetune")[0].job
+    assert isinstance(job, FinetuneJob)
+    rows = TaskSizes().of(job)
+    assert rows.train_rows == 900
+    assert rows.scored["train_holdout", "en"] == 100

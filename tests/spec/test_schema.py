@@ -125,7 +125,7 @@ def test_the_small_spec_is_right(tmp_path: Path) -> None:
             "[{path: text}]",
             "[{file: text}]",
             "file: text",
-            "a source needs one of the keys hub, pypi, npm or path",
+            "a source needs one of the keys hub, pypi, npm, url or path",
         ),
         (
             "[{path: text}]",
@@ -279,3 +279,60 @@ def test_exclude_drops_the_named_combinations_only(tmp_path: Path) -> None:
         ("od", 1),
         ("rel", 1),
     ]
+
+
+STREAMED = ("  name: text\n", "  name: text\n  streaming: true\n")
+
+
+def test_text_that_is_streamed_must_exclude_every_task(tmp_path: Path) -> None:
+    path = write_spec(tmp_path, STREAMED)
+    (line,) = mistakes(path)
+    assert line.startswith(f"{path}:{line_of(path, 'name: text')}:")
+    assert "the corpus 'text' is streamed" in line
+    assert line.endswith("add pairs to its `exclude`")
+
+
+@pytest.mark.parametrize(
+    ("reader", "source", "told"),
+    [
+        (
+            "udhr",
+            "path: text",
+            "the reader 'udhr' cannot stream; `streaming: true` reads lines, paragraphs, jsonl,",
+        ),
+        ("parquet", 'url: "https://example.org/text"', "files at a web address are text or JSON lines"),
+    ],
+)
+def test_what_cannot_be_streamed_is_named(tmp_path: Path, reader: str, source: str, told: str) -> None:
+    text = (
+        "language: en, asset: {sources: [{path: text}]",
+        f"language: en, reader: {reader}, asset: {{sources: [{{{source}}}]",
+    )
+    (line,) = mistakes(write_spec(tmp_path, STREAMED, text))
+    assert told in line
+
+
+def test_files_of_the_web_are_streamed_only(tmp_path: Path) -> None:
+    text = ("{path: text}", '{url: "https://example.org/text"}')
+    (line,) = mistakes(write_spec(tmp_path, text))
+    assert "files at a web address are only streamed: say `streaming: true`" in line
+
+
+def test_an_unknown_reader_is_named_with_the_near_one(tmp_path: Path) -> None:
+    (line,) = mistakes(write_spec(tmp_path, ("language: en, asset", "language: en, reader: linez, asset")))
+    assert line.endswith("corpus.texts.0.reader: unknown reader 'linez'; did you mean 'lines'?")
+
+
+def test_every_reader_that_ships_is_known_to_specs() -> None:
+    from harness.data import readers
+    from harness.spec.entries import READERS
+
+    assert set(READERS) <= set(readers.READERS)
+    assert {"lines", "paragraphs", "jsonl", "parquet"} <= set(READERS)
+
+
+def test_one_file_cannot_stand_for_several_languages(tmp_path: Path) -> None:
+    several = ("      metrics: [accuracy]", "      metrics: [accuracy]\n      languages: [en, de]")
+    (line,) = mistakes(write_spec(tmp_path, several))
+    assert "split 'dev' would read 'dev.jsonl' in each of en, de" in line
+    assert "write {language} where the code stands" in line
