@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from harness.data.blocks import build_blocks
+from harness.data.blocks import TokenBlocks, build_blocks
 from harness.errors import InputError
 from harness.flops import BACKWARD
 from harness.methods.base import Needs
@@ -50,15 +51,20 @@ def distil(attempts: Sequence[Attempt], workplace: Workplace) -> None:
 
     A trial that is taken up again keeps the precision it started in, whatever this machine would choose.
     """
+    workers = workplace.workers
     by_precision: dict[Resolved, list[tuple[Attempt, Checkpoint | None]]] = defaultdict(list)
     for attempt in attempts:
         try:
-            checkpoint = attempt.begin()
-            precision = started_precision(_job(attempt).recipe.precision, checkpoint, attempt)
-            attempt.precision = precision
-            by_precision[precision].append((attempt, checkpoint))
+            with workers.together():
+                checkpoint = attempt.begin()
+                precision = started_precision(_job(attempt).recipe.precision, checkpoint, attempt)
+            start = (precision, checkpoint.step if checkpoint else 0)
+            workers.require_same("where it starts (precision, step)", start)
         except Exception as error:
             attempt.fail(error)
+            continue
+        attempt.precision = precision
+        by_precision[precision].append((attempt, checkpoint))
     for precision, cohort in by_precision.items():
         _Cohort(cohort, workplace, precision).run()
 
@@ -83,6 +89,35 @@ class _Cohort:
     def run(self) -> None:
         """Build the members, train them, export them."""
         started = time.monotonic()
+        workers = self.workplace.workers
+        with workers.together():
+            teacher, blocks, course = self._course()
+        share = (time.monotonic() - started) / len(self.attempts)
+        members: list[Member] = []
+        for attempt, checkpoint in self.attempts:
+            with attempt.working(share):
+                try:
+                    with workers.together():
+                        member = self._member(attempt, checkpoint, teacher)
+                except Exception as error:
+                    attempt.fail(error)
+                else:
+                    members.append(member)
+        if any(member.learns_from_teacher for member in members):
+            with workers.together():
+                course = replace(course, teacher=place_teacher(teacher.model, self.device, self.precision))
+        finish = partial(
+            self._finish,
+            teacher=teacher,
+            reads=union(member.objective.teacher_needs for member in members),
+            cohort=len(members),
+            thin=thin_languages(blocks),
+        )
+        train(members, course, self.workplace, finish)
+
+    def _course(self) -> tuple[Loaded, TokenBlocks, Course]:
+        """The teacher as loaded, its text, and what the members share but for the teacher, which is not placed
+        before students are made of it."""
         job = _job(self.attempts[0][0])
         if any(
             (_job(a).teacher, _job(a).corpus, _job(a).seed) != (job.teacher, job.corpus, job.seed)
@@ -102,25 +137,7 @@ class _Cohort:
         held_out = blocks.held_out(recipe, max_blocks=HELD_OUT_BLOCKS)
         if recipe.input == "clean":
             held_out = [uncorrupted(batch) for batch in held_out]
-        share = (time.monotonic() - started) / len(self.attempts)
-        members: list[Member] = []
-        for attempt, checkpoint in self.attempts:
-            with attempt.working(share):
-                try:
-                    members.append(self._member(attempt, checkpoint, teacher))
-                except Exception as error:
-                    attempt.fail(error)
-        teaching = any(member.learns_from_teacher for member in members)
-        model = place_teacher(teacher.model, self.device, self.precision) if teaching else None
-        course = Course(model, blocks.stream(recipe, job.seed, recipe.input), held_out)
-        finish = partial(
-            self._finish,
-            teacher=teacher,
-            reads=union(member.objective.teacher_needs for member in members),
-            cohort=len(members),
-            thin=thin_languages(blocks),
-        )
-        train(members, course, self.workplace, finish)
+        return teacher, blocks, Course(None, blocks.stream(recipe, job.seed, recipe.input), held_out)
 
     def _member(self, attempt: Attempt, checkpoint: Checkpoint | None, teacher: Loaded) -> Member:
         job = _job(attempt)
@@ -149,7 +166,7 @@ class _Cohort:
             precision=self.precision,
             seed=job.seed,
             milestones=recipe.milestones,
-            export=partial(self._export, teacher=teacher),
+            export=partial(self._export, teacher=teacher) if self.workplace.workers.leads else None,
         )
         if checkpoint is not None:
             member.restore(checkpoint)
@@ -230,6 +247,7 @@ class _Cohort:
                 "held_out_after": held_out.as_json(),
                 "untrained": self._untrained(member),
                 "cohort": cohort,
+                "workers": sorted(member.workers),
             },
             parents_sha256=parents_sha256(job.teacher, teacher),
         )

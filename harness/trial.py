@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import torch
 
@@ -14,8 +15,9 @@ from harness.records import DistilJob, FinetuneJob, MeasureJob, PrepareJob, Resu
 from harness.training.attempt import Attempt, Outcome, Workplace
 from harness.training.faults import TrialInterruptedError
 from harness.training.memory import freed_memory_kept
+from harness.training.process_group import ProcessGroup
 
-__all__ = ["TrialInterruptedError", "Workplace", "run_trials"]
+__all__ = ["TrialInterruptedError", "Workplace", "follow", "run_trials"]
 
 
 def run_trials(trials: Sequence[Trial], workplace: Workplace) -> list[Result]:
@@ -54,22 +56,37 @@ def _groups(trials: Sequence[Trial]) -> Iterator[tuple[Trial, ...]]:
 def _run(trials: Sequence[Trial], workplace: Workplace, nan_at: int | None = None) -> dict[str, Result]:
     """One cohort or one trial; what is raised here, other than the wish to stop, fails all that have not
     ended. `nan_at`: step at which bf16 failed, so that it is fp32's turn."""
+    workers = workplace.workers
     attempts = [Attempt(trial, workplace) for trial in trials]
     if nan_at is not None:
         for attempt in attempts:
             attempt.avoid_bf16(nan_at)
+    if workers.leads:
+        workers.call((trials, nan_at))
     torch.set_num_threads(trials[0].resources.cpus)
     try:
-        _measure_machine(trials[0], workplace)
+        with workers.together():
+            _measure_machine(trials[0], workplace)
         with freed_memory_kept():
             _work(attempts, workplace)
     except TrialInterruptedError:
         raise
     except Exception as error:
+        workers.disown(error)
         for attempt in attempts:
             if attempt.result is None:
                 attempt.fail(error)
     return {attempt.trial.id: attempt.result for attempt in attempts if attempt.result is not None}
+
+
+def follow(workplace: Workplace) -> None:
+    """Take part in what the leader of a process group runs by `run_trials`, until it sends everybody home."""
+    workers = workplace.workers
+    assert isinstance(workers, ProcessGroup)
+    while (called := workers.hear()) is not None:
+        trials, nan_at = called
+        with suppress(TrialInterruptedError):
+            _run(trials, workplace, nan_at)
 
 
 def _measure_machine(trial: Trial, workplace: Workplace) -> None:

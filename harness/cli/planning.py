@@ -122,8 +122,9 @@ def _overview(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table
 
 def _work(trials: Sequence[Trial], seconds: Mapping[str, float]) -> tuple[float, float]:
     """(core-seconds of what runs on processors, GPU-seconds of what runs on GPUs)."""
-    cores = sum(seconds[trial.id] * trial.resources.cpus for trial in trials if not trial.resources.gpus)
-    return cores, sum(seconds[trial.id] * trial.resources.gpus for trial in trials)
+    used = {trial.id: seconds[trial.id] * trial.resources.workers for trial in trials}
+    cores = sum(used[trial.id] * trial.resources.cpus for trial in trials if not trial.resources.gpus)
+    return cores, sum(used[trial.id] * trial.resources.gpus for trial in trials)
 
 
 def _groups(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:

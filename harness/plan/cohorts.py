@@ -31,7 +31,7 @@ def _shared(trial: Trial, job: DistilJob) -> tuple[object, ...]:
     teacher = job.teacher.trial or trial.data.get("teacher"), job.teacher.milestone
     corpus = tuple(item for item in trial.data.items() if item[0] != "init")
     stream = tuple(getattr(recipe, name) for name in TokenBatches.model_fields)
-    resources = (trial.resources.cpus, trial.resources.gpus)
+    resources = (trial.resources.cpus, trial.resources.gpus, trial.resources.workers)
     settings = (recipe.input, recipe.precision, recipe.steps, recipe.cohort, job.seed)
     return (*teacher, job.corpus.name, job.corpus.languages, corpus, stream, resources, settings)
 

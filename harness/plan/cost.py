@@ -150,7 +150,8 @@ def _with_makers(trials: dict[str, Trial], runs_dir: Path) -> dict[str, Trial]:
 def _occupied(trial: Trial) -> tuple[str, float]:
     """(device, how many cores or GPUs)."""
     resources = trial.resources
-    return ("cuda", resources.gpus) if resources.gpus else ("cpu", float(resources.cpus))
+    device, each = ("cuda", resources.gpus) if resources.gpus else ("cpu", float(resources.cpus))
+    return device, each * resources.workers
 
 
 def _cohort(facts: Mapping[str, Any]) -> int:

@@ -10,6 +10,7 @@
     worker.py       what a worker does with a job
     local.py        backend: this process
     ray_tune.py     backend: Ray Tune; `slots.py` its worker slots, `cluster.py` joining and starting Ray
+      data_parallel.py  slots of several workers, by Ray Train
     claim.py        one driver for a runs directory; `interrupts.py` Ctrl-C and SIGTERM
     live.py         the view for people; `tail.py` what running trials report
 

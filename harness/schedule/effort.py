@@ -29,7 +29,8 @@ def longest_way(trials: Sequence[Trial]) -> dict[str, float]:
     below: dict[str, float] = {}
     ranks: dict[str, float] = {}
     for trial in reversed(trials):
-        rank = work.operations(trial) / trial.resources.cpus + below.get(trial.id, 0.0)
+        occupied = trial.resources.cpus * trial.resources.workers
+        rank = work.operations(trial) / occupied + below.get(trial.id, 0.0)
         ranks[trial.id] = rank
         for parent in trial.parents:
             below[parent] = max(below.get(parent, 0.0), rank)
@@ -37,14 +38,15 @@ def longest_way(trials: Sequence[Trial]) -> dict[str, float]:
 
 
 def student_bytes(trial: Trial) -> float:
-    """Memory that one member adds to a cohort while it trains."""
+    """Memory that one member adds to a cohort while it trains, in each of its workers."""
     job = trial.job
     assert isinstance(job, DistilJob)
     student, recipe = job.student, job.recipe
     teacher = job.teacher.teacher
     vocabulary = teacher.shape.vocabulary if teacher and teacher.shape else TYPICAL_VOCABULARY
     weights = 12 * student.layers * student.width**2 + vocabulary * student.width
-    activations = ACTIVATION_BYTES * student.layers * student.width * recipe.batch_size * recipe.length
+    rows = recipe.batch_size / trial.resources.workers
+    activations = ACTIVATION_BYTES * student.layers * student.width * rows * recipe.length
     return float(weights * BYTES_PER_WEIGHT + activations)
 
 

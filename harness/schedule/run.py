@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.data.sources import Sources
-from harness.errors import HarnessError
+from harness.errors import HarnessError, InputError
 from harness.folders import TrialFolder
 from harness.plan import Plan, cohorts
 from harness.records import Result, Trial
@@ -24,6 +24,7 @@ from harness.schedule.local import LocalBackend, State, this_machine
 from harness.schedule.shapes import Node, Shape, capacity, require_room
 from harness.schedule.tail import Tails
 from harness.schedule.worker import Site, Work, record_failure
+from harness.spec.recipes import Resources
 
 POLL_SECONDS = 0.4
 PROGRESS_SECONDS = 0.5
@@ -179,6 +180,11 @@ class _Run:
         options = self._options
         site = Site(self._runs_dir.resolve(), sources, options.checkpoint_seconds, options.work)
         if options.backend == "local":
+            if any(trial.resources.workers > 1 for trial in self._todo):
+                raise InputError(
+                    "resources.distil.workers: several workers need Ray; leave `--backend local` out, "
+                    "or train in this process with `--set resources.distil.workers=1`"
+                )
             room = self._room([this_machine(options.cpus, any(trial.resources.gpus for trial in self._todo))])
             room["capacity"] = dict.fromkeys(room["capacity"], 1)  # one job after another
             return LocalBackend(Dispatcher(**plan, **room), site)
@@ -296,12 +302,17 @@ class _Run:
 
 
 def _with_gpus(trials: Sequence[Trial], gpus: float | None) -> Sequence[Trial]:
-    """Give a GPU to trials whose spec leaves that to the run. Resources are no part of a trial's identity."""
+    """Give a GPU to trials whose spec leaves that to the run, a whole one to each of several workers. Resources are
+    no part of a trial's identity."""
     if gpus is None:
         return trials
     return [
-        trial.model_copy(update={"resources": trial.resources.model_copy(update={"gpus": gpus})})
+        trial.model_copy(update={"resources": _with_gpu(trial.resources, gpus)})
         if trial.resources.gpus == 0 and trial.kind != "measure"
         else trial
         for trial in trials
     ]
+
+
+def _with_gpu(resources: Resources, gpus: float) -> Resources:
+    return resources.model_copy(update={"gpus": 1.0 if resources.workers > 1 else gpus})

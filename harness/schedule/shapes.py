@@ -23,16 +23,20 @@ class Shape:
     """Fractions share a card."""
     exclusive: bool = False
     """The slot has its node to itself, whoever else uses the cluster."""
+    workers: int = 1
+    """Processes that train one cohort together, each on the resources above, on one node or several."""
 
     @classmethod
     def of(cls, trial: Trial, shared: bool = False) -> Shape:
         """The shape that a trial asks for. On machines `shared` with other people's work, `measure` takes a
         whole node; elsewhere it is enough that the dispatcher runs nothing beside it."""
-        return cls(trial.resources.cpus, trial.resources.gpus, shared and trial.kind == "measure")
+        own = trial.resources
+        return cls(own.cpus, own.gpus, shared and trial.kind == "measure", own.workers)
 
     def __str__(self) -> str:
         cores = f"{self.cpus} CPU core{'s' if self.cpus > 1 else ''}"
-        return f"{cores} and {self.gpus:g} GPU" if self.gpus else cores
+        each = f"{cores} and {self.gpus:g} GPU" if self.gpus else cores
+        return f"{self.workers} times {each}" if self.workers > 1 else each
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Node:
     """IP address by which the cluster knows it."""
 
     def slots(self, shape: Shape) -> int:
-        """How many slots of a shape fit here at once when nothing else does."""
+        """How many slots of a shape (or workers of such slots) fit here at once when nothing else does."""
         if shape.cpus > self.cpus or shape.gpus > self.gpus:
             return 0
         if shape.exclusive:
@@ -70,7 +74,7 @@ class Node:
 def capacity(shapes: Iterable[Shape], nodes: Iterable[Node]) -> dict[Shape, int]:
     """How many slots of each shape fit on the nodes, each shape taken alone."""
     here = list(nodes)
-    counts = {shape: sum(node.slots(shape) for node in here) for shape in set(shapes)}
+    counts = {shape: sum(node.slots(shape) for node in here) // shape.workers for shape in set(shapes)}
     return {shape: min(count, 1) if shape.exclusive else count for shape, count in counts.items()}
 
 
@@ -79,9 +83,7 @@ def require_room(trials: Iterable[Trial], nodes: Iterable[Node]) -> None:
     here = list(nodes)
     wanted = {(trial.kind, Shape.of(trial)) for trial in trials}
     lines = [
-        _too_large(kind, shape, here)
-        for kind, shape in sorted(wanted)
-        if not any(n.slots(shape) for n in here)
+        _too_large(kind, shape, here) for kind, shape in sorted(wanted) if not capacity([shape], here)[shape]
     ]
     if lines:
         raise InputError("\n".join(lines))
@@ -91,5 +93,11 @@ def _too_large(kind: str, shape: Shape, nodes: list[Node]) -> str:
     most_cpus = max((node.cpus for node in nodes), default=0)
     most_gpus = max((node.gpus for node in nodes), default=0.0)
     have = f"the largest node has {most_cpus} CPU cores and {most_gpus:g} GPUs"
+    room = sum(node.slots(shape) for node in nodes)
+    if room:
+        workers = f"the cluster has room for {room} of these {shape.workers} workers"
+        return (
+            f"a {kind} trial asks for {shape}, but {workers}; set resources.{kind}.workers to at most {room}"
+        )
     short = f"cpus to at most {most_cpus}" if shape.cpus > most_cpus else f"gpus to at most {most_gpus:g}"
     return f"a {kind} trial asks for {shape}, but {have}; set resources.{kind}.{short}"

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +53,28 @@ class DispatcherActor(Dispatcher):
         return self.drain(), self.finished, self.trouble
 
 
+def ask(dispatcher: Any, method: str, *arguments: Any) -> Any:
+    """The dispatcher's answer."""
+    return ray.get(getattr(dispatcher, method).remote(*arguments))
+
+
+def serve(dispatcher: Any, slot_id: str, shape: Shape, do: Callable[[Lease], None]) -> None:
+    """The life of a slot that holds its resources: lease jobs and `do` them until told to leave."""
+    ask(dispatcher, "open_slot", slot_id, shape, get_node_ip_address())
+    while (lease := ask(dispatcher, "lease", slot_id)) is not Order.LEAVE:
+        if lease is Order.WAIT:
+            time.sleep(WAIT_SECONDS)
+        else:
+            do(lease)
+    ask(dispatcher, "close_slot", slot_id)
+
+
 def asking(dispatcher: Any, slot_id: str, lease: Lease) -> Begin:
     """How a worker begins: it is the one that asks and not its slot, which may hand a job to a worker that is
     dead already. That one has started nothing."""
 
     def begin(trials: Sequence[Trial]) -> bool:
-        return bool(ray.get(dispatcher.begin.remote(slot_id, lease.number, trials)))
+        return bool(ask(dispatcher, "begin", slot_id, lease.number, trials))
 
     return begin
 
@@ -95,15 +113,20 @@ class Slot(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Lease and work until told to leave."""
-        shape = Shape(self.config["cpus"], self.config["gpus"], self.config["exclusive"])
-        self._ask("open_slot", self.trial_id, shape, get_node_ip_address())
-        while (lease := self._ask("lease", self.trial_id)) is not Order.LEAVE:
-            if lease is Order.WAIT:
-                time.sleep(WAIT_SECONDS)
-            else:
-                self._do(lease, shape)
-        self._ask("close_slot", self.trial_id)
+        shape = Shape(**self.config)
+        if shape.workers > 1:
+            self._work_together(shape)
+        else:
+            serve(self._dispatcher, self.trial_id, shape, partial(self._do, shape))
         return {"done": True}
+
+    def _work_together(self, shape: Shape) -> None:
+        """The slot's life in several processes. Where one of them dies all do, and what they held goes back."""
+        from harness.schedule.data_parallel import run_workers
+
+        assert self._site is not None
+        reason = run_workers(self._dispatcher, self.trial_id, shape, self._site)
+        self._ask("close_slot", self.trial_id, reason)
 
     def cleanup(self) -> None:
         """The slot's resources go back, so its worker ends."""
@@ -111,9 +134,9 @@ class Slot(tune.Trainable):
             ray.kill(self._worker)
 
     def _ask(self, method: str, *arguments: Any) -> Any:
-        return ray.get(getattr(self._dispatcher, method).remote(*arguments))
+        return ask(self._dispatcher, method, *arguments)
 
-    def _do(self, lease: Lease, shape: Shape) -> None:
+    def _do(self, shape: Shape, lease: Lease) -> None:
         if self._worker is None:
             self._worker = _hire_worker(shape, self._site, self._dispatcher)
         self._oom_kills = oom_kills()
@@ -197,7 +220,7 @@ class SlotSearcher(Searcher):
             return str(Searcher.FINISHED)
         if shape is Order.WAIT:
             return None
-        return {"cpus": shape.cpus, "gpus": shape.gpus, "exclusive": shape.exclusive}
+        return asdict(shape)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -218,7 +241,9 @@ class SlotSearcher(Searcher):
 
 def resources_of(config: dict[str, Any], measuring: Node) -> tune.PlacementGroupFactory:
     """What a slot of this shape holds: nothing for the Tune trial, all for its worker; an exclusive one the
-    whole node."""
+    whole node. Ray Train holds what several workers need; Tune wants a slot to hold something."""
+    if config["workers"] > 1:
+        return tune.PlacementGroupFactory([{}, {"memory": 1}])
     if config["exclusive"]:
         whole = {"CPU": measuring.cpus, "GPU": measuring.gpus, f"node:{measuring.address}": 0.001}
         return tune.PlacementGroupFactory([{}, whole])

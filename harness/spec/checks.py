@@ -33,7 +33,11 @@ def check_cells(
     Sizes of teachers come from `teacher_shape`; a teacher of unknown size is checked before the first trial
     instead."""
     cells = expand(resolved) if cells is None else cells
-    complaints = [*_cell_complaints(resolved, cells, locate), *_task_complaints(resolved)]
+    complaints = [
+        *_cell_complaints(resolved, cells, locate),
+        *_task_complaints(resolved),
+        *_worker_complaints(resolved, cells),
+    ]
     if complaints:
         raise refuse(complaints)
 
@@ -158,6 +162,25 @@ def _method_mark(resolved: ResolvedSpec, cell: Cell, problem: Problem) -> Mark:
     """The field's own line where the method stands inline, else the line that names the method."""
     inline = cell.method.inline
     return resolved.mark((*inline, *problem.field) if inline else cell.method.path)
+
+
+def _worker_complaints(resolved: ResolvedSpec, cells: list[Cell]) -> Iterator[Complaint]:
+    """Several workers must come to what one would: they divide batches evenly, and draw nothing of their own."""
+    workers = resolved.spec.resources.distil.workers
+    recipes = {cell.recipe for cell in cells if workers > 1}
+    mark = resolved.mark(("resources", "distil", "workers"))
+    for size in sorted({recipe.batch_size for recipe in recipes if recipe.batch_size % workers}):
+        yield Complaint(
+            mark,
+            f"{workers} workers cannot share batches of {size} evenly; "
+            "make `distil.batch_size` a multiple of `workers`",
+        )
+    if any(recipe.dropout for recipe in recipes):
+        yield Complaint(
+            mark,
+            "each worker would draw its own `distil.dropout`, so that the student depended on their number; "
+            "use `dropout: 0` or `workers: 1`",
+        )
 
 
 def _task_complaints(resolved: ResolvedSpec) -> Iterator[Complaint]:

@@ -210,6 +210,15 @@ class Resources(Frozen):
     """Fractions share a card. `auto` specs put 0 here and take a GPU when `harness run --gpus` says so."""
     concurrency: Annotated[Count | None, Label()] = None
     """At most this many at once; null for as many as fit."""
+    workers: Annotated[int, Label(), Field(ge=1, le=1024)] = 1
+    """Processes that train one cohort together, each on its share of the rows of every batch (Ray Train). Each has
+    the `cpus` and `gpus` above, and a card of its own where it has any. For `distil` only."""
+
+    @model_validator(mode="after")
+    def _whole_cards(self) -> Resources:
+        if self.workers > 1 and self.gpus not in (0, 1):
+            raise ValueError(f"each of {self.workers} workers takes one card or none: `gpus: 1` or `gpus: 0`")
+        return self
 
 
 class KindResources(Frozen):
@@ -219,3 +228,10 @@ class KindResources(Frozen):
     distil: Resources = Resources(cpus=1)
     finetune: Resources = Resources(cpus=1)
     measure: Resources = Resources(cpus=1)
+
+    @field_validator("prepare", "finetune", "measure")
+    @classmethod
+    def _one_worker(cls, resources: Resources) -> Resources:
+        if resources.workers > 1:
+            raise ValueError("only `distil` trials can take several workers; leave `workers` out here")
+        return resources

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from harness.models.matmul import matmul_peak
 from harness.records import Measurement, Progress, Result, Score, Trial
 from harness.training.checkpoints import Checkpoint, Checkpoints
 from harness.training.faults import failure_of
+from harness.training.process_group import Alone
 
 FP32_AFTER_NAN = "fp32_after_nan"
 """Flag of a result that took fp32 because bf16 had failed; the step at which it had follows."""
@@ -40,6 +41,8 @@ class Workplace:
     `TrialInterruptedError`."""
     checkpoint_seconds: float = 15.0
     """Shortest time between two checkpoints, seconds."""
+    workers: Alone = field(default_factory=Alone)
+    """The processes that train one cohort together, this one among them."""
 
     @property
     def torch_device(self) -> torch.device:
@@ -74,6 +77,8 @@ class Attempt:
     def __init__(self, trial: Trial, workplace: Workplace) -> None:
         self.trial = trial
         self.workplace = workplace
+        self._writes = workplace.workers.leads
+        """Of several workers one writes."""
         self.folder = TrialFolder.of(workplace.runs_dir, trial.id)
         self.checkpoints = Checkpoints(self.folder.checkpoint)
         self.started_at = time.time()
@@ -120,14 +125,16 @@ class Attempt:
 
     def avoid_bf16(self, step: int) -> None:
         """Before `begin`: start afresh in fp32, since the last attempt was no longer finite at `step`."""
-        self.checkpoints.clear()
+        if self._writes:
+            self.checkpoints.clear()
         self.fallbacks = (f"{FP32_AFTER_NAN}:{step}",)
 
     def begin(self) -> Checkpoint | None:
         """Write trial.json and drop the result of a failed attempt; the newest good checkpoint, None to
         start afresh."""
-        self.folder.write_trial(self.trial)
-        (self.folder.path / "result.json").unlink(missing_ok=True)
+        if self._writes:
+            self.folder.write_trial(self.trial)
+            (self.folder.path / "result.json").unlink(missing_ok=True)
         found_any = bool(self.checkpoints.steps)
         checkpoint = self.checkpoints.load()
         if checkpoint is None:
@@ -144,6 +151,8 @@ class Attempt:
 
     def save(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write a checkpoint of `step` steps done."""
+        if not self._writes:
+            return
         accounts = {
             "started_at": self.started_at,
             "seconds": self.seconds,
@@ -161,7 +170,8 @@ class Attempt:
     def report(self, progress: Progress) -> None:
         """Add a line to progress.jsonl."""
         self._next_line = time.monotonic() + max(1.0, self.seconds / 300)
-        self.folder.append_progress(progress)
+        if self._writes:
+            self.folder.append_progress(progress)
 
     def succeed(self, outcome: Outcome) -> Result:
         """Write result.json and drop the checkpoints."""
@@ -178,7 +188,7 @@ class Attempt:
             tokens_per_second=self._rate(outcome.tokens),
             flops=outcome.flops,
             flops_per_second=rate,
-            utilisation=rate / peak if rate and peak else None,
+            utilisation=rate / (peak * self.workplace.workers.size) if rate and peak else None,
             weights_sha256=outcome.weights_sha256,
             scores=outcome.scores,
             dev_value=outcome.dev_value,
@@ -202,13 +212,15 @@ class Attempt:
         """Write result.json with the reason and traceback.txt beside it, as far as the disk lets."""
         result = self._result(status="failed", error=failure_of(error), precision=self.precision)
         self.result = result
-        try:
+        with suppress(OSError):  # the caller has the result; there is nowhere to write it
             self._leave(result)
+            self._leave_traceback(error)
+        return result
+
+    def _leave_traceback(self, error: BaseException) -> None:
+        if self._writes:
             lines = traceback.format_exception(error)
             (self.folder.path / "traceback.txt").write_text("".join(lines), encoding="utf-8")
-        except OSError:
-            pass  # the caller has the result; there is nowhere to write it
-        return result
 
     def _rate(self, count: int | None) -> float | None:
         """`count` a second of training."""
@@ -220,9 +232,10 @@ class Attempt:
         return matmul_peak(place.sources.cache_dir, place.device, outcome.precision, threads)
 
     def _leave(self, result: Result) -> None:
-        if not (self.folder.path / "trial.json").exists():
-            self.folder.write_trial(self.trial)
-        self.folder.write_result(result)
+        if self._writes:
+            if not (self.folder.path / "trial.json").exists():
+                self.folder.write_trial(self.trial)
+            self.folder.write_result(result)
         self.result = result
 
     def _result(

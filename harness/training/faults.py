@@ -37,15 +37,27 @@ class NotFiniteError(TrialError):
         self.step, self.term = step, term
 
 
+class PeerError(TrialError):
+    """What another worker of a process group met, as it would have recorded it."""
+
+    def __init__(self, rank: int, failure: Failure) -> None:
+        super().__init__(failure.reason, failure.message)
+        self.failure = failure.model_copy(update={"message": f"worker {rank}: {failure.message}"})
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed: a class of its own on GPUs, on the CPU only the allocator's message."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
+    if isinstance(error, PeerError):
+        return error.reason == "out_of_memory"
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def failure_of(error: BaseException) -> Failure:
     """The recorded reason of an error, its message on one line."""
+    if isinstance(error, PeerError):
+        return error.failure
     message = " ".join(str(error).split())
     if isinstance(error, NotFiniteError):
         return Failure(reason="nan", message=message, step=error.step, term=error.term)

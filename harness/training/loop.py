@@ -27,6 +27,7 @@ from harness.training.faults import TrialInterruptedError
 from harness.training.feed import Feed
 from harness.training.held_out import HeldOut
 from harness.training.member import Member
+from harness.training.process_group import Alone
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def train(members: list[Member], course: Course, workplace: Workplace, finish: F
     members saved, where the workplace says stop; what concerns all (the teacher's pass, the input) is
     raised as it comes.
     """
-    company = _Company(members)
+    workers = workplace.workers
+    company = _Company(members, workers)
     teacher = _Teacher(course.teacher)
     cadence = Cadence(least=workplace.checkpoint_seconds)
     with Feed(course.stream, workplace.torch_device) as feed:
@@ -63,15 +65,17 @@ def train(members: list[Member], course: Course, workplace: Workplace, finish: F
             done = [member for member in members if member.is_done]
             for member, held_out in _examine(done, company, teacher, course):
                 with company.alone(member):
-                    member.attempt.succeed(finish(member, held_out))
-                    members.remove(member)
+                    if workers.leads:
+                        member.attempt.succeed(finish(member, held_out))
+                company.leave(member)
             if not members:
                 break
             _take_step(company, teacher, feed)
-            if workplace.stop():
+            stop, save = workers.decided(workplace.stop(), cadence.due)
+            if stop:
                 company.save()
                 raise TrialInterruptedError(company.title, company.step)
-            if cadence.due:
+            if save:
                 cadence.run(company.save)
 
 
@@ -80,8 +84,10 @@ def _take_step(company: _Company, teacher: _Teacher, feed: Feed) -> None:
     started = time.monotonic()
     step = company.step
     taking_part = [member for member in company.members if member.step == step]
-    host, batch = feed.at(step)
-    seen = teacher(batch, taking_part)
+    with company.workers.together():
+        host, batch = feed.at(step)
+        batch = company.workers.share(batch)
+        seen = teacher(batch, taking_part)
     tokens = host.tokens
     share = (time.monotonic() - started) / len(taking_part)
     for member in taking_part:
@@ -93,11 +99,12 @@ def _take_step(company: _Company, teacher: _Teacher, feed: Feed) -> None:
 def _examine(
     members: Sequence[Member], company: _Company, teacher: _Teacher, course: Course
 ) -> Iterator[tuple[Member, HeldOut]]:
-    """What each of the members makes of the held-out text, the teacher's pass shared."""
+    """What each of the members makes of the held-out text, the teacher's pass shared. Each worker reads all of it."""
     tallies = {member: member.tally() for member in members}
     for host in course.held_out if tallies else ():
-        batch = host.to(members[0].device)
-        seen = teacher(batch, list(tallies))
+        with company.workers.together():
+            batch = host.to(members[0].device)
+            seen = teacher(batch, list(tallies))
         for member, tally in tallies.items():
             if member in company.members:
                 with company.alone(member):
@@ -128,8 +135,9 @@ class _Teacher:
 class _Company:
     """The members under way."""
 
-    def __init__(self, members: list[Member]) -> None:
+    def __init__(self, members: list[Member], workers: Alone) -> None:
         self.members = members
+        self.workers = workers
 
     @property
     def step(self) -> int:
@@ -143,13 +151,19 @@ class _Company:
 
     @contextmanager
     def alone(self, member: Member) -> Iterator[None]:
-        """What goes wrong inside ends this member and no other."""
+        """What goes wrong inside, in whichever worker, ends this member and no other."""
         with member.attempt.working():
             try:
-                yield
+                with self.workers.together():
+                    yield
             except Exception as error:
                 member.attempt.fail(error)
-                self.members.remove(member)
+                self.leave(member)
+
+    def leave(self, member: Member) -> None:
+        """The member has ended, well or not."""
+        if member in self.members:
+            self.members.remove(member)
 
     def save(self) -> None:
         """Write a checkpoint of every member."""

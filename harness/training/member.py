@@ -57,6 +57,9 @@ class Member:
         """Real tokens learnt from."""
         self.before: HeldOut | None = None
         """Held-out loss before the first step."""
+        self.workers = {attempt.workplace.workers.size}
+        """By how many workers its steps were taken."""
+        self._workers = attempt.workplace.workers
         self._tapped = Tapped(model, objective.student_needs)
         self._micro_batches = MicroBatches()
         self._milestones = frozenset(milestones)
@@ -91,8 +94,9 @@ class Member:
     def advance(self, teacher: Activations, batch: Batch, counts: Mapping[str, int], tokens: int) -> None:
         """Take one optimiser step on `batch`, in micro-batches where memory runs out.
 
-        `counts` are the objective's and `tokens` the real tokens of the batch, both taken before it was moved
-        to the device. Raises NotFiniteError where a loss or the gradient is NaN or infinite.
+        `batch` holds this worker's rows; `counts` are the objective's and `tokens` the real tokens of all workers'
+        rows, both taken before these were moved to the device.
+        Raises NotFiniteError where a loss or the gradient is NaN or infinite.
         """
         randomness, draws = self._randomness, self._mapping_draws.get_state()
 
@@ -102,11 +106,14 @@ class Member:
             self._mapping_draws.set_state(draws)
 
         def step(rows: int | None) -> Tensor:
-            return self._learn(_parts(teacher, batch, rows), counts)
+            with self._workers.together():
+                return self._learn(_parts(teacher, batch, rows), counts)
 
-        values = self._micro_batches.run(batch.examples, step, undo)
+        losses = self._micro_batches.run(batch.examples, step, undo)
+        losses = self._workers.combine(list(self.optimiser.parameters.values()), losses)
+        norm = self.optimiser.step(self.step).detach().float()
         self.tokens += tokens
-        self._log.add(self.step, list(counts), values, self.tokens)
+        self._log.add(self.step, list(counts), torch.cat([losses, norm.reshape(1)]), self.tokens)
         self.step += 1
 
     def pass_milestone(self) -> None:
@@ -138,6 +145,7 @@ class Member:
             "tokens": self.tokens,
             "micro_rows": self._micro_batches.rows,
             "precision": self.precision,
+            "workers": sorted(self.workers),
             "before": None if self.before is None else self.before.as_json(),
         }
         self.attempt.save(self.step, tensors, facts)
@@ -151,25 +159,27 @@ class Member:
         self._mapping_draws.set_state(checkpoint.tensors["mapping_draws"])
         self.step = checkpoint.step
         self.tokens = checkpoint.facts["tokens"]
+        self.workers |= set(checkpoint.facts.get("workers", ()))
         self._micro_batches = MicroBatches(checkpoint.facts["micro_rows"])
         before = checkpoint.facts["before"]
         self.before = None if before is None else HeldOut(**before)
         self._log = StepLog(self.attempt, self.optimiser.schedule, self.tokens)
 
     def _learn(self, parts: Sequence[tuple[Activations, Batch]], counts: Mapping[str, int]) -> Tensor:
-        """Forward, backward, update; (terms + 2,) losses by term, weighted loss, gradient norm."""
+        """Forward and backward; (terms + 1,) losses by term and weighted loss."""
         self.model.train()
         summed: Tensor | None = None
         with self._randomness.in_force() as reached:
             due = self.objective.due(self.step)
-            if due and len(parts) > 1:
+            if due and (len(parts) > 1 or self._workers.size > 1):
                 self._refresh_from(parts, due, counts)
+                due = []
             for seen, part in parts:
                 with self._autocast():
                     student = self._tapped(part)
                 # Contexts of their own: autocast keeps the casts of weights until it is left, and one made
                 # without gradient while observing would cut the projections off from the loss.
-                if due and len(parts) == 1:
+                if due:
                     with self._autocast():
                         observed = self.objective.observe(due, seen, student, part)
                     self.objective.refresh(due, observed, counts, self._mapping_draws)
@@ -180,19 +190,21 @@ class Member:
                 summed = values if summed is None else summed + values
             self._randomness = reached()
         assert summed is not None
-        norm = self.optimiser.step(self.step)
-        return torch.cat([summed, norm.detach().float().reshape(1)])
+        return summed
 
     @torch.no_grad()
     def _refresh_from(
         self, parts: Sequence[tuple[Activations, Batch]], due: Sequence[str], counts: Mapping[str, int]
     ) -> None:
-        """Refresh moving mappings from a whole batch that is seen in parts, before any is learnt from."""
+        """Refresh moving mappings from a whole batch that is seen in parts, here or by several workers, before
+        any is learnt from."""
         observed: dict[str, Tensor] = {}
-        for seen, part in parts if self.objective.observes(due) else ():
-            with self._autocast():
-                for name, value in self.objective.observe(due, seen, self._tapped(part), part).items():
-                    observed[name] = observed[name] + value if name in observed else value
+        with self._workers.together():
+            for seen, part in parts if self.objective.observes(due) else ():
+                with self._autocast():
+                    for name, value in self.objective.observe(due, seen, self._tapped(part), part).items():
+                        observed[name] = observed[name] + value if name in observed else value
+        self._workers.add_up(observed)
         self.objective.refresh(due, observed, counts, self._mapping_draws)
 
     def _autocast(self) -> torch.autocast:

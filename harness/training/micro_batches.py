@@ -32,7 +32,7 @@ class MicroBatches:
         while True:
             try:
                 return step(self.rows)
-            except (RuntimeError, MemoryError) as error:
+            except Exception as error:
                 rows = min(self.rows or examples, examples)
                 if not is_out_of_memory(error) or rows == 1:
                     raise

@@ -1,0 +1,183 @@
+"""Several processes that train one cohort, each on its share of the rows of every batch.
+
+All of them run the same program on the same inputs (SPMD): each holds all students, takes its rows of the
+batch, and runs the teacher on these alone. Between backward pass and optimiser the gradients are added up,
+so that all take the same step. A term returns the sum of its loss and every process divides it by the count
+of the *whole* batch, so the sum over processes is the loss of the whole batch, however its masked positions
+are spread over them. `DistributedDataParallel` would give the mean of per-process means instead; it hooks
+into one module's `forward`, whereas objectives read submodules through taps and bring projections of their
+own; and it must be told which parameters a step leaves without gradient.
+
+What one process meets and the others do not (memory runs out, a disk is full, the user wants to stop) must
+not part them: `together` makes an error of one the error of all, `decided` makes the leader's answer
+everybody's. A process that dies takes its group with it (`WorkerLostError`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from harness.methods.base import Batch
+from harness.training.faults import PeerError, TrialInterruptedError, failure_of
+
+
+class WorkerLostError(BaseException):
+    """A process of the group is gone. No fault of any trial, hence not an `Exception`: none may record it."""
+
+
+class Alone:
+    """A cohort in one process: all rows are its own, there is nobody to agree with."""
+
+    rank = 0
+    size = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes checkpoints, progress and results."""
+        return self.rank == 0
+
+    def share(self, batch: Batch) -> Batch:
+        """This process's rows of a batch."""
+        return batch
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is raised inside in one process is raised in all, as `PeerError` in the others. There must be
+        no exchange inside that is not in a `together` of its own."""
+        yield
+
+    def decided(self, *answers: bool) -> tuple[bool, ...]:
+        """The leader's answers."""
+        return answers
+
+    def require_same(self, what: str, value: object) -> None:
+        """Raise PeerError in all processes where one has another `value` than the leader."""
+
+    def add_up(self, observed: Mapping[str, Tensor]) -> None:
+        """Sum tensors over all processes, in place."""
+
+    def combine(self, parameters: Sequence[nn.Parameter], losses: Tensor) -> Tensor:
+        """Sum gradients over all processes, in place, and `losses` (1-d), which are returned. A parameter
+        without gradient in every process stays without."""
+        return losses
+
+    def call(self, job: Any) -> None:
+        """The leader: have the others take part in `job` (`hear`); None sends them home."""
+
+    def disown(self, error: BaseException) -> None:
+        """Raise WorkerLostError where only this process knows of `error`: it cannot follow the others."""
+
+
+class ProcessGroup(Alone):
+    """This process's place in torch's default process group, which must have a backend for CPU tensors."""
+
+    def __init__(self) -> None:
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self._known: BaseException | None = None
+        """The last error that all know of."""
+
+    def share(self, batch: Batch) -> Batch:
+        """The rank-th of `size` equal parts; `batch_size` is a multiple (`harness.spec.checks`)."""
+        return batch.split(batch.examples // self.size)[self.rank]
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """See `Alone`."""
+        mine: Exception | None = None
+        try:
+            yield
+        except TrialInterruptedError:
+            raise  # all were told by the leader
+        except Exception as error:
+            if error is self._known:
+                raise
+            mine = error
+        failed = torch.tensor([mine is not None], dtype=torch.uint8)
+        self._reduce(failed, dist.ReduceOp.MAX)
+        if failed.item():
+            self._raise_first(mine)
+
+    def _raise_first(self, mine: Exception | None) -> None:
+        """The error of the lowest rank that has one; the same decision everywhere."""
+        failures = self._gather(None if mine is None else failure_of(mine))
+        rank = next(rank for rank, failure in enumerate(failures) if failure is not None)
+        self._known = mine if mine is not None and rank == self.rank else PeerError(rank, failures[rank])
+        raise self._known
+
+    def decided(self, *answers: bool) -> tuple[bool, ...]:
+        """See `Alone`."""
+        told = torch.tensor(answers, dtype=torch.uint8)
+        with _connected():
+            dist.broadcast(told, src=0)
+        return tuple(bool(answer) for answer in told.tolist())
+
+    def require_same(self, what: str, value: object) -> None:
+        """See `Alone`."""
+        values = self._gather(value)
+        with self.together():
+            if value != values[0]:
+                raise ValueError(
+                    f"{what} is {value} in worker {self.rank} and {values[0]} in worker 0; all workers of a "
+                    "cohort need one kind of processor and one runs directory, on a shared file system"
+                )
+
+    def add_up(self, observed: Mapping[str, Tensor]) -> None:
+        """See `Alone`."""
+        for name in sorted(observed):
+            self._reduce(observed[name], dist.ReduceOp.SUM)
+
+    def combine(self, parameters: Sequence[nn.Parameter], losses: Tensor) -> Tensor:
+        """See `Alone`. One exchange for all gradients, after a small one of who has which: rows without any
+        corrupted position leave the head of one process without gradient."""
+        touched = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8)
+        self._reduce(touched, dist.ReduceOp.MAX)
+        used = [p for p, is_touched in zip(parameters, touched.tolist(), strict=True) if is_touched]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in used]
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), losses])
+        self._reduce(flat, dist.ReduceOp.SUM)
+        *summed, losses = flat.split([*(p.numel() for p in used), len(losses)])
+        for parameter, gradient in zip(used, summed, strict=True):
+            parameter.grad = gradient.view_as(parameter)
+        return losses
+
+    def call(self, job: Any) -> None:
+        """See `Alone`."""
+        with _connected():
+            dist.broadcast_object_list([job], src=0)
+
+    def hear(self) -> Any:
+        """What the leader calls for next."""
+        heard: list[Any] = [None]
+        with _connected():
+            dist.broadcast_object_list(heard, src=0)
+        return heard[0]
+
+    def disown(self, error: BaseException) -> None:
+        """See `Alone`."""
+        if error is not self._known:
+            raise WorkerLostError(f"worker {self.rank} left its group: {error!r}") from error
+
+    def _reduce(self, tensor: Tensor, operation: Any) -> None:
+        with _connected():
+            dist.all_reduce(tensor, operation)
+
+    def _gather(self, value: Any) -> list[Any]:
+        values: list[Any] = [None] * self.size
+        with _connected():
+            dist.all_gather_object(values, value)
+        return values
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """An exchange that fails means that a process is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise WorkerLostError(f"a worker of the group is gone: {error}") from error
