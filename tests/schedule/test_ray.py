@@ -99,9 +99,9 @@ from ray._private.node import Node
 from harness.schedule.cluster import connected
 
 kill = Node.kill_all_processes
-Node.kill_all_processes = lambda node, check_alive, allow_graceful: kill(node, check_alive)
+Node.kill_all_processes = lambda node, **options: kill(node, **{**options, "allow_graceful": False})
 with connected(None, cpus=1) as ray:
-    ray.get(ray.remote(int).remote())
+    ray.get(ray.remote(lambda: 1).remote())
     print(*(process.pid for process in psutil.Process().children(recursive=True)))
 """
 """Ray kills its raylet at once, as it does where that takes more than a second to end."""
