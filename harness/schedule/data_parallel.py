@@ -66,8 +66,8 @@ def _work(config: dict[str, Any]) -> None:
     work = site.work or default_work()
 
     def do(lease: Lease) -> None:
-        begin = asking(dispatcher, config["slot_id"], lease)
-        ask(dispatcher, "settle", config["slot_id"], perform(lease.trials, place, work, begin))
+        results = perform(lease.trials, place, work, asking(dispatcher, slot_id, lease))
+        ask(dispatcher, "settle", slot_id, results)
 
     serve(dispatcher, slot_id, shape, do)
     workers.call(None)
