@@ -106,7 +106,7 @@ class TrialFolder:
         for line in lines:
             try:
                 yield Progress.model_validate(json.loads(line))
-            except (ValueError, ValidationError):
+            except (ValueError, ValidationError, RecursionError):
                 continue  # the last line of a killed process may be half written
 
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from harness import provenance
@@ -18,12 +19,23 @@ from harness.data.sources import Sources
 from harness.folders import TrialFolder
 from harness.models.matmul import matmul_peak
 from harness.records import Measurement, Progress, Result, Score, Trial
+from harness.spec.base import Frozen
 from harness.training.checkpoints import Checkpoint, Checkpoints
 from harness.training.faults import failure_of
 from harness.training.process_group import Alone
 
 FP32_AFTER_NAN = "fp32_after_nan"
 """Flag of a result that took fp32 because bf16 had failed; the step at which it had follows."""
+
+
+class Accounts(Frozen):
+    """What a checkpoint tells of the attempts before it."""
+
+    started_at: Annotated[float, Field(allow_inf_nan=False)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    training_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    resumed: Annotated[int, Field(ge=0)]
+    fallbacks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -136,16 +148,16 @@ class Attempt:
             self.folder.write_trial(self.trial)
             (self.folder.path / "result.json").unlink(missing_ok=True)
         found_any = bool(self.checkpoints.steps)
-        checkpoint = self.checkpoints.load()
+        checkpoint = self.checkpoints.load(_are_sound)
         if checkpoint is None:
             self.damaged = (0,) if found_any else ()
             return None
-        accounts = checkpoint.facts["accounts"]
-        self.started_at = accounts["started_at"]
-        self._seconds += accounts["seconds"]
-        self.training_seconds = accounts["training_seconds"]
-        self.resumed = accounts["resumed"] + 1
-        self.fallbacks = tuple(accounts["fallbacks"])
+        accounts = Accounts.model_validate(checkpoint.facts["accounts"])
+        self.started_at = accounts.started_at
+        self._seconds += accounts.seconds
+        self.training_seconds = accounts.training_seconds
+        self.resumed = accounts.resumed + 1
+        self.fallbacks = accounts.fallbacks
         self.damaged = checkpoint.damaged
         return checkpoint
 
@@ -153,14 +165,14 @@ class Attempt:
         """Write a checkpoint of `step` steps done."""
         if not self._writes:
             return
-        accounts = {
-            "started_at": self.started_at,
-            "seconds": self.seconds,
-            "training_seconds": self.training_seconds,
-            "resumed": self.resumed,
-            "fallbacks": self.fallbacks,
-        }
-        self.checkpoints.save(step, tensors, {**facts, "accounts": accounts})
+        accounts = Accounts(
+            started_at=self.started_at,
+            seconds=self.seconds,
+            training_seconds=self.training_seconds,
+            resumed=self.resumed,
+            fallbacks=self.fallbacks,
+        )
+        self.checkpoints.save(step, tensors, {**facts, "accounts": accounts.model_dump(mode="json")})
 
     @property
     def line_due(self) -> bool:
@@ -264,3 +276,12 @@ class Attempt:
             ),
             **fields,
         )
+
+
+def _are_sound(facts: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint's facts are of the types that a result is made of; it may come from anybody."""
+    try:
+        Accounts.model_validate(facts["accounts"])
+    except (KeyError, TypeError, ValidationError):
+        return False
+    return facts.get("precision") in ("fp32", "bf16")

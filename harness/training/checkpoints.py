@@ -83,13 +83,13 @@ class Checkpoints:
         for old in self._saved()[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
 
-    def load(self) -> Checkpoint | None:
-        """The newest checkpoint that matches its manifest, None where there is none; damaged ones are
-        removed."""
+    def load(self, is_sound: Callable[[Mapping[str, Any]], bool] | None = None) -> Checkpoint | None:
+        """The newest checkpoint that matches its manifest and whose facts are sound, None where there is none;
+        damaged ones are removed."""
         damaged: list[int] = []
         for folder in self._saved():
             checkpoint = _read(folder)
-            if checkpoint is not None:
+            if checkpoint is not None and (is_sound is None or is_sound(checkpoint.facts)):
                 return Checkpoint(checkpoint.step, checkpoint.tensors, checkpoint.facts, tuple(damaged))
             damaged.append(int(folder.name))
             shutil.rmtree(folder, ignore_errors=True)  # or it would pass for the newest again
@@ -148,7 +148,7 @@ def _read(folder: Path) -> Checkpoint | None:
         tensors = load_file(folder / _TENSORS)
         tensors.update({name: tensors[first] for name, first in content["aliases"].items()})
         return Checkpoint(content["step"], tensors, content["facts"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError):
         return None
 
 

@@ -85,11 +85,12 @@ def student_of(name: str) -> Student:
 
 
 def task_of(shape: TaskShape) -> Task:
+    folder = "{language}/" if len(shape.languages) > 1 else ""
     return Task(
         name=shape.name,
         suite=shape.suite,
         assets={"data": asset_of(shape.name)},
-        splits={part: {"files": f"{part}.parquet"} for part in ("train", "dev", "test")},
+        splits={part: {"files": f"{folder}{part}.parquet"} for part in ("train", "dev", "test")},
         columns={"text": "text", "label": "label"},
         labels={f"class{i}": i for i in range(shape.labels)},
         metrics=shape.metrics,
