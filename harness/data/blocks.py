@@ -7,11 +7,13 @@ batch = stream.at(step)
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -151,9 +153,11 @@ def build_blocks(
     final = sources.cache_dir / "blocks" / sha256
     if not (final / _MANIFEST).is_file():
         builder = _Builder(reader, tokenizer, vocabulary, length, final.with_suffix(".part"), watcher)
-        for language in corpus.languages:
-            builder.keep(language)
-        builder.assemble(final)
+        with _one_at_a_time(final):
+            if not (final / _MANIFEST).is_file():
+                for language in corpus.languages:
+                    builder.keep(language)
+                builder.assemble(final)
     manifest = json.loads((final / _MANIFEST).read_text("utf-8"))
     languages = {
         name: LanguageBlocks(**{**entry, "text": LanguageText(**entry["text"])})
@@ -269,6 +273,15 @@ class _Packer:
             block.tofile(self._file)
             del self._buffer[: whole * self._room]
             self.blocks += whole
+
+
+@contextmanager
+def _one_at_a_time(final: Path) -> Iterator[None]:
+    """Others that would build the same wait here, and find it done."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with final.with_name(f".{final.name}.lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # the kernel drops it when the process dies
+        yield
 
 
 def _files_of(language: str) -> tuple[str, str]:

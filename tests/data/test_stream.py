@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +114,27 @@ def test_blocks_built_again_give_the_same_stream(
     )
     assert again.sha256 == blocks.sha256
     assert torch.equal(again.stream(RECIPE, 1).at(100).input_ids, blocks.stream(RECIPE, 1).at(100).input_ids)
+
+
+def test_of_several_that_want_the_same_blocks_at_once_one_builds_and_all_have_them(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, sources: Sources
+) -> None:
+    text = corpus(tmp_path, {"de": 600, "en": 600, "sw": 600})
+    ready, builders = threading.Barrier(4), set()
+
+    def note(language: str, tokens: int) -> None:
+        builders.add(threading.get_ident())
+
+    def build(_: int) -> TokenBlocks:
+        ready.wait()
+        return build_blocks(text, tokenizer, "words", LENGTH, sources, watcher=note)
+
+    with ThreadPoolExecutor(4) as threads:
+        built = list(threads.map(build, range(4)))
+    assert len(builders) == 1
+    assert len({one.sha256 for one in built}) == 1
+    first, *others = (one.stream(RECIPE, 1).at(9).input_ids for one in built)
+    assert all(torch.equal(one, first) for one in others)
 
 
 def test_masked_and_clean_streams_read_the_same_blocks(blocks: TokenBlocks) -> None:
