@@ -23,11 +23,11 @@ def sidebar(snapshot: Snapshot, *, suite: bool = True) -> Filters:
     found = data.choices()
     with st.sidebar:
         picked = one("Suite", found["suite"], "suite") if suite and found["suite"] else None
-        in_suite = snapshot.cells[snapshot.cells["suite"] == picked] if picked else snapshot.cells
+        tasks, languages = snapshot.once(("offered", picked), lambda: _offered(snapshot.cells, picked))
         filters = Filters(
             suite=picked,
-            tasks=several("Tasks", _names(in_suite["task"]), "task"),
-            evaluation=several("Evaluated in", _names(in_suite["language"]), "lang"),
+            tasks=several("Tasks", tasks, "task"),
+            evaluation=several("Evaluated in", languages, "lang"),
             student=several("Student", found["student"], "student"),
             teacher=several("Teacher", found["teacher"], "teacher"),
             language=several("Distilled on", found["language"], "corpus"),
@@ -36,8 +36,12 @@ def sidebar(snapshot: Snapshot, *, suite: bool = True) -> Filters:
         return _advanced(snapshot, filters)
 
 
-def _names(column: pd.Series) -> list[str]:
-    return sorted(map(str, column.unique()))
+def _offered(cells: pd.DataFrame, suite: str | None) -> tuple[list[str], list[str]]:
+    """Tasks and languages of a suite, by name."""
+    names = cells[["task", "language"]]
+    inside = names[cells["suite"] == suite] if suite else names
+    tasks, languages = (sorted(map(str, inside[column].unique())) for column in names)
+    return tasks, languages
 
 
 def _advanced(snapshot: Snapshot, filters: Filters) -> Filters:

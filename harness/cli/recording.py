@@ -14,53 +14,61 @@ from harness.records import Result, Trial
 from harness.results.store import Store
 from harness.schedule.events import Listener, RunSummary, Silent
 
+RETRY_SECONDS = 30.0
+"""After a write that failed, the next is tried so much later."""
+
 
 def open_store(store: Store, trials: Iterable[Trial], runs_dir: Path) -> None:
-    """Note the plan in the database; one that is missing while trials are recorded is first rebuilt from
-    their folders.
+    """Note the plan in the database, and what an earlier driver had no time to note; a database that is missing
+    while trials are recorded is first rebuilt from their folders.
 
     InputError where the file is damaged, none of ours or from a newer harness: nothing is touched."""
     if not store.exists and next(trial_folders(runs_dir), None) is not None:
         store.ingest(runs_dir)
     store.plan(trials)
+    rest = [TrialFolder.of(runs_dir, trial_id) for trial_id in store.unfinished()]
+    store.ingest_folders(folder for folder in rest if (folder.path / "result.json").exists())
 
 
 class Recorder(Silent):
-    """A listener that writes every result into the database, in short transactions."""
+    """A listener that writes every result into the database, those that came together in one transaction."""
 
     def __init__(self, store: Store, runs_dir: Path, tell: Listener) -> None:
         """`tell` hears of what could not be written."""
         self.store = store
         self.runs_dir = runs_dir
         self.tell = tell
-        self._missed: list[str] = []
+        self._waiting: dict[str, None] = {}
+        self._not_before = 0.0
 
     def on_trial_started(self, trial: Trial) -> None:
-        """Note that it runs."""
-        self._write(trial.id)
+        """It is to be noted as running."""
+        self._waiting[trial.id] = None
 
     def on_result(self, result: Result) -> None:
-        """Put in what it left."""
-        self._write(result.trial_id)
+        """What it left is to be put in."""
+        self._waiting[result.trial_id] = None
+
+    def on_pause(self) -> None:
+        """Write what has come together."""
+        if self._waiting and time.monotonic() >= self._not_before:
+            self._write()
 
     def on_end(self, summary: RunSummary) -> None:
-        """Try once more what could not be written."""
-        missed, self._missed = self._missed, []
-        for trial_id in missed:
-            self._write(trial_id)
-        if self._missed:
+        """Write what is left, and say what could not be."""
+        if self._waiting:
+            self._write()
+        if self._waiting:
             self.tell.on_message(
-                f"{len(self._missed)} results are not in {self.store.path}; `harness ingest` puts them in"
+                f"{len(self._waiting)} trials are not in {self.store.path}; `harness ingest` puts them in"
             )
 
-    def _write(self, trial_id: str) -> None:
-        folder = TrialFolder.of(self.runs_dir, trial_id)
-        if not (folder.path / "trial.json").is_file():
-            return  # a worker has it, and has not begun
+    def _write(self) -> None:
         try:
-            self.store.ingest_folder(folder)
+            self.store.ingest_folders(TrialFolder.of(self.runs_dir, trial_id) for trial_id in self._waiting)
+            self._waiting.clear()
         except (InputError, OSError) as error:
-            self._missed.append(trial_id)
+            self._not_before = time.monotonic() + RETRY_SECONDS
             self.tell.on_message(f"{time.strftime('%H:%M:%S')} the database could not be written: {error}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -71,7 +71,7 @@ def protocol_of(job: FinetuneJob, data: dict[str, str]) -> str:
 
 
 def trial_row(
-    trial: Trial, result: Result | None, *, parents: dict[str, Trial], status: str | None = None
+    trial: Trial, result: Result | None, *, parents: Mapping[str, Trial], status: str | None = None
 ) -> Row:
     """The row of `trials`. `parents` holds the trials it descends from, as far as they are known."""
     labels = trial.labels
@@ -98,7 +98,7 @@ def trial_row(
     return row
 
 
-def _job_columns(trial: Trial, parents: dict[str, Trial]) -> Row:
+def _job_columns(trial: Trial, parents: Mapping[str, Trial]) -> Row:
     job = trial.job
     if isinstance(job, PrepareJob):
         return {
@@ -133,7 +133,7 @@ def _job_columns(trial: Trial, parents: dict[str, Trial]) -> Row:
     return _finetune_columns(trial, job, parents)
 
 
-def _finetune_columns(trial: Trial, job: FinetuneJob, parents: dict[str, Trial]) -> Row:
+def _finetune_columns(trial: Trial, job: FinetuneJob, parents: Mapping[str, Trial]) -> Row:
     row: Row = {
         "model_key": model_key(job.model),
         "milestone": job.model.milestone,
@@ -165,7 +165,7 @@ def _finetune_columns(trial: Trial, job: FinetuneJob, parents: dict[str, Trial])
     )
 
 
-def root_teacher(source: ModelSource, parents: dict[str, Trial]) -> Teacher | None:
+def root_teacher(source: ModelSource, parents: Mapping[str, Trial]) -> Teacher | None:
     """The shipped checkpoint at the root of a chain of prepared teachers and assistants, where the chain
     is known.
     """

@@ -157,8 +157,12 @@ def _measures(snapshot: Snapshot, latency_protocol: str | None, fingerprint: str
 
 def timings(snapshot: Snapshot) -> pd.DataFrame:
     """Protocols under which latency was measured, with hardware, the widest covered first: protocol,
-    fingerprint, device, models.
+    fingerprint, device, models; not to be changed.
     """
+    return snapshot.once("timings", lambda: _timings(snapshot))
+
+
+def _timings(snapshot: Snapshot) -> pd.DataFrame:
     latency = snapshot.measurements[snapshot.measurements["metric"] == "latency_ms"]
     keys = ["protocol", "fingerprint", "device"]
     counted = latency.groupby(keys, dropna=False)["arch_key"].nunique().rename("models").reset_index()

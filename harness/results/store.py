@@ -1,7 +1,7 @@
 """The database of results: an index of the trial folders that can be rebuilt from them at any time.
 
     store = Store(runs_dir / "results.duckdb")
-    store.record(trial, result)             # as results arrive: one short transaction
+    store.record_all(entries)               # as results arrive: one short transaction
     store.ingest(runs_dir)                  # rebuild from the folders, atomically
     store.frame("SELECT * FROM leaderboard")
 
@@ -109,6 +109,12 @@ class Store:
             ]
             _insert(con, "trials", new)
 
+    def unfinished(self) -> list[str]:
+        """Ids of the trials that have not ended well as far as the database knows."""
+        with self.read() as con:
+            rest = con.execute("SELECT trial_id FROM trials WHERE status NOT IN ('ok', 'pruned')").fetchall()
+        return [trial_id for (trial_id,) in rest]
+
     def record(
         self,
         trial: Trial,
@@ -120,25 +126,32 @@ class Store:
         """Put in one trial: as running without a result, else with everything its result holds. What was
         there of it is replaced.
         """
+        self.record_all([Entry(trial, result, rows.progress_rows(trial.id, progress), origin)])
+
+    def record_all(self, entries: Sequence[Entry]) -> None:
+        """`record` for several trials, in one transaction: opening and closing the file costs more than the rows."""
         with writing(self.path, self.patience) as con:
-            ancestors = _ancestors(con, trial)
-            row = rows.trial_row(trial, result, parents=ancestors) | {"origin": origin}
-            _remove(con, trial.id)
-            _insert(con, "trials", [row])
-            _insert(con, "progress", rows.progress_rows(trial.id, progress))
-            if result:
-                _insert(con, "scores", rows.score_rows(trial, result))
-                _insert(con, "measurements", rows.measurement_rows(trial, result, row))
-            if trial.kind == "finetune":
-                _select(con, row["model_key"], row["task"])
+            family = _ancestors(con, [entry.trial for entry in entries])
+            content = _content(entries, family)
+            _remove(con, [entry.trial.id for entry in entries])
+            for table, new in content.items():
+                _insert(con, table, new)
+            finetuned = [
+                row for row in content["trials"] if row["kind"] == "finetune" and row["status"] != "running"
+            ]
+            for model_key, task in sorted({(row["model_key"], row["task"]) for row in finetuned}):
+                _select(con, model_key, task)
 
     def ingest_folder(self, folder: TrialFolder) -> bool:
         """Put in the trial of one folder; False where it cannot be read."""
-        trial = folder.read_trial()
-        if trial is None:
-            return False
-        self.record(trial, folder.read_result(), progress=folder.read_progress(), origin=_origin(folder))
-        return True
+        return self.ingest_folders([folder]) == 1
+
+    def ingest_folders(self, folders: Iterable[TrialFolder]) -> int:
+        """Put in the trials of these folders, of those that can be read; how many."""
+        entries = [entry for folder in folders if (entry := read_entry(folder))]
+        if entries:
+            self.record_all(entries)
+        return len(entries)
 
     def ingest(self, runs_dir: Path | None = None) -> IngestReport:
         """Rebuild the whole database from the trial folders: into a new file, then renamed over the old one.
@@ -181,22 +194,28 @@ class _Found:
     unreadable: list[str]
 
 
+def read_entry(folder: TrialFolder) -> Entry | None:
+    """What a folder holds; None where its trial cannot be read."""
+    trial = folder.read_trial()
+    if trial is None:
+        return None
+    progress = rows.progress_rows(trial.id, folder.read_progress())
+    return Entry(trial, folder.read_result(), progress, _origin(folder))
+
+
 def _read_folders(runs_dir: Path) -> _Found:
     found = _Found([], [])
     for folder in trial_folders(runs_dir):
-        trial, result = folder.read_trial(), folder.read_result()
-        broken_result = result is None and (folder.path / "result.json").exists()
-        if trial is None or broken_result:
+        entry = read_entry(folder)
+        if entry is None or (entry.result is None and (folder.path / "result.json").exists()):
             found.unreadable.append(folder.path.name)
-        if trial is not None:
-            progress = rows.progress_rows(trial.id, folder.read_progress())
-            found.entries.append(Entry(trial, result, progress, _origin(folder)))
+        if entry is not None:
+            found.entries.append(entry)
     return found
 
 
-def write_database(path: Path, entries: Sequence[Entry]) -> None:
-    """A whole database in one go, at a path where there is none."""
-    family = {entry.trial.id: entry.trial for entry in entries}
+def _content(entries: Sequence[Entry], family: Mapping[str, Trial]) -> dict[str, list[rows.Row]]:
+    """Table -> rows; `family` holds the ancestors of the trials."""
     trials = [
         rows.trial_row(entry.trial, entry.result, parents=family) | {"origin": entry.origin}
         for entry in entries
@@ -204,7 +223,7 @@ def write_database(path: Path, entries: Sequence[Entry]) -> None:
     finished = [
         (entry.trial, entry.result, row) for entry, row in zip(entries, trials, strict=True) if entry.result
     ]
-    content = {
+    return {
         "trials": trials,
         "scores": [score for trial, result, _ in finished for score in rows.score_rows(trial, result)],
         "measurements": [
@@ -212,6 +231,11 @@ def write_database(path: Path, entries: Sequence[Entry]) -> None:
         ],
         "progress": [point for entry in entries for point in entry.progress],
     }
+
+
+def write_database(path: Path, entries: Sequence[Entry]) -> None:
+    """A whole database in one go, at a path where there is none."""
+    content = _content(entries, {entry.trial.id: entry.trial for entry in entries})
     con = duckdb.connect(str(path))
     try:
         schema.migrate(con)
@@ -251,9 +275,9 @@ def _insert(con: duckdb.DuckDBPyConnection, table: str, content: list[rows.Row])
         con.unregister("new_rows")
 
 
-def _remove(con: duckdb.DuckDBPyConnection, trial_id: str) -> None:
+def _remove(con: duckdb.DuckDBPyConnection, trial_ids: Sequence[str]) -> None:
     for table in ("trials", "scores", "measurements", "progress"):
-        con.execute(f"DELETE FROM {table} WHERE trial_id = ?", [trial_id])
+        con.execute(f"DELETE FROM {table} WHERE trial_id IN (SELECT unnest(?))", [trial_ids])
 
 
 def _select(con: duckdb.DuckDBPyConnection, model_key: str | None = None, task: str | None = None) -> None:
@@ -274,22 +298,19 @@ def _select(con: duckdb.DuckDBPyConnection, model_key: str | None = None, task: 
         )
 
 
-def _ancestors(con: duckdb.DuckDBPyConnection, trial: Trial) -> dict[str, Trial]:
-    """The trials this one descends from, as far as the database knows them."""
-    known: dict[str, Trial] = {}
-    open_ids = list(trial.parents)
-    while open_ids:
-        wanted = [one for one in open_ids if one not in known]
+def _ancestors(con: duckdb.DuckDBPyConnection, trials: Sequence[Trial]) -> dict[str, Trial]:
+    """These trials and those they descend from, as far as the database knows them."""
+    known = {trial.id: trial for trial in trials}
+    open_ids = {parent for trial in trials for parent in trial.parents}
+    while open_ids := open_ids - known.keys():
         found = con.execute(
             "SELECT trial_id, kind, parents, config_id, labels, config, data FROM trials WHERE trial_id "
             "IN (SELECT unnest(?))",
-            [wanted],
+            [sorted(open_ids)],
         ).fetchall()
-        open_ids = []
-        for one in found:
-            parent = rows.trial_of(*one)
-            known[parent.id] = parent
-            open_ids += parent.parents
+        parents = [rows.trial_of(*one) for one in found]
+        known |= {parent.id: parent for parent in parents}
+        open_ids = {above for parent in parents for above in parent.parents}
     return known
 
 

@@ -105,6 +105,9 @@ class Listener(Protocol):
     def on_message(self, text: str) -> None:
         """One line that the user should read."""
 
+    def on_pause(self) -> None:
+        """All that has happened so far has been told; the next call comes after a moment."""
+
     def on_end(self, summary: RunSummary) -> None:
         """The run is over; the last call, whatever happened."""
 
@@ -125,6 +128,9 @@ class Silent:
         """Nothing."""
 
     def on_message(self, text: str) -> None:
+        """Nothing."""
+
+    def on_pause(self) -> None:
         """Nothing."""
 
     def on_end(self, summary: RunSummary) -> None:
@@ -161,6 +167,11 @@ class Together:
         """Pass on."""
         for listener in self.listeners:
             listener.on_message(text)
+
+    def on_pause(self) -> None:
+        """Pass on."""
+        for listener in self.listeners:
+            listener.on_pause()
 
     def on_end(self, summary: RunSummary) -> None:
         """Pass on."""

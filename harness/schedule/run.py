@@ -226,6 +226,7 @@ class _Run:
             for text in state.messages:
                 self._listener.on_message(text)
             self._tell_blocked()
+            self._listener.on_pause()
             trouble = trouble or state.trouble
             if state.finished:
                 break

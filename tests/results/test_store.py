@@ -53,6 +53,17 @@ def test_recording_one_by_one_gives_what_a_rebuild_gives(runs: Path, tmp_path: P
         assert whole.frame(query).to_json() == single.frame(query).to_json(), table
 
 
+def test_recording_all_at_once_gives_what_a_rebuild_gives(runs: Path, tmp_path: Path) -> None:
+    whole, once = Store(tmp_path / "whole.duckdb"), Store(tmp_path / "once.duckdb")
+    whole.ingest(runs)
+    folders = list(trial_folders(runs))
+    for _ in range(2):
+        assert once.ingest_folders(folders) == len(folders)
+    for table in ("trials", "scores", "measurements", "progress"):
+        query = f"SELECT * FROM {table} ORDER BY ALL"
+        assert whole.frame(query).to_json() == once.frame(query).to_json(), table
+
+
 def test_a_folder_that_cannot_be_read_is_named_and_left_out(tmp_path: Path) -> None:
     boards.write_folders(tmp_path, SMALL)
     broken, half = list(trial_folders(tmp_path))[:2]

@@ -17,6 +17,7 @@ class Recorder:
         self.progress: list[tuple[str, Progress]] = []
         self.results: list[Result] = []
         self.messages: list[str] = []
+        self.pauses = 0
 
     def on_start(self, total: int, skipped: int, left: Sequence[Trial]) -> None:
         self.calls.append("start")
@@ -32,6 +33,9 @@ class Recorder:
 
     def on_message(self, text: str) -> None:
         self.messages.append(text)
+
+    def on_pause(self) -> None:
+        self.pauses += 1
 
     def on_end(self, summary: RunSummary) -> None:
         self.calls.append("end")
