@@ -111,9 +111,11 @@ class TrialFolder:
 
 
 def trial_folders(runs_dir: Path) -> Iterator[TrialFolder]:
-    """Every folder below `runs_dir` that is named like a trial, in order of name."""
+    """Every folder below `runs_dir` that is named like a trial, in order of name; not those with nothing in them,
+    of trials that could not begin."""
     if not runs_dir.is_dir():
         return
     for path in sorted(runs_dir.iterdir()):
-        if len(path.name) == 16 and all(c in "0123456789abcdef" for c in path.name) and path.is_dir():
+        named = len(path.name) == 16 and all(c in "0123456789abcdef" for c in path.name)
+        if named and path.is_dir() and any(path.iterdir()):
             yield TrialFolder(path)

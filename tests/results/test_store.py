@@ -15,6 +15,7 @@ from harness.folders import TrialFolder, trial_folders
 from harness.results import schema
 from harness.results.rows import PROGRESS_POINTS, thinned
 from harness.results.store import Store
+from harness.results.verify import verify
 
 from . import boards
 from .boards import Board
@@ -72,6 +73,14 @@ def test_a_folder_that_cannot_be_read_is_named_and_left_out(tmp_path: Path) -> N
     report = Store(tmp_path / "results.duckdb").ingest()
     assert set(report.unreadable) == {broken.path.name, half.path.name}
     assert report.trials == len(list(trial_folders(tmp_path))) - 1
+
+
+def test_the_empty_folder_of_a_trial_that_could_not_begin_is_no_fault(tmp_path: Path) -> None:
+    boards.write_folders(tmp_path, SMALL)
+    (tmp_path / ("0" * 16)).mkdir()
+    store = Store(tmp_path / "results.duckdb")
+    assert store.ingest().unreadable == ()
+    assert list(verify(tmp_path, store)) == []
 
 
 def test_a_trial_without_a_result_is_running_and_a_planned_one_planned(tmp_path: Path) -> None:
