@@ -28,6 +28,10 @@ from tests.results.ingredients import GLUE, QUICK
 
 PAGES = ("ranking", "runs", "tasks", "compare", "trial")
 """Sessions take turns with these; only Runs counts trials."""
+TROUBLE = ", ".join(
+    f"[data-testid={box}]" for box in ("stException", "stAlertContentError", "stAlertContentWarning")
+)
+"""Boxes that must not be seen; one that says what to choose is none of them."""
 PATIENCE = 120_000
 """Milliseconds a page may take on a busy machine."""
 IDLE = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
@@ -107,7 +111,7 @@ def _load_all(pages: list[Page], server: Served, seen: Seen) -> None:
             seen.troubles.append(f"session {index}: nothing came within {PATIENCE / 1000:.0f} s")
             continue
         seen.loads += 1
-        for box in page.locator("[data-testid=stException], [data-testid=stAlert]").all():
+        for box in page.locator(TROUBLE).all():
             seen.troubles.append(f"session {index}: {box.inner_text()[:200]}")
 
 
