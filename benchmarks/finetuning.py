@@ -126,7 +126,7 @@ class FixedPadding:
 
 def _job(conditions: Conditions, task: Task, model: Teacher) -> FinetuneJob:
     recipe = FinetuneRecipe(
-        learning_rate=1e-5, epochs=1, batch_size=4 if conditions.quick else 32, length=PADDED, warmup_ratio=0.0,
+        learning_rate=1e-5, epochs=100, batch_size=4 if conditions.quick else 32, length=PADDED, warmup_ratio=0.0,
         weight_decay=0.01, betas=(0.9, 0.999), epsilon=1e-6, clip_norm=1.0, dropout=0.0, precision="fp32",
         train_rows=None, patience=None, select_on="dev",
     )  # fmt: skip
