@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,8 +139,8 @@ class Store:
             finetuned = [
                 row for row in content["trials"] if row["kind"] == "finetune" and row["status"] != "running"
             ]
-            for model_key, task in sorted({(row["model_key"], row["task"]) for row in finetuned}):
-                _select(con, model_key, task)
+            if finetuned:
+                _select(con, {(row["model_key"], row["task"]) for row in finetuned})
 
     def ingest_folder(self, folder: TrialFolder) -> bool:
         """Put in the trial of one folder; False where it cannot be read."""
@@ -280,21 +280,27 @@ def _remove(con: duckdb.DuckDBPyConnection, trial_ids: Sequence[str]) -> None:
         con.execute(f"DELETE FROM {table} WHERE trial_id IN (SELECT unnest(?))", [trial_ids])
 
 
-def _select(con: duckdb.DuckDBPyConnection, model_key: str | None = None, task: str | None = None) -> None:
-    """Mark the trials at the settings that dev scores choose; of one model and task, or of all."""
-    only = "kind = 'finetune'" + (" AND model_key = $model AND task = $task" if model_key else "")
-    given = {"model": model_key, "task": task} if model_key else {}
+def _select(con: duckdb.DuckDBPyConnection, groups: Collection[tuple[str, str]] | None = None) -> None:
+    """Mark the trials at the settings that dev scores choose; of these pairs of model and task, or of all.
+
+    So many statements however many groups there are: each reads the whole table.
+    """
+    only, given = "kind = 'finetune'", {}
+    if groups is not None:
+        only += " AND (model_key, task) IN (SELECT unnest($models), unnest($tasks))"
+        models, tasks = zip(*groups, strict=True)
+        given = {"models": list(models), "tasks": list(tasks)}
     needed = "trial_id, model_key, suite, task, protocol, learning_rate, epochs, finetune_seed, dev_value"
-    competing = f"{only} AND status = 'ok' AND protocol IS NOT NULL"
-    done = con.execute(f"SELECT {needed} FROM trials WHERE {competing}", given).df()
+    done = con.execute(
+        f"SELECT {needed} FROM trials WHERE {only} AND status = 'ok' AND protocol IS NOT NULL", given
+    ).df()
     chosen = selected_trials(done)
+    considered = con.execute(f"SELECT trial_id FROM trials WHERE {only}", given).fetchnumpy()["trial_id"]
     for table in ("trials", "scores"):
-        scope = f"trial_id IN (SELECT trial_id FROM trials WHERE {only})"
         con.execute(
-            f"UPDATE {table} SET selected = list_contains($chosen, trial_id) WHERE {scope}"
-            if model_key
-            else f"UPDATE {table} SET selected = TRUE WHERE trial_id IN (SELECT unnest($chosen))",
-            given | {"chosen": chosen},
+            f"UPDATE {table} SET selected = trial_id IN (SELECT unnest($chosen)) "
+            "WHERE trial_id IN (SELECT unnest($considered))",
+            {"chosen": chosen, "considered": considered.tolist()},
         )
 
 
