@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import mmap
 import os
 import shutil
 import tempfile
@@ -129,7 +130,13 @@ class TokenBlocks:
         path, kind = self.path / name, _dtype(self.vocabulary.size)
         if path.stat().st_size == 0:
             return np.zeros((0, self.length), dtype=kind)
-        return np.memmap(path, dtype=kind, mode="r").reshape(-1, self.length)
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if hasattr(
+            mmap, "MADV_RANDOM"
+        ):  # blocks are drawn from anywhere: what lies behind one is not read with it
+            mapped.madvise(mmap.MADV_RANDOM)
+        return np.frombuffer(mapped, dtype=kind).reshape(-1, self.length)
 
 
 def build_blocks(
