@@ -7,6 +7,8 @@ import pandas as pd
 from harness.results import text
 from harness.results.scope import TEACHERS
 
+NAMED_BY = ("config_id", "role", "method", "student", "teacher", "language", "variant", "milestone")
+
 
 def row_labels(table: pd.DataFrame) -> pd.Series:
     """One name per row, by config_id: the method and student, and teacher, languages or settings where
@@ -15,7 +17,7 @@ def row_labels(table: pd.DataFrame) -> pd.Series:
     ranked = table[~table["role"].isin(TEACHERS)]
     extra = [column for column in ("teacher", "language") if ranked[column].nunique() > 1]
     names = {}
-    for row in table.to_dict("records"):
+    for row in table[[column for column in NAMED_BY if column in table]].to_dict("records"):
         if row["role"] in TEACHERS:
             parts = [row["teacher"], row["method"]]
         else:

@@ -60,10 +60,8 @@ def family_answers(board: Leaderboard, suite: str, most: int | None = None) -> l
 def best_by_dev(board: Leaderboard, rows: pd.DataFrame) -> dict[str, str]:
     """Family -> its complete configuration with the highest mean dev score over the board's tasks."""
     whole = rows[rows["complete"]]
-    students = board.students[
-        board.students["config_id"].isin(whole["config_id"] if len(whole) else rows["config_id"])
-    ]
-    dev = students.groupby("config_id")["dev_value"].mean()
+    of = whole if len(whole) else rows
+    dev = board.scope.dev_means.reindex(of["config_id"])
     ranked = rows.assign(dev=rows["config_id"].map(dev)).sort_values(
         ["dev", "config_id"], ascending=[False, True]
     )

@@ -41,21 +41,38 @@ class Leaderboard:
     """One row per configuration, best first, teachers after the ranked rows; columns in
     `docs/statistics.md` and `COLUMNS`.
     """
-    tasks: tuple[str, ...]
-    """The tasks every mean is over."""
-    languages: dict[str, tuple[str, ...]]
-    """Task -> languages its score is the mean over."""
-    students: pd.DataFrame
-    """row_id as config_id, distil_seed, task, value: one row per student (or teacher) and complete task."""
-    cells: pd.DataFrame
-    """The scores behind it, one row per model, task and language."""
     rank_test: str
-    above: pd.DataFrame
-    """Square, by config_id: whether the row is definitely above the column."""
     groups: tuple[tuple[str, ...], ...]
     """Runs of neighbours that cannot be told apart."""
-    other_protocols: dict[str, int]
-    """Task -> models left out because they were scored under another fine-tuning protocol."""
+    scope: Scope
+    """What it was made of, of all models in reach."""
+    models: frozenset[str]
+    """Keys of the models that are shown, teachers among them."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks every mean is over."""
+        return self.scope.tasks
+
+    @property
+    def languages(self) -> dict[str, tuple[str, ...]]:
+        """Task -> languages its score is the mean over."""
+        return self.scope.required
+
+    @property
+    def other_protocols(self) -> dict[str, int]:
+        """Task -> models left out because they were scored under another fine-tuning protocol."""
+        return self.scope.other_protocols
+
+    @cached_property
+    def students(self) -> pd.DataFrame:
+        """row_id as config_id, distil_seed, task, value: one row per student (or teacher) and complete task."""
+        return self.scope.students[self.scope.students["model_key"].isin(self.models)]
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """The scores behind it, one row per model, task and language."""
+        return self.scope.cells[self.scope.cells["model_key"].isin(self.models)]
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
@@ -79,24 +96,20 @@ def ranking(snapshot: Snapshot, filters: Filters = EVERYTHING) -> Leaderboard:
     """Rank the configurations that `filters` let through."""
     scope = scoped(snapshot, filters)
     models = matching(snapshot.models, filters)
-    wanted = set(models.index) | _teachers_of(snapshot.models, models)
-    padded = scope.padded[scope.padded["model_key"].isin(wanted)]
-    table, ranked = _table(scope, padded, filters)
+    shown = frozenset(models.index) | _teachers_of(snapshot.models, models)
+    rows = snapshot.models.loc[snapshot.models.index.isin(shown), "row_id"]
+    table, ranked = _table(scope, rows, filters)
     table = table.drop(columns="missing").join(scope.about, on="config_id")
     return Leaderboard(
         table=_with_family_ranks(table),
-        tasks=scope.tasks,
-        languages=scope.required,
-        students=scope.students[scope.students["model_key"].isin(wanted)],
-        cells=scope.cells[scope.cells["model_key"].isin(wanted)],
         rank_test=ranked.test if ranked else "",
-        above=_square(ranked),
         groups=ranked.groups if ranked else (),
-        other_protocols=scope.other_protocols,
+        scope=scope,
+        models=shown,
     )
 
 
-def _teachers_of(everything: pd.DataFrame, models: pd.DataFrame) -> set[str]:
+def _teachers_of(everything: pd.DataFrame, models: pd.DataFrame) -> frozenset[str]:
     """Keys of the teachers of these models, and of theirs."""
     parent = everything["teacher_key"].dropna()
     found: set[str] = set()
@@ -104,22 +117,18 @@ def _teachers_of(everything: pd.DataFrame, models: pd.DataFrame) -> set[str]:
     while level - found:
         found |= level
         level = {parent[key] for key in level if key in parent.index}
-    return found
+    return frozenset(found)
 
 
-def _table(
-    scope: Scope, students: pd.DataFrame, filters: Filters
-) -> tuple[pd.DataFrame, statistics.Ranking | None]:
-    """Means, intervals and ranks of `students`; teachers are summarised but not ranked."""
-    teaching = students["role"].isin(TEACHERS)
-    references = scores_of(students[teaching], scope.tasks)
-    competing = students[~teaching]
-    if competing.empty or not scope.tasks:
+def _table(scope: Scope, rows: pd.Series, filters: Filters) -> tuple[pd.DataFrame, statistics.Ranking | None]:
+    """Means, intervals and ranks of these rows; teachers are summarised but not ranked."""
+    references = scope.references[scope.references["config_id"].isin(rows)]
+    scores = scope.scores[scope.scores["config_id"].isin(rows)]
+    if scores.empty:
         return references, None
     if filters.pooled:
-        scores = scores_of(competing, scope.tasks, pooled=True)
-    else:
-        scores = scope.scores[scope.scores["config_id"].isin(competing["config_id"])]
+        competing = scope.padded["config_id"].isin(scores["config_id"])
+        scores = scores_of(scope.padded[competing], scope.tasks, pooled=True)
     ranked = statistics.rank(scores, pooled=filters.pooled)
     return pd.concat([ranked.table, references], ignore_index=True), ranked
 
@@ -129,13 +138,6 @@ def _with_family_ranks(table: pd.DataFrame) -> pd.DataFrame:
     means = table.loc[ranked, "mean"].astype(float).round(9)
     within = (-means).groupby(table.loc[ranked, "family"]).rank(method="min")
     return table.assign(family_rank=within.reindex(table.index).astype("Int64"))
-
-
-def _square(ranked: statistics.Ranking | None) -> pd.DataFrame:
-    if ranked is None:
-        return pd.DataFrame()
-    names = ranked.table["config_id"]
-    return pd.DataFrame(ranked.above, index=names, columns=names)
 
 
 def choices(snapshot: Snapshot) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -73,6 +74,8 @@ class Scope:
     """`students`, and one row without a value for each model that has not one complete task."""
     scores: pd.DataFrame
     """`statistics.scores_table` of all that can be ranked, each row with a variance of its own."""
+    references: pd.DataFrame
+    """The same of the teachers, which are not ranked."""
     about: pd.DataFrame
     """By config_id: names, settings that tell it apart, retention, gaps in words, flags and measures."""
 
@@ -80,6 +83,11 @@ class Scope:
     def tasks(self) -> tuple[str, ...]:
         """In the order of their names."""
         return tuple(sorted(self.required))
+
+    @cached_property
+    def dev_means(self) -> pd.Series:
+        """By config_id: mean dev score over students and complete tasks."""
+        return self.students.groupby("config_id", observed=True)["dev_value"].mean()
 
 
 def scoped(snapshot: Snapshot, filters: Filters) -> Scope:
@@ -90,8 +98,9 @@ def scoped(snapshot: Snapshot, filters: Filters) -> Scope:
         ("cells", wide), lambda: _one_protocol(_in_scope(snapshot.cells, wide), wide.protocols)
     )
     models = matching(snapshot.models, filters)
-    mine = cells[cells["model_key"].isin(models.index[~models["role"].isin(TEACHERS)])]
-    required = _required(mine if len(mine) else cells[cells["model_key"].isin(models.index)])
+    made = cells[["model_key", "task", "language"]]
+    mine = made[made["model_key"].isin(models.index[~models["role"].isin(TEACHERS)])]
+    required = _required(mine if len(mine) else made[made["model_key"].isin(models.index)])
     key = ("scope", wide, tuple(required.items()))
     return snapshot.once(key, lambda: _scope(snapshot, wide, cells, other, required))
 
@@ -112,8 +121,8 @@ def _scope(
     tasks = tuple(sorted(required))
     padded = _padded(students, present, tasks)
     scores = scores_of(padded[~padded["role"].isin(TEACHERS)], tasks)
-    teachers = scores_of(padded[padded["role"].isin(TEACHERS)], tasks)
-    about = pd.concat([scores, teachers], ignore_index=True)[["config_id", "missing"]]
+    references = scores_of(padded[padded["role"].isin(TEACHERS)], tasks)
+    about = pd.concat([scores, references], ignore_index=True)[["config_id", "missing"]]
     about = _with_names(about, snapshot, present)
     about = _with_retention(about, students, snapshot, tasks)
     about = _with_gaps(about, cells, required).set_index("config_id")
@@ -126,6 +135,7 @@ def _scope(
         students=students,
         padded=padded,
         scores=scores,
+        references=references,
         about=about.assign(**dict.fromkeys(absent, np.nan)),
     )
 

@@ -33,7 +33,10 @@ FLAGS = [
 
 EMPTY = """
 import altair, pandas, streamlit
+families = ["HS", "MHA", "OD", "composite", "control"]
+picked = streamlit.sidebar.multiselect("Family", families, key="family", bind="query-params")
 streamlit.html('<div class="answer">.</div>')
+streamlit.toggle(f"Draw all {len(picked)} configurations", key="all")
 rows = pandas.DataFrame({"a": [1, 2, 3], "b": [1, 2, 3]})
 streamlit.altair_chart(altair.Chart(rows).mark_bar().encode(x="a", y="b"))
 streamlit.dataframe(rows)
