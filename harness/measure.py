@@ -32,6 +32,7 @@ from harness.records import MeasureJob, Measurement
 from harness.spec.base import Shape
 from harness.spec.entries import Teacher
 from harness.spec.recipes import Measure
+from harness.training.parents import load_shipped
 
 LARGEST_SPREAD = 0.2
 """Interquartile range over the median above which a timing is marked invalid: something else was using the
@@ -48,7 +49,7 @@ def measure(
 ) -> list[Measurement]:
     """Build the job's architecture with random weights and measure it on `device` (default: CPU).
 
-    The size comes from the teacher's declared shape, so that nothing is fetched, else from its config.json.
+    The size comes from `teacher_config`.
     Metrics: parameters, parameters_without_embeddings (count); flops (forward, one sequence); for each batch
     size latency_ms (median), throughput (sequences/s); peak_memory (bytes, at the largest batch; left out
     where the system cannot say). Raises InputError where the protocol's length does not fit the model."""
@@ -80,7 +81,11 @@ def architecture(job: MeasureJob, sources: Sources, base: Path | None = None) ->
 
 def teacher_config(teacher: Teacher, sources: Sources, base: Path | None = None) -> PreTrainedConfig:
     """A teacher's config from its declared shape and its family's usual positions and token types, without
-    fetching anything; from the files where no shape is declared."""
+    fetching anything; from the files where no shape is declared, and where the vocabulary is trimmed: how many
+    pieces are left, only the corpus tells."""
+    if teacher.trim_vocabulary is not None:
+        trimmed: PreTrainedConfig = load_shipped(teacher, sources).model.config
+        return trimmed
     if teacher.shape is not None:
         return config_of_shape(declared_shape(teacher.shape))
     from harness.data.assets import fetch

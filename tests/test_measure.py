@@ -20,8 +20,9 @@ from harness.measure import LARGEST_SPREAD, Bench, config_of_shape, encoder_para
 from harness.models.students import build_encoder
 from harness.records import MeasureJob
 from harness.spec.base import Shape
-from harness.spec.entries import Student, Teacher
+from harness.spec.entries import CorpusText, Student, Teacher
 from harness.spec.recipes import Measure
+from tests.training.world import SPECIAL, local, make_world, sentences
 
 NOWHERE = Sources(cache_dir=Path("/nonexistent"), offline=True)
 TINY = {"layers": 3, "width": 32, "heads": 4, "ffn": 64, "vocabulary": 100}
@@ -135,6 +136,32 @@ def test_the_teacher_itself_is_measured_where_no_student_is_named() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's peak resident size")
+def test_a_trimmed_vocabulary_is_counted_as_the_students_have_it(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "world")
+    every = sentences(1_000)
+    some = [line for line in every if line.startswith("the cat")]
+    folder = tmp_path / "some"
+    folder.mkdir()
+    (folder / "text.txt").write_text("\n".join(some), encoding="utf-8")
+    corpus = world.corpus.model_copy(update={"texts": (CorpusText(language="en", asset=local(folder)),)})
+    trimmed = world.teacher.model_copy(update={"trim_vocabulary": corpus})
+    kept = {word for line in some for word in line.split()}
+    kept |= {word for line in every for word in line.split() if len(word) == 1}  # characters are always kept
+    measured = measure(
+        MeasureJob(
+            teacher=trimmed,
+            student=Student(name="s", layers=1, width=8, heads=2),
+            protocol=PROTOCOL,
+            fingerprint="f",
+        ),
+        world.workplace().sources,
+    )
+    counted = {one.metric: one.value for one in measured}
+    embeddings = counted["parameters"] - counted["parameters_without_embeddings"]
+    positions, types, layer_norm = 64, 2, 2
+    assert embeddings == 8 * (len(SPECIAL) + len(kept) + positions + types + layer_norm)
+
+
 def test_peak_memory_covers_the_weights() -> None:
     large = teacher(width=512, layers=8, ffn=2048, vocabulary=30_000)
     measured = measure(MeasureJob(teacher=large, protocol=PROTOCOL, fingerprint="f"), NOWHERE)

@@ -31,7 +31,7 @@ def load_source(source: ModelSource, workplace: Workplace) -> Loaded:
     AssetError where a shipped checkpoint cannot be had.
     """
     if source.teacher is not None:
-        return _as_shipped(source.teacher, workplace.sources)
+        return load_shipped(source.teacher, workplace.sources)
     if source.trial is None:
         raise ValueError("a model source names a teacher or a trial")
     folder = TrialFolder.of(workplace.runs_dir, source.trial)
@@ -45,8 +45,10 @@ def load_source(source: ModelSource, workplace: Workplace) -> Loaded:
     return loaded
 
 
-def _as_shipped(teacher: Teacher, sources: Sources) -> Loaded:
-    """A catalog entry, its vocabulary trimmed to the pieces of a corpus where the entry says so."""
+def load_shipped(teacher: Teacher, sources: Sources) -> Loaded:
+    """A catalog entry, its vocabulary trimmed to the pieces of a corpus where the entry says so.
+
+    Raises AssetError where checkpoint or corpus cannot be had."""
     loaded = load_teacher(teacher, sources)
     if teacher.trim_vocabulary is None:
         return loaded
