@@ -66,7 +66,7 @@ def _scores(board: Leaderboard, rows: pd.DataFrame) -> None:
         label=rows["config_id"].map(labels),
         rank_text=[text.rank_range(*row) for row in rows[["rank", "best_rank", "worst_rank"]].to_numpy()],
     )
-    st.altair_chart(
+    st.vega_lite_chart(
         figures.forest(drawn, pd.DataFrame(columns=["label", "mean"]), "points, with 95 % intervals"),
         width="stretch",
     )

@@ -95,7 +95,7 @@ def _chart(board: Leaderboard, labels: pd.Series, filters: Filters) -> None:
         teacher.assign(label=teacher["config_id"].map(labels))[["label", "mean"]],
         f"{filters.suite or 'all suites'}, points, with 95 % intervals",
     )
-    st.altair_chart(chart, width="stretch")
+    st.vega_lite_chart(chart, width="stretch")
     if len(teacher):
         named = ", ".join(
             f"{labels[row]} {text.points(mean)}"

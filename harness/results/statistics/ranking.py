@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import special
 
 from harness.results.statistics.holm import holm
 from harness.results.statistics.intervals import has_no_spread, pooled_std, t_p_value
@@ -87,21 +88,23 @@ def definitely_above(
     if len(rows) < 2:
         return above, 0
     first, second = (rows[index] for index in np.triu_indices(len(rows), k=1))
-    degrees: NDArray[np.float64] | int
+    degrees: NDArray[np.float64]
     if pooled:
-        spread, degrees = pooled_std(std, n)
+        spread, common = pooled_std(std, n)
         testable = np.full(len(first), not has_no_spread(spread, np.abs(mean[rows]).max()))
         i, j = first[testable], second[testable]
-        error = spread * np.sqrt(1 / n[i] + 1 / n[j])
+        error, degrees = spread * np.sqrt(1 / n[i] + 1 / n[j]), np.full(len(i), float(common))
     else:
         flat = has_no_spread(std, mean)
         testable = ~(flat[first] & flat[second])
         i, j = first[testable], second[testable]
         error, degrees = welch_error(std[i], n[i], std[j], n[j])
-    p = np.full(len(first), np.nan)
-    p[testable] = t_p_value((mean[i] - mean[j]) / error, degrees)
-    significant = holm(p) < alpha
-    i, j = first[significant], second[significant]
+    t = np.abs(mean[i] - mean[j]) / error
+    # below the normal quantile no t is significant, corrected or not: those p values, all larger, need not be known
+    far = t > special.ndtri(1 - alpha / 2)
+    i, j = i[far], j[far]
+    significant = holm(t_p_value(t[far], degrees[far]), larger=len(t) - len(i)) < alpha
+    i, j = i[significant], j[significant]
     swap = mean[i] < mean[j]
     above[np.where(swap, j, i), np.where(swap, i, j)] = True
     return above, int(testable.sum())
