@@ -4,8 +4,8 @@ A synthetic board of some 200,000 score rows (invented scores of about 2,000 mod
 once, served, and looked at with chromium. Medians of five, wall time as a reader sees it: a new session's
 navigation until the ranking (answer, chart and table) stands, in a browser that has never been here and in one
 that has, and the change of a filter until the page has followed. What Streamlit itself takes is shown by an
-empty page (one line, one filter, a chart of three bars, a table of three rows) under the same watch. Beside them the CPU
-time of the server, which tells more on a busy machine, and `harness report`.
+empty page (one line, one filter, a chart of three bars, a table of three rows) under the same watch. Beside
+them the CPU time of the server, which tells more on a busy machine, and `harness report`.
 """
 
 from __future__ import annotations
