@@ -17,6 +17,7 @@ import pandas as pd
 
 from harness.folders import TrialFolder
 from harness.records import (
+    RECIPE_VERSIONS,
     DistilJob,
     Failure,
     FinetuneJob,
@@ -244,7 +245,7 @@ def _trial(
     return Trial(
         id=trial_id(kind, job, data, parents),
         kind=kind,
-        recipe_version=1,
+        recipe_version=RECIPE_VERSIONS[kind],
         job=job,
         data=data,
         parents=parents,
