@@ -6,6 +6,7 @@ The database is opened read-only and for a moment only, so that a run can go on 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -70,7 +71,16 @@ def snapshot() -> Snapshot:
     found = load(source)
     kept.state, kept.snapshot, kept.read_at = state, found, time.monotonic()
     kept.boards, kept.answers, kept.choices = {}, {}, None
+    _settle()
     return found
+
+
+def _settle() -> None:
+    """Spare what has been loaded from being looked through by the garbage collector, which Streamlit calls after every
+    run of a page: with some hundred thousand objects that was a seventh of a filter change."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def board(filters: Filters) -> Leaderboard:
