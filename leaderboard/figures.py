@@ -53,7 +53,8 @@ def forest(rows: pd.DataFrame, teacher: pd.DataFrame, title: str) -> dict[str, A
 def _forest(title: str, teachers: bool) -> dict[str, Any]:
     """The drawing without what changes with its rows: families, their looks, and the order of labels."""
     y = alt.Y("label:N", title=None, axis=_names(340))
-    x = alt.X("points:Q", scale=alt.Scale(zero=False, padding=12), title=title, axis=alt.Axis(tickCount=8))
+    axis = alt.Axis(tickCount=8, format=".2~f")
+    x = alt.X("points:Q", scale=alt.Scale(zero=False, padding=12), title=title, axis=axis)
     hover = [
         alt.Tooltip("label:N", title="configuration"),
         alt.Tooltip("points:Q", title="mean", format=".2f"),
