@@ -77,7 +77,7 @@ def snapshot() -> Snapshot:
 
 def _settle() -> None:
     """Spare what has been loaded from being looked through by the garbage collector, which Streamlit calls after every
-    run of a page: with some hundred thousand objects that was a seventh of a filter change."""
+    run of a page."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()

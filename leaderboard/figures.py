@@ -82,7 +82,7 @@ def _forest(title: str, teachers: bool) -> dict[str, Any]:
     )
     layers: list[Any] = [lines, bars, dots] if teachers else [bars, dots]
     spec: dict[str, Any] = alt.layer(*layers).properties(height=alt.Step(ROW)).to_dict()
-    del spec["config"]  # Altair's own theme; the page has one
+    spec.pop("config", None)  # Altair's own theme, where no other session has put it aside; the page has one
     return spec
 
 

@@ -132,9 +132,7 @@ class TokenBlocks:
             return np.zeros((0, self.length), dtype=kind)
         with path.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        if hasattr(
-            mmap, "MADV_RANDOM"
-        ):  # blocks are drawn from anywhere: what lies behind one is not read with it
+        if hasattr(mmap, "MADV_RANDOM"):  # blocks are drawn from anywhere: no reading ahead
             mapped.madvise(mmap.MADV_RANDOM)
         return np.frombuffer(mapped, dtype=kind).reshape(-1, self.length)
 

@@ -140,6 +140,10 @@ def test_holm_equals_statsmodels_on_the_tests_that_were_made(tests: int) -> None
     want = multipletests(p[made], method="holm")[1] if made.any() else []
     assert st.holm(p)[made] == pytest.approx(want, rel=1e-12)
     assert np.isnan(st.holm(p)[~made]).all()
+    smaller = np.sort(p[made])[: made.sum() // 2]  # the others are told by their number alone
+    assert st.holm(smaller, larger=int(made.sum()) - len(smaller)) == pytest.approx(
+        np.sort(want)[: len(smaller)], rel=1e-12
+    )
 
 
 def test_a_separable_board_has_exact_ranks_and_an_inseparable_one_full_ranges() -> None:
