@@ -196,6 +196,8 @@ class Score(Frozen):
     """Fraction, -1..1; null where the metric is undefined on these predictions."""
     n: int
     """Rows it was computed on."""
+    no_information: float | None = None
+    """The best score on them that needs no look at the inputs (`harness.chance`); null where none is known."""
     data_id: str
     """SHA-256 of the rows used."""
     flags: tuple[str, ...] = ()

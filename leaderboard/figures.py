@@ -92,8 +92,8 @@ def _spans(rows: pd.DataFrame) -> list[str]:
 
 
 def heat_map(cells: pd.DataFrame, rows: list[str], columns: list[str], title: str) -> Layered:
-    """Rows × columns, each cell with its number. `cells`: label, column, value (points), shade (what
-    colours it), shown.
+    """Rows × columns, each cell with its number. `cells`: label, column, number (as it is written there),
+    shade (what colours it), shown (on a closer look).
     """
     middle = (cells["shade"].min() + cells["shade"].max()) / 2
     base = alt.Chart(cells).encode(
@@ -114,7 +114,7 @@ def heat_map(cells: pd.DataFrame, rows: list[str], columns: list[str], title: st
         ],
     )
     ink = alt.condition(alt.datum.shade > middle, alt.value("#1c2128"), alt.value("white"))
-    numbers = base.mark_text(fontSize=11).encode(text=alt.Text("value:Q", format=".1f"), color=ink)
+    numbers = base.mark_text(fontSize=11).encode(text="number:N", color=ink)
     return (boxes + numbers).properties(height=alt.Step(26))
 
 

@@ -14,12 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from harness.metrics import METRICS, compute
+from harness.chance import far_below_chance, no_information
+from harness.metrics import compute
 from harness.records import Score
 from harness.spec.entries import Task
-
-_DEVIATIONS = 4.0
-"""Standard deviations below chance that no honest model is found at: a label map is wrong."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,8 @@ def score(
     scores = []
     for metric in task.metrics:
         value = compute(metric, predicted.predictions, predicted.labels)
-        odd = ["far_below_chance"] if _far_below_chance(task, metric, value, len(predicted.rows)) else []
+        n = len(predicted.rows)
+        odd = ["far_below_chance"] if far_below_chance(metric, value, n, len(task.labels)) else []
         scores.append(
             Score(
                 suite=task.suite,
@@ -60,7 +59,8 @@ def score(
                 split=predicted.split,
                 metric=metric,
                 value=None if math.isnan(value) else value,
-                n=len(predicted.rows),
+                n=n,
+                no_information=no_information(metric, predicted.labels),
                 data_id=data_id,
                 flags=(*flags, *odd),
             )
@@ -93,15 +93,3 @@ def write_predictions(path: Path, parts: Sequence[Predicted]) -> None:
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
-
-
-def _far_below_chance(task: Task, metric: str, value: float, n: int) -> bool:
-    """Whether guessing would do better by more than luck allows.
-
-    Chance is 1/k for the accuracy of k classes and 0 for correlations, with the standard deviation of
-    guessing, √(p(1−p)/n) and 1/√n. F1 and retrieval have no such floor.
-    """
-    if task.type == "classification" and metric == "accuracy":
-        chance = 1 / len(task.labels)
-        return value < chance - _DEVIATIONS * math.sqrt(chance * (1 - chance) / n)
-    return METRICS[metric].lowest < 0 and value < -_DEVIATIONS / math.sqrt(n)

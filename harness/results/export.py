@@ -16,7 +16,7 @@ from harness.results.ranking import Leaderboard
 PLAIN = [
     "config_id", "role", "family", "method", "student", "teacher", "language", "variant", "milestone",
     "rank", "best_rank", "worst_rank", "family_rank", "n", "students", "mean", "low", "high", "std",
-    "retention", "retention_low", "retention_high", "retention_of_shipped", "missing", "flags",
+    "retention", "retention_low", "retention_high", "retention_of_shipped", "missing", "at_guessing", "flags",
     "parameters", "parameters_without_embeddings", "flops", "latency_ms", "throughput", "masked_accuracy",
 ]  # fmt: skip
 """Columns for programs: numbers as they are, scores as fractions. One column `task:NAME` per task follows."""

@@ -134,6 +134,8 @@ def _notes(row: Any) -> Text:
             if row.n == 0
             else f"{row.students - row.n} of {row.students} seeds lack {row.missing}"
         )
+    if row.at_guessing:
+        notes.append(f"no better than guessing: {row.at_guessing}")
     if row.flags:
         notes.append(row.flags)
     return Text("; ".join(notes), style="yellow")
@@ -144,7 +146,7 @@ def _footnotes(snapshot: Snapshot) -> Text:
     lines = [
         "mean: points over the suite's tasks, 95 % t interval over distilled seeds (n); rank "
         "(best–worst) as far as the data tell rows apart.",
-        "retention: share of the prepared teacher's score that is kept.",
+        "retention: share of the prepared teacher's score that is kept, whatever guessing would score.",
     ]
     if len(timed):
         lines.append(f"latency: {timed['protocol'].iloc[0]}; {timed['device'].iloc[0]}.")

@@ -221,7 +221,9 @@ def score_rows(trial: Trial, result: Result) -> list[Row]:
     return [
         {
             "trial_id": trial.id,
-            **score.model_dump(include={"suite", "task", "language", "split", "metric", "n", "data_id"}),
+            **score.model_dump(
+                include={"suite", "task", "language", "split", "metric", "n", "no_information", "data_id"}
+            ),
             "value": finite(score.value),
             "dev_value": finite(result.dev_value),
             "reported": job is not None

@@ -71,7 +71,16 @@ def _utilisation(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-MIGRATIONS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {1: _first_tables, 2: _utilisation}
+def _no_information(con: duckdb.DuckDBPyConnection) -> None:
+    """Version 3: what guessing would score."""
+    con.execute("ALTER TABLE scores ADD COLUMN no_information DOUBLE")
+
+
+MIGRATIONS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
+    1: _first_tables,
+    2: _utilisation,
+    3: _no_information,
+}
 """Version -> the step that makes it from the version before."""
 
 VERSION = max(MIGRATIONS)
@@ -84,13 +93,16 @@ CREATE OR REPLACE VIEW cells AS
     SELECT model_key, any_value(config_id) AS config_id, any_value(milestone) AS milestone,
            any_value(role) AS role, suite, task, language, protocol,
            CASE WHEN count(value) = count(*) THEN avg(value) END AS value, count(*) AS runs,
-           min(n) AS n, max(dev_value) AS dev_value, list_distinct(flatten(list(flags))) AS flags
+           min(n) AS n, max(no_information) AS no_information, max(dev_value) AS dev_value,
+           list_distinct(flatten(list(flags))) AS flags
     FROM (
         SELECT t.model_key, t.trial_id, any_value(t.config_id) AS config_id,
                any_value(t.milestone) AS milestone, any_value(t.role) AS role,
                s.suite, s.task, s.language, any_value(t.protocol) AS protocol,
                CASE WHEN count(s.value) = count(*) THEN avg(s.value) END AS value,
-               min(s.n) AS n, any_value(s.dev_value) AS dev_value, flatten(list(s.flags)) AS flags
+               min(s.n) AS n, any_value(s.dev_value) AS dev_value, flatten(list(s.flags)) AS flags,
+               CASE WHEN min(s.no_information) = max(s.no_information)
+                         AND count(s.no_information) = count(*) THEN max(s.no_information) END AS no_information
         FROM scores s JOIN trials t USING (trial_id)
         WHERE s.reported AND s.selected AND t.status = 'ok'
         GROUP BY t.model_key, t.trial_id, s.suite, s.task, s.language

@@ -76,8 +76,11 @@ class Scope:
     """`statistics.scores_table` of all that can be ranked, each row with a variance of its own."""
     references: pd.DataFrame
     """The same of the teachers, which are not ranked."""
+    guessing: pd.DataFrame
+    """`statistics.better_than_guessing` of the cells."""
     about: pd.DataFrame
-    """By config_id: names, settings that tell it apart, retention, gaps in words, flags and measures."""
+    """By config_id: names, settings that tell it apart, retention, gaps in words, where it is no better than
+    guessing in words, flags and measures."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -125,7 +128,8 @@ def _scope(
     about = pd.concat([scores, references], ignore_index=True)[["config_id", "missing"]]
     about = _with_names(about, snapshot, present)
     about = _with_retention(about, students, snapshot, tasks)
-    about = _with_gaps(about, cells, required).set_index("config_id")
+    guessing = statistics.better_than_guessing(cells)
+    about = _with_guessing(_with_gaps(about, cells, required), guessing).set_index("config_id")
     about = about.join(measures(snapshot, filters.latency_protocol, filters.fingerprint))
     absent = [column for column in MEASURES if column not in about]
     return Scope(
@@ -136,6 +140,7 @@ def _scope(
         padded=padded,
         scores=scores,
         references=references,
+        guessing=guessing,
         about=about.assign(**dict.fromkeys(absent, np.nan)),
     )
 
@@ -303,6 +308,21 @@ def _with_gaps(
     )
     about["flags"] = about["config_id"].map(by_row).fillna("")
     return about
+
+
+def _with_guessing(about: pd.DataFrame, guessing: pd.DataFrame) -> pd.DataFrame:
+    """What is no better than guessing in words, e.g. `rte` or `xnli (3 of 15 languages)`."""
+    counted = (
+        guessing.groupby(["row_id", "task"], observed=True)["better"]
+        .agg(languages="size", better="sum")
+        .reset_index()
+    )
+    counted = counted[counted["better"] < counted["languages"]].astype({"row_id": str, "task": str})
+    said: dict[str, list[str]] = {}
+    for row, task, languages, better in counted.itertuples(index=False):
+        part = f"{task} ({languages - better} of {languages} languages)" if languages > 1 else task
+        said.setdefault(row, []).append(part)
+    return about.assign(at_guessing=[", ".join(said.get(row, ())) for row in about["config_id"]])
 
 
 def _gap(config: str, task: str, found: pd.Series, languages: tuple[str, ...]) -> str:

@@ -26,8 +26,8 @@ class Snapshot:
     """Frames of one state of the database."""
 
     cells: pd.DataFrame
-    """row_id, model_key, role, suite, task, language, protocol, value, runs, n, dev_value, flags: see the
-    view `cells`.
+    """row_id, model_key, role, suite, task, language, protocol, value, runs, n, no_information, dev_value, flags:
+    see the view `cells`.
     """
     models: pd.DataFrame
     """Indexed by model_key: row_id, role, family, method, student, teacher, language, distil_seed,

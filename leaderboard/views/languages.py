@@ -36,7 +36,8 @@ def page() -> None:
     if scores.empty:
         st.info("Nothing matches these filters. Clear one of them in the sidebar.")
         return
-    _draw(scores, board.table, labels, task)
+    guessing = board.scope.guessing
+    _draw(scores, _no_better(guessing[guessing["task"] == task]), labels, task)
 
 
 def _scores(cells: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
@@ -45,7 +46,13 @@ def _scores(cells: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
     return rows.pivot_table(index="row", columns="language", values="value", aggfunc="mean", observed=True)
 
 
-def _draw(scores: pd.DataFrame, table: pd.DataFrame, labels: pd.Series, task: str) -> None:
+def _no_better(guessing: pd.DataFrame) -> set[tuple[str, str]]:
+    """(row, language) of the scores that are no better than guessing."""
+    found = guessing.loc[~guessing["better"], ["row_id", "language"]].astype(str)
+    return set(found.itertuples(index=False, name=None))
+
+
+def _draw(scores: pd.DataFrame, no_better: set[tuple[str, str]], labels: pd.Series, task: str) -> None:
     languages = sorted(scores.columns, key=lambda code: (code != "en", code))
     views = ["score", "gap to English"] if "en" in scores else ["score"]
     left, right = st.columns([1, 1], wrap=True)
@@ -72,12 +79,18 @@ def _draw(scores: pd.DataFrame, table: pd.DataFrame, labels: pd.Series, task: st
         wide.reset_index().melt(id_vars="row", var_name="column", value_name="value").dropna(subset="value")
     )
     long["label"] = long["row"].map(labels)
-    long["value"] = 100 * long["value"]
-    long["shown"] = long["value"].map(("{:+.1f}" if view != "score" else "{:.1f}").format)
+    long["shade"] = 100 * long["value"]
+    plain = long["shade"].map(("{:+.1f}" if view != "score" else "{:.1f}").format)
+    guessed = pd.Series(
+        [pair in no_better for pair in long[["row", "column"]].itertuples(index=False, name=None)],
+        index=long.index,
+    )
+    long["number"] = plain.where(~guessed, "(" + plain + ")")
+    long["shown"] = plain.where(~guessed, plain + ", no better than guessing")
     title = "points" if view == "score" else "points to English"
     st.altair_chart(
         figures.heat_map(
-            long.assign(shade=long["value"])[["label", "column", "value", "shade", "shown"]],
+            long[["label", "column", "number", "shade", "shown"]],
             [labels[row] for row in order],
             ["mean", *languages],
             title,
@@ -92,6 +105,12 @@ def _draw(scores: pd.DataFrame, table: pd.DataFrame, labels: pd.Series, task: st
             else ""
         )
         + "A row's mean is shown only where it was scored in every language."
+        + (
+            " In brackets: no better than the best guess without a look at the inputs (one-sided, 1 % after Holm's "
+            "correction over the languages of a row)."
+            if guessed.any()
+            else ""
+        )
     )
     _best(values.loc[order], labels)
 

@@ -158,7 +158,10 @@ def _columns(board: Leaderboard) -> pd.DataFrame:
             "retention": 100 * table["retention"],
             "n": table["n"],
             "group": table["config_id"].map(letters).fillna(""),
-            "notes": [_note(row) for row in table[["n", "students", "missing", "flags"]].to_dict("records")],
+            "notes": [
+                _note(row)
+                for row in table[["n", "students", "missing", "at_guessing", "flags"]].to_dict("records")
+            ],
             "parameters": table["parameters"] / 1e6,
             "latency": table["latency_ms"],
             "without": table["parameters_without_embeddings"] / 1e6,
@@ -180,6 +183,8 @@ def _note(row: dict[Any, Any]) -> str:
     if row["missing"]:
         some = f"{int(row['students']) - int(row['n'])} of {row['students']} seeds lack"
         parts.append(f"{'incomplete: lacks' if row['n'] == 0 else some} {row['missing']}")
+    if row["at_guessing"]:
+        parts.append(f"no better than guessing: {row['at_guessing']}")
     if row["flags"]:
         parts.append(str(row["flags"]).replace("_", " "))
     return "; ".join(parts)

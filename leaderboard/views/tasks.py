@@ -45,13 +45,13 @@ def page() -> None:
             shown.assign(
                 label=shown["config_id"].map(labels),
                 column=shown["task"],
-                value=100 * shown["mean"],
+                number=shown["mean"].map(text.points),
                 shade=_within(shown),
                 shown=[
                     text.plus_minus(mean, low, high) + f" (n = {n})"
                     for mean, low, high, n in shown[["mean", "low", "high", "n"]].itertuples(index=False)
                 ],
-            )[["label", "column", "value", "shade", "shown"]],
+            )[["label", "column", "number", "shade", "shown"]],
             [labels[row] for row in order],
             list(board.tasks),
             "points",

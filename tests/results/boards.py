@@ -200,6 +200,7 @@ def _scores(trial: Trial, shape: TaskShape, skill: float, n: int) -> Iterator[Sc
                     metric=metric,
                     value=round(value * n) / n,
                     n=n,
+                    no_information=None if metric == "f1" else chance,
                     data_id=digest([shape.name, language, split], length=64),
                 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -190,3 +191,19 @@ def test_the_pareto_front_holds_what_nothing_cheaper_beats() -> None:
     assert pareto_front(rows, "cost")["name"].tolist() == ["a", "b"]
     assert best_within(rows, "cost", 3)["name"].tolist() == ["b", "c", "a"]
     assert best_within(rows, "cost", 0.1).empty
+
+
+def test_what_is_no_better_than_guessing_is_named_whatever_its_retention(tmp_path: Path) -> None:
+    path = tmp_path / "results.duckdb"
+    write_store(path, Board(tasks=XNLI, methods=("od", "minilmv2"), students=("3L-192",)))
+    with duckdb.connect(path) as con:  # one method has learnt English and nothing else
+        con.execute(
+            "UPDATE scores SET value = no_information FROM trials WHERE trials.trial_id = scores.trial_id "
+            "AND method = 'od' AND scores.language <> 'en'"
+        )
+    table = ranking(load(Store(path))).table.set_index("method")
+    [task] = XNLI
+    others = len(task.languages) - 1
+    assert table.loc["od", "at_guessing"] == f"{task.name} ({others} of {others + 1} languages)"
+    assert table.loc["od", "retention"] > 0.3
+    assert not table.drop(index="od")["at_guessing"].any()

@@ -290,21 +290,46 @@ def test_friedman_is_undefined_where_nothing_differs_or_two_are_compared() -> No
     assert math.isnan(st.friedman(tied.head(2)).statistic)
 
 
-def test_chance_tests_equal_scipy_and_are_corrected_over_languages() -> None:
-    counts = pd.DataFrame({"language": ["en", "sw", "ur"], "correct": [500, 380, 335], "n": 1000})
-    result = st.above_chance(counts, 1 / 3)
-    assert result["p"][1] == pytest.approx(stats.binomtest(380, 1000, 1 / 3, alternative="greater").pvalue)
-    assert (result["p_holm"] >= result["p"]).all()
-    assert result["above_chance"].tolist() == [True, True, False]
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        st.above_chance(counts, 33.3)
+def test_scores_no_better_than_guessing_are_told_from_others_with_holm_over_the_languages_of_a_row() -> None:
+    cells = pd.DataFrame(
+        {
+            "row_id": ["a", "a", "a", "b", "b", "c"],
+            "task": "xnli",
+            "language": ["en", "sw", "ur", "en", "sw", "en"],
+            "value": [0.500, 0.380, 0.335, 0.340, 0.900, 0.990],
+            "n": 1000,
+            "no_information": [1 / 3] * 5 + [None],
+        }
+    )
+    found = st.better_than_guessing(cells).set_index(["row_id", "language"])
+    assert found["better"].to_dict() == {
+        ("a", "en"): True, ("a", "sw"): True, ("a", "ur"): False, ("b", "en"): False, ("b", "sw"): True,
+    }  # fmt: skip
+    for row in ("a", "b"):
+        alone = [
+            stats.binomtest(round(1000 * value), 1000, 1 / 3, alternative="greater").pvalue
+            for value in cells.loc[cells["row_id"] == row, "value"]
+        ]
+        assert found.loc[row, "p"].tolist() == pytest.approx(alone, rel=1e-9)
+        assert found.loc[row, "p_holm"].tolist() == pytest.approx(st.holm(alone).tolist(), rel=1e-9)
 
 
-def test_only_a_score_that_bad_luck_cannot_explain_is_flagged() -> None:
-    assert st.far_below_chance(250, 1000, 1 / 3)
-    assert not st.far_below_chance(320, 1000, 1 / 3)
-    assert not st.far_below_chance(0, 3, 1 / 2)
-    assert st.correlation_far_below_zero(-0.9, 100)
-    assert not st.correlation_far_below_zero(-0.05, 100)
-    assert not st.correlation_far_below_zero(math.nan, 100)
-    assert not st.correlation_far_below_zero(-1.0, 3)
+def test_several_models_of_a_row_are_tested_by_their_mean_on_the_fewest_rows() -> None:
+    cells = pd.DataFrame(
+        {
+            "row_id": "a", "task": "rte", "language": "en", "value": [0.50, 0.60], "n": [200, 100],
+            "no_information": [0.5, 0.52],
+        }
+    )  # fmt: skip
+    [p] = st.better_than_guessing(cells)["p"]
+    assert p == pytest.approx(stats.binomtest(55, 100, 0.52, alternative="greater").pvalue)
+
+
+def test_holm_within_families_equals_holm_of_each() -> None:
+    rng = np.random.default_rng(0)
+    p = pd.Series(rng.uniform(0, 0.05, size=300).round(3), index=rng.permutation(300))  # with ties
+    families = [pd.Series(rng.integers(0, most, size=300), index=p.index) for most in (6, 5)]
+    found = st.holm_within(p, families)
+    for _, one in p.groupby(families):
+        assert found[one.index].tolist() == pytest.approx(st.holm(one).tolist())
+        assert found[one.index].tolist() == pytest.approx(multipletests(one, method="holm")[1].tolist())

@@ -15,7 +15,6 @@ from harness.results.statistics.bootstrap import (
     percentile_interval,
     resample_indices,
 )
-from harness.results.statistics.chance import above_chance, correlation_far_below_zero, far_below_chance
 from harness.results.statistics.families import (
     FamilyComparison,
     WelchDifference,
@@ -23,7 +22,8 @@ from harness.results.statistics.families import (
     family_sentence,
     welch_difference,
 )
-from harness.results.statistics.holm import holm
+from harness.results.statistics.guessing import better_than_guessing
+from harness.results.statistics.holm import holm, holm_within
 from harness.results.statistics.intervals import summarise
 from harness.results.statistics.rank_tests import Friedman, average_ranks, friedman, wilcoxon_pairs
 from harness.results.statistics.ranking import Ranking, definitely_above, rank
@@ -42,17 +42,16 @@ __all__ = [
     "PairedBootstrap",
     "Ranking",
     "WelchDifference",
-    "above_chance",
     "average_ranks",
+    "better_than_guessing",
     "bootstrap_means",
     "cell_summary",
     "compare_families",
-    "correlation_far_below_zero",
     "definitely_above",
     "family_sentence",
-    "far_below_chance",
     "friedman",
     "holm",
+    "holm_within",
     "paired_bootstrap",
     "paired_bootstrap_over_examples",
     "paired_bootstrap_over_tasks",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 
@@ -22,3 +23,13 @@ def holm(p_values: ArrayLike, larger: int = 0) -> NDArray[np.float64]:
     factors = np.arange(len(order), 0, -1) + larger
     corrected.flat[order] = np.minimum(np.maximum.accumulate(factors * p.flat[order]), 1.0)
     return corrected
+
+
+def holm_within(p_values: pd.Series, families: list[pd.Series]) -> pd.Series:
+    """`holm` of the tests that share a value in every one of `families`, index as given."""
+    ordered = p_values.sort_values(kind="stable")
+    names = [family.reindex(ordered.index) for family in families]
+    by_family = ordered.groupby(names, observed=True, sort=False)
+    left = by_family.transform("count") - by_family.cumcount()
+    stepped = (ordered * left).groupby(names, observed=True, sort=False).cummax()
+    return stepped.clip(upper=1.0).reindex(p_values.index)
