@@ -184,7 +184,7 @@ def _note(row: dict[Any, Any]) -> str:
         some = f"{int(row['students']) - int(row['n'])} of {row['students']} seeds lack"
         parts.append(f"{'incomplete: lacks' if row['n'] == 0 else some} {row['missing']}")
     if row["at_guessing"]:
-        parts.append(f"no better than guessing: {row['at_guessing']}")
+        parts.append(f"at guessing: {row['at_guessing']}")
     if row["flags"]:
         parts.append(str(row["flags"]).replace("_", " "))
     return "; ".join(parts)
@@ -220,7 +220,12 @@ def _config(board: Leaderboard) -> dict[str, Any]:
         "parameters": column.NumberColumn("Params M", format="%.1f"),
         "without": column.NumberColumn("w/o emb. M", format="%.1f", help="Parameters without embeddings."),
         "latency": column.NumberColumn("Latency ms", format="%.1f"),
-        "notes": column.TextColumn("Notes", width="medium"),
+        "notes": column.TextColumn(
+            "Notes",
+            width="medium",
+            help="What is missing, and flags. At guessing: no better than the best guess without a look at the inputs "
+            "(one-sided, 1 % after Holm's correction over the languages of a task).",
+        ),
     }
 
 
