@@ -40,6 +40,14 @@ def head_flops(shape: Shape, positions: int) -> int:
     return positions * (projection_flops(shape, 1) + 2 * shape.width * shape.vocabulary)
 
 
+def classifier_flops(shape: Shape, sequences: int, tokens: int) -> int:
+    """The encoder forward as far as the first token's last state needs it: of the last layer keys and values of all
+    tokens, all else of the first alone."""
+    last = tokens * projection_flops(shape, 2) + projection_flops(shape, 2)
+    last += _feed_forward(shape, 1) + _attention(shape, tokens) // tokens
+    return forward_flops(shape, sequences, tokens, shape.layers - 1) + sequences * last
+
+
 def training_flops(shape: Shape, sequences: int, tokens: int, positions: int = 0) -> int:
     """Forward and backward of the encoder and of the masked-LM head on `positions` tokens: three times the
     forward pass."""

@@ -20,8 +20,9 @@ from harness.evaluation.inputs import Inputs, evaluation_batches, training_batch
 from harness.evaluation.predictions import Predicted, score, selection_value, write_predictions
 from harness.evaluation.retrieve import retrieve
 from harness.evaluation.task_rows import Part, TaskRows
-from harness.flops import training_flops
+from harness.flops import BACKWARD, classifier_flops
 from harness.models.classify import build_classifier
+from harness.models.first_token import compute_first_token_only
 from harness.models.loading import Loaded
 from harness.models.placement import attention_rule
 from harness.models.reached import keep_reached
@@ -91,6 +92,7 @@ class _Run:
             attention=attention_rule(self.device, trains=True),
         )
         keep_reached(self.model.model, np.append(self.rows.token_ids(), self.padding))
+        compute_first_token_only(self.model.model)
         self.model.to(self.device)
         self.per_epoch = math.ceil(len(self.train_rows.labels) / recipe.batch_size)
         steps = self.per_epoch * recipe.epochs
@@ -227,7 +229,7 @@ class _Run:
         values = self._micro_batches.run(len(rows), lambda size: self._learn(rows, size), undo)
         encoded = self.train_rows.encoded
         self.tokens += int(encoded.lengths[rows].sum())
-        self.flops += training_flops(self.shape, len(rows), encoded.padded_length(rows))
+        self.flops += (1 + BACKWARD) * classifier_flops(self.shape, len(rows), encoded.padded_length(rows))
         self._log.add(self.step, [self._loss_name], values, self.tokens)
         self.step += 1
 

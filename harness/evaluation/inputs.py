@@ -26,8 +26,6 @@ ENCODING_VERSION = 1
 
 _POOL = 50
 """Batches whose rows are sorted by length together: much of the padding saved, little of the order lost."""
-_MULTIPLE = 8
-"""Batches are padded to a multiple of this many tokens, which matrix kernels like."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +70,11 @@ class Encoded:
         )
 
     def padded_length(self, rows: NDArray[np.int64]) -> int:
-        """Tokens that each of these rows has in a batch: as many as the longest, rounded up."""
-        return int(-(-self.lengths[rows].max() // _MULTIPLE) * _MULTIPLE)
+        """Tokens that each of these rows has in a batch: as many as the longest."""
+        return int(self.lengths[rows].max())
 
     def batch(self, rows: NDArray[np.int64], padding: int, device: torch.device) -> Inputs:
-        """The rows padded to the longest of them, rounded up, with the token id `padding`."""
+        """The rows padded to the longest of them with the token id `padding`."""
         lengths = self.lengths[rows]
         width = self.padded_length(rows)
         ids = np.full((len(rows), width), padding, dtype=np.int64)

@@ -44,6 +44,15 @@ class Family(ABC):
         """Query, key and value maps of one layer."""
 
     @abstractmethod
+    def attention(self, layer: nn.Module) -> Any:
+        """The module of one layer that holds the three maps, its head size, scaling and dropout."""
+
+    @abstractmethod
+    def after_attention(self, layer: nn.Module, mixed: Tensor, states: Tensor) -> Tensor:
+        """The rest of a layer: what attention made for some positions and the states that came in there, both
+        (n, positions, width) -> their states above."""
+
+    @abstractmethod
     def head(self, model: PreTrainedModel) -> SplitHead:
         """The masked-LM head split at its decoder."""
 
@@ -86,8 +95,16 @@ class BertFamily(Family):
         return modules
 
     def projections(self, layer: nn.Module) -> Projections:
-        attention = _parts(layer).attention.self
+        attention = self.attention(layer)
         return Projections(attention.query, attention.key, attention.value)
+
+    def attention(self, layer: nn.Module) -> Any:
+        return _parts(layer).attention.self
+
+    def after_attention(self, layer: nn.Module, mixed: Tensor, states: Tensor) -> Tensor:
+        parts = _parts(layer)
+        above: Tensor = parts.feed_forward_chunk(parts.attention.output(mixed, states))
+        return above
 
     def head(self, model: PreTrainedModel) -> SplitHead:
         predictions = _parts(model).cls.predictions
@@ -128,8 +145,17 @@ class DistilBertFamily(Family):
         return modules
 
     def projections(self, layer: nn.Module) -> Projections:
-        attention = _parts(layer).attention
+        attention = self.attention(layer)
         return Projections(attention.q_lin, attention.k_lin, attention.v_lin)
+
+    def attention(self, layer: nn.Module) -> Any:
+        return _parts(layer).attention
+
+    def after_attention(self, layer: nn.Module, mixed: Tensor, states: Tensor) -> Tensor:
+        parts = _parts(layer)
+        attended = parts.sa_layer_norm(parts.attention.out_lin(mixed) + states)
+        above: Tensor = parts.output_layer_norm(parts.ffn(attended) + attended)
+        return above
 
     def head(self, model: PreTrainedModel) -> SplitHead:
         m = _parts(model)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.flops import BACKWARD, forward_flops, head_flops, read_flops, training_flops
+from harness.flops import BACKWARD, classifier_flops, forward_flops, head_flops, read_flops, training_flops
 from harness.plan.task_size import SeenTask, TaskSizes
 from harness.records import DistilJob, FinetuneJob, MeasureJob, ModelSource, PrepareJob, Trial
 from harness.spec.base import Shape
@@ -65,8 +65,8 @@ class Work:
         selecting = _selecting(job, rows)
         reported = sum(rows.scored.values()) - selecting if job.counts else 0  # those that choose are kept
         started = rung.keep / len(rung.below) if rung and rung.below else 1.0
-        learnt = recipe.epochs * training_flops(shape, rows.train_rows, tokens)
-        return round(started * (learnt + forward_flops(shape, recipe.epochs * selecting + reported, tokens)))
+        learnt = (1 + BACKWARD) * recipe.epochs * rows.train_rows
+        return round(started * classifier_flops(shape, learnt + recipe.epochs * selecting + reported, tokens))
 
     def _shape(self, source: ModelSource) -> Shape:
         """Of the model that a trial starts from."""

@@ -61,7 +61,10 @@ def test_a_fine_tuning_trial_pays_for_the_rows_that_it_is_scored_on(tmp_path: Pa
     # 2 epochs of 300 rows, three times a forward pass; 2 · 2,500 dev rows that choose and are kept; then test
     passes = 3 * 2 * 300 + 2 * 2_500 + 2_500
     width, ffn, layers, tokens = 32, 128, 2, 10
-    row = layers * (2 * tokens * (4 * width**2 + 2 * width * ffn) + 4 * tokens**2 * width)
+    whole = 2 * tokens * (4 * width**2 + 2 * width * ffn) + 4 * tokens**2 * width
+    # of the last layer keys and values of every token, the rest of the first
+    last = 2 * tokens * 2 * width**2 + 2 * (2 * width**2 + 2 * width * ffn) + 4 * tokens * width
+    row = (layers - 1) * whole + last
     assert Work(plan.by_id).operations(trial) == passes * row
 
 
