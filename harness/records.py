@@ -300,3 +300,5 @@ class Progress(Frozen):
     at: float
     """Seconds since the epoch, UTC."""
     gradient_norm: float | None = None
+    doing: str = ""
+    """What it is at after this step where that takes long, e.g. `predicts dev sw, 1,024 of 2,490 rows`."""

@@ -280,7 +280,10 @@ class _Run:
         self.model.eval()
         rows = self.rows.part(part)
         outputs = np.zeros((len(rows.labels), self.width), dtype=np.float32)
-        for chosen in evaluation_batches(rows.encoded.lengths, EVALUATION_BATCH):
+        for done, chosen in enumerate(evaluation_batches(rows.encoded.lengths, EVALUATION_BATCH)):
+            self._log.doing(
+                f"predicts {part[0]} {part[1]}, {done * EVALUATION_BATCH:,} of {len(rows.labels):,} rows"
+            )
             inputs = rows.encoded.batch(chosen, self.padding, self.device)
             outputs[chosen] = self._outputs(inputs).cpu().numpy()
         predictions = outputs[:, 0].astype(np.float64) if self.is_regression else outputs.argmax(axis=1)

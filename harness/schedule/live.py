@@ -107,7 +107,7 @@ def _trials(running: Sequence[Running]) -> Table:
                 f"{last.step}/{last.steps}",
                 f"{last.loss:.4g}",
                 f"{last.tokens_per_second:,.0f}",
-                duration(item.seconds_left),
+                last.doing or duration(item.seconds_left),
             )
     return table
 
@@ -150,7 +150,8 @@ class PlainLog(Silent):
                 last = item.last
                 self._say(
                     f"step   {item.trial.id} {last.step}/{last.steps} loss {last.loss:.4g} "
-                    f"{last.tokens_per_second:,.0f} tokens/s {duration(item.seconds_left)} left"
+                    f"{last.tokens_per_second:,.0f} tokens/s "
+                    + (last.doing or f"{duration(item.seconds_left)} left")
                 )
 
     def on_result(self, result: Result) -> None:

@@ -27,6 +27,12 @@ class StepLog:
         self._names: Sequence[str] = ()
         self._tokens = tokens
         self._line = (time.monotonic(), tokens)
+        self._last: Progress | None = None
+
+    def doing(self, what: str) -> None:
+        """Between steps: say what goes on, where a line is due."""
+        if self._last is not None and self._attempt.line_due:
+            self._attempt.report(self._last.model_copy(update={"doing": what, "at": time.time()}))
 
     def add(self, step: int, terms: Sequence[str], values: Tensor, tokens: int) -> None:
         """Take note of 0-based `step`; `tokens` counts all learnt from so far.
@@ -59,16 +65,15 @@ class StepLog:
         now = time.monotonic()
         since, tokens_then = self._line
         *terms, loss, gradient_norm = values
-        self._attempt.report(
-            Progress(
-                step=step + 1,
-                steps=self._schedule.steps,
-                loss=loss,
-                terms=dict(zip(self._names, terms, strict=True)),
-                learning_rate=self._schedule(step),
-                tokens_per_second=(self._tokens - tokens_then) / max(now - since, 1e-9),
-                at=time.time(),
-                gradient_norm=gradient_norm,
-            )
+        self._last = Progress(
+            step=step + 1,
+            steps=self._schedule.steps,
+            loss=loss,
+            terms=dict(zip(self._names, terms, strict=True)),
+            learning_rate=self._schedule(step),
+            tokens_per_second=(self._tokens - tokens_then) / max(now - since, 1e-9),
+            at=time.time(),
+            gradient_norm=gradient_norm,
         )
+        self._attempt.report(self._last)
         self._line = (now, self._tokens)

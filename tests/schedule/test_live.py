@@ -96,13 +96,16 @@ def test_without_a_terminal_starts_ends_and_now_and_then_progress_are_lines() ->
     for second in range(0, 100, 10):
         now[0] = float(second)
         log.on_progress(trial.id, line(second, at=now[0]))
+    now[0] = 130.0
+    log.on_progress(trial.id, line(90, at=now[0]).model_copy(update={"doing": "predicts dev sw"}))
     log.on_result(ended(trial, seconds=95.0))
     log.on_trial_started(other)
     log.on_result(ended(other, seconds=1.0, failed=True))
     log.on_end(RunSummary(3, 1, 1, 1, 0, 96.0))
     text = out.getvalue()
     assert "3 trials, 1 done already" in text
-    assert text.count("step   ") == 3
+    assert text.count("step   ") == 4
+    assert f"step   {trial.id} 90/100 loss 2.5 1,234 tokens/s predicts dev sw\n" in text
     assert f"step   {trial.id} 90/100 loss 2.5 1,234 tokens/s 10s left" in text
     assert f"done   {trial.id} finetune (1m 35s)" in text
     assert f"FAILED {other.id} distil s: nan: step 3: loss became nan" in text

@@ -13,8 +13,10 @@ from harness.errors import TrialError
 from harness.evaluation.inputs import evaluation_batches, training_batches
 from harness.evaluation.predictions import Predicted, score
 from harness.folders import TrialFolder
-from harness.records import Result
+from harness.records import Progress, Result
+from harness.results.rows import progress_rows
 from harness.spec.entries import Columns, Split, Task
+from harness.training.attempt import Attempt
 from harness.trial import run_trials
 
 from .world import World, finetune_trial, is_of_the_senses, sentences, stop_after, verb_task, write_rows
@@ -100,6 +102,20 @@ def test_the_best_epoch_is_reported_and_patience_ends_early(world: World, task: 
     assert result.facts["best_epoch"] == len(values) - 1
     assert result.facts["stopped_early"]
     assert result.facts["steps"] == len(values) * 12
+
+
+def test_long_predictions_tell_how_far_they_are(
+    world: World, task: Task, learnt: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Attempt, "line_due", True)
+    [result] = run_trials([finetune_trial(world, task)], world.workplace(str(tmp_path)))
+    assert result.scores == learnt.scores
+    file = TrialFolder.of(tmp_path, result.trial_id).progress_file
+    lines = [Progress.model_validate_json(line) for line in file.read_text().splitlines()]
+    said = [line.doing for line in lines if line.doing]
+    assert said[0] == "predicts dev en, 0 of 48 rows"
+    assert said[-1] == "predicts test en, 0 of 48 rows"
+    assert len(progress_rows(result.trial_id, lines)) == len({line.step for line in lines})
 
 
 def test_no_weights_are_kept(world: World, learnt: Result) -> None:
