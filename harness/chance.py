@@ -47,11 +47,16 @@ def p_above(value: ArrayLike, n: ArrayLike, level: ArrayLike) -> NDArray[np.floa
     )
     if np.any((guess < 0) | (guess > 1)):
         raise ValueError("a level of guessing is a share between 0 and 1")
-    shares = special.bdtrc(np.rint(examples * score) - 1, examples, guess)
-    shares = np.where(np.isnan(score), np.nan, shares)
-    half = np.maximum(examples, _FEWEST) / 2 - 1
-    related = np.where(examples < _FEWEST, 1.0, special.betaincc(half, half, (score + 1) / 2))
-    return np.where(guess > 0, shares, np.where(np.isnan(score) | np.isnan(guess), np.nan, related))
+    p = np.full(score.shape, np.nan)
+    share, related = (guess > 0) & ~np.isnan(score), (guess == 0) & ~np.isnan(score)
+    right = np.rint(examples[share] * score[share])
+    p[share] = np.where(
+        right == 0, 1.0, special.betainc(np.maximum(right, 1), examples[share] - right + 1, guess[share])
+    )
+    half = np.maximum(examples[related], _FEWEST) / 2 - 1
+    tail = special.betaincc(half, half, (score[related] + 1) / 2)
+    p[related] = np.where(examples[related] < _FEWEST, 1.0, tail)
+    return p
 
 
 def far_below_chance(metric: str, value: float, n: int, classes: int) -> bool:

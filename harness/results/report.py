@@ -20,6 +20,7 @@ from harness.results.left_out import read_left_out
 from harness.results.ranking import Leaderboard, choices, ranking
 from harness.results.scope import FAMILIES, Filters
 from harness.results.snapshot import Snapshot, load, timings
+from harness.results.statistics.guessing import AT_GUESSING
 from harness.results.store import Store
 
 COLOURS = {
@@ -135,7 +136,7 @@ def _notes(row: Any) -> Text:
             else f"{row.students - row.n} of {row.students} seeds lack {row.missing}"
         )
     if row.at_guessing:
-        notes.append(f"no better than guessing: {row.at_guessing}")
+        notes.append(f"at guessing: {row.at_guessing}")
     if row.flags:
         notes.append(row.flags)
     return Text("; ".join(notes), style="yellow")
@@ -147,6 +148,7 @@ def _footnotes(snapshot: Snapshot) -> Text:
         "mean: points over the suite's tasks, 95 % t interval over distilled seeds (n); rank "
         "(best–worst) as far as the data tell rows apart.",
         "retention: share of the prepared teacher's score that is kept, whatever guessing would score.",
+        f"at guessing: {AT_GUESSING}.",
     ]
     if len(timed):
         lines.append(f"latency: {timed['protocol'].iloc[0]}; {timed['device'].iloc[0]}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from harness.results.statistics.guessing import AT_GUESSING
 from leaderboard import data, figures
 from leaderboard.filters import BOUND, one, sidebar
 from leaderboard.labels import row_labels
@@ -32,7 +33,7 @@ def page() -> None:
     filters = sidebar(snapshot, suite=False)
     board = data.board(type(filters)(**{**filters.__dict__, "suite": None, "tasks": (task,)}))
     labels = row_labels(board.table)
-    scores = _scores(board.cells[board.cells["task"] == task], snapshot.models)
+    scores = _scores(board.cells[board.cells["task"] == task])
     if scores.empty:
         st.info("Nothing matches these filters. Clear one of them in the sidebar.")
         return
@@ -40,7 +41,7 @@ def page() -> None:
     _draw(scores, _no_better(guessing[guessing["task"] == task]), labels, task)
 
 
-def _scores(cells: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
+def _scores(cells: pd.DataFrame) -> pd.DataFrame:
     """Row × language, mean over students."""
     rows = cells.assign(row=cells["row_id"].astype(str), language=cells["language"].astype(str))
     return rows.pivot_table(index="row", columns="language", values="value", aggfunc="mean", observed=True)
@@ -86,7 +87,7 @@ def _draw(scores: pd.DataFrame, no_better: set[tuple[str, str]], labels: pd.Seri
         index=long.index,
     )
     long["number"] = plain.where(~guessed, "(" + plain + ")")
-    long["shown"] = plain.where(~guessed, plain + ", no better than guessing")
+    long["shown"] = plain.where(~guessed, plain + ", at guessing")
     title = "points" if view == "score" else "points to English"
     st.altair_chart(
         figures.heat_map(
@@ -105,12 +106,7 @@ def _draw(scores: pd.DataFrame, no_better: set[tuple[str, str]], labels: pd.Seri
             else ""
         )
         + "A row's mean is shown only where it was scored in every language."
-        + (
-            " In brackets: no better than the best guess without a look at the inputs (one-sided, 1 % after Holm's "
-            "correction over the languages of a row)."
-            if guessed.any()
-            else ""
-        )
+        + (f" In brackets: {AT_GUESSING}." if guessed.any() else "")
     )
     _best(values.loc[order], labels)
 

@@ -12,6 +12,7 @@ from harness.results import text
 from harness.results.left_out import read_left_out
 from harness.results.ranking import Leaderboard
 from harness.results.scope import FAMILIES, Filters
+from harness.results.statistics.guessing import AT_GUESSING
 from leaderboard import data, figures
 from leaderboard.filters import sidebar
 from leaderboard.labels import group_letters, row_labels
@@ -223,8 +224,7 @@ def _config(board: Leaderboard) -> dict[str, Any]:
         "notes": column.TextColumn(
             "Notes",
             width="medium",
-            help="What is missing, and flags. At guessing: no better than the best guess without a look at the inputs "
-            "(one-sided, 1 % after Holm's correction over the languages of a task).",
+            help=f"What is missing, and flags. At guessing: {AT_GUESSING}.",
         ),
     }
 

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
+from results.boards import Board, write_store
+from results.ingredients import XNLI
 from streamlit.testing.v1 import AppTest
 
 from harness.results.families import family_answers
@@ -14,6 +17,7 @@ from harness.results.milestones import quality_over_tokens
 from harness.results.ranking import ranking
 from harness.results.scope import Filters
 from harness.results.snapshot import load
+from harness.results.statistics.guessing import AT_GUESSING
 from harness.results.store import Store
 from leaderboard.labels import group_letters
 
@@ -183,3 +187,16 @@ def test_intermediate_students_are_drawn_over_their_tokens(
     trial = _run("trial", databases["full"], monkeypatch, {"trial": trials["trial_id"].iloc[0]})
     assert "Intermediate students" in [heading.value for heading in trial.subheader]
     assert any("@250 --out DIR" in caption.value for caption in trial.caption)
+
+
+def test_scores_at_guessing_stand_in_brackets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {}
+    for guessed in (False, True):
+        path = tmp_path / f"{guessed}.duckdb"
+        write_store(path, Board(methods=("od",), students=("3L-192",), tasks=XNLI))
+        if guessed:
+            with duckdb.connect(path) as con:
+                con.execute("UPDATE scores SET value = no_information WHERE language <> 'en'")
+        said[guessed] = " ".join(str(one.value) for one in _run("languages", path, monkeypatch).caption)
+    assert AT_GUESSING not in said[False]
+    assert f"In brackets: {AT_GUESSING}" in said[True]

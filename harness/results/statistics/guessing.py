@@ -10,6 +10,12 @@ from harness.results.statistics.holm import holm_within
 ALPHA = 0.01
 """Chance of calling even one of a row's scores on a task better than guessing where none is."""
 
+AT_GUESSING = (
+    "no better than the best guess without a look at the inputs "
+    f"(one-sided, {100 * ALPHA:g} % after Holm's correction over the languages of a task)"
+)
+"""What readers are told of such a score."""
+
 
 def better_than_guessing(cells: pd.DataFrame) -> pd.DataFrame:
     """Of each row, task and language whether its score is above what the best guess without a look at the inputs
