@@ -10,7 +10,6 @@ from harness.spec.terms.attention import AttentionProbs, AttentionScores, Qkv, R
 from harness.spec.terms.base import TERMS, TermParams
 from harness.spec.terms.layers import FromEnd, Layer, resolve_layer
 from harness.spec.terms.output import Logits, Mlm
-from harness.spec.terms.reach import Reach
 from harness.spec.terms.states import Cosine, Embeddings, HiddenStates
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "Logits",
     "Mlm",
     "Qkv",
-    "Reach",
     "Relations",
     "TermParams",
     "resolve_layer",

@@ -11,7 +11,6 @@ from harness.mappings import AnyMapping, Last, MappingParams, StaticMapping, Uni
 from harness.spec.base import Problem, Shape, divisors_of_both
 from harness.spec.terms.base import TERMS, TermParams
 from harness.spec.terms.layers import Layer, layer_name, layer_problems, resolve_layer
-from harness.spec.terms.reach import Projection, Reach
 from harness.spec.terms.states import REDUCE_HELP, mapping_problems
 
 RelationPair = Literal["qq", "kk", "vv", "qk", "qv", "kq", "kv", "vq", "vk"]
@@ -20,7 +19,7 @@ HeadCount = Annotated[
     | Annotated[Literal["whole"], Tag("head-name")],
     Discriminator(lambda value: "head-name" if isinstance(value, str) else "head-count"),
 ]
-PROJECTIONS: dict[str, Projection] = {"q": "query", "k": "key", "v": "value"}
+PROJECTIONS = {"q": "query", "k": "key", "v": "value"}
 
 TEACHER_LAYER_HELP = (
     "Teacher layer read: a 1-based index, `last`, or `{from_end: k}` for L_T − k. The study found L_T−1 and "
@@ -112,11 +111,6 @@ class Relations(OneLayerParams):
         yield from super().problems(teacher, student)
         yield from relation_head_problems(self.heads, teacher, student)
 
-    def reach(self, teacher: Shape, student: Shape) -> Reach:
-        """The projections that the pairs name, and all layers below."""
-        read = frozenset(PROJECTIONS[letter] for pair in self.pairs for letter in pair)
-        return Reach(projections={resolve_layer(self.student_layer, student.layers): read})
-
     def formula(self) -> str:
         """KL over pairs."""
         sums = " + ".join(
@@ -147,11 +141,6 @@ class Qkv(OneLayerParams):
         yield from super().problems(teacher, student)
         if isinstance(self.heads, int):
             yield from relation_head_problems(self.heads, teacher, student)
-
-    def reach(self, teacher: Shape, student: Shape) -> Reach:
-        """Query, key and value of the layer, and all layers below."""
-        layer = resolve_layer(self.student_layer, student.layers)
-        return Reach(projections={layer: frozenset(PROJECTIONS.values())})
 
     def formula(self) -> str:
         """MSE of the projections."""
@@ -189,10 +178,6 @@ class AttentionParams(TermParams):
                 f"student {student.heads}; a student of {teacher.heads} heads would work, or the term "
                 "`relations`, which re-splits the heads",
             )
-
-    def reach(self, teacher: Shape, student: Shape) -> Reach:
-        """Query and key of every paired layer, and all layers below."""
-        return Reach(projections={i: frozenset({"query", "key"}) for i in self.pairs(teacher, student)})
 
 
 class AttentionProbs(AttentionParams):

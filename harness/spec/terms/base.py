@@ -9,7 +9,6 @@ from pydantic import ConfigDict, Field
 
 from harness.registry import Registry
 from harness.spec.base import Frozen, Problem, Shape
-from harness.spec.terms.reach import Reach
 
 
 class TermParams(Frozen):
@@ -38,10 +37,6 @@ class TermParams(Frozen):
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
         """Why this term cannot serve these shapes (with the values that would work); nothing when it can."""
         yield from ()
-
-    def reach(self, teacher: Shape, student: Shape) -> Reach:
-        """Where in the student gradient arrives; by default everywhere but in the masked-LM head."""
-        return Reach(hidden=student.layers, mlm_head=self.trains_mlm_head)
 
     def formula(self) -> str:
         """The term as one line of Unicode mathematics, without its weight."""

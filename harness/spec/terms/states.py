@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 from harness.mappings import MAPPINGS, AnyMapping, Last, MappingParams, StaticMapping, Uniform
 from harness.spec.base import Problem, Shape
 from harness.spec.terms.base import TERMS, TermParams
-from harness.spec.terms.reach import Reach
 
 ProjectionKind = Literal["linear", "shared_linear", "per_pair", "none"]
 """How student states reach the teacher's width; `none` where widths are equal."""
@@ -36,13 +35,6 @@ def width_problems(projection: str, teacher: Shape, student: Shape) -> Iterator[
             f"states of width {student.width} (student) and {teacher.width} (teacher) cannot be compared "
             f"without a projection; `projection: linear` or a student of width {teacher.width} would work",
         )
-
-
-def mapping_reach(mapping: MappingParams, teacher: Shape, student: Shape) -> Reach:
-    """Gradient arrives at the deepest student layer that the mapping pairs."""
-    if isinstance(mapping, StaticMapping):
-        return Reach(hidden=max(mapping.layers(teacher.layers, student.layers), default=None))
-    return Reach(hidden=student.layers)
 
 
 def _is_dynamic(mapping: Any) -> bool:
@@ -96,10 +88,6 @@ class LayerPairParams(TermParams):
                 f"{len(self.pair_weights)} weights for {len(pairs)} pairs of layers (student, teacher): "
                 f"{', '.join(map(str, pairs))}; {len(pairs)} weights would work",
             )
-
-    def reach(self, teacher: Shape, student: Shape) -> Reach:
-        """The deepest paired layer and all below."""
-        return mapping_reach(self.mapping, teacher, student)
 
     def _student_state(self) -> str:
         matrix = {"none": "", "shared_linear": " W", "linear": " W_i", "per_pair": " W_ij"}[self.projection]
@@ -192,10 +180,6 @@ class Embeddings(TermParams):
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
         """Widths."""
         yield from width_problems(self.projection, teacher, student)
-
-    def reach(self, teacher: Shape, student: Shape) -> Reach:
-        """The embeddings alone."""
-        return Reach(hidden=0)
 
     def formula(self) -> str:
         """MSE of layer 0."""
