@@ -30,7 +30,7 @@ def _students(scores: np.ndarray) -> pd.DataFrame:
     )
     frame["config_id"] = frame["config_id"].map("{:04d}".format)
     frame["task"] = frame["task"].map("{:04d}".format)
-    return st.student_means(frame.dropna(subset=["value"]))
+    return frame.dropna(subset=["value"])
 
 
 def _pair(key: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
 from harness.results.selection import choose_settings, selected_trials
 
@@ -67,3 +68,20 @@ def test_only_the_chosen_settings_reported_score_is_read(tmp_path) -> None:
             [row.model_key, row.task],
         )["value"]
         assert best.tolist() == [row.value]
+
+
+def test_fine_tuning_seeds_are_averaged_inside_a_student_so_that_they_count_as_one(tmp_path) -> None:
+    store = write_store(
+        tmp_path / "r.duckdb", Board(methods=("od",), students=("3L-192",), finetune_seeds=(0, 1, 2))
+    )
+    cells = store.frame("SELECT model_key, task, language, value, runs FROM cells")
+    assert len(cells)
+    assert not cells.duplicated(["model_key", "task", "language"]).any()
+    for row in cells.itertuples():
+        runs = store.frame(
+            "SELECT s.value FROM scores s JOIN trials t USING (trial_id) WHERE t.model_key = ? AND "
+            "t.task = ? AND s.language = ? AND s.reported",
+            [row.model_key, row.task, row.language],
+        )["value"]
+        assert row.runs == len(runs) == 3
+        assert row.value == pytest.approx(runs.mean())

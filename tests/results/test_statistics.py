@@ -36,40 +36,10 @@ def board(scores: Mapping[str, Sequence[float]]) -> pd.DataFrame:
     return st.scores_table(one_task(scores))
 
 
-def test_fine_tuning_seeds_are_averaged_inside_a_student_so_that_n_counts_students() -> None:
-    runs = pd.DataFrame(
-        {
-            "config_id": "c",
-            "distil_seed": [0, 0, 0, 1],
-            "finetune_seed": [0, 1, 2, 0],
-            "task": "t0",
-            "value": [0.1, 0.2, 0.3, 0.8],
-        }
-    )
-    means = st.student_means(runs)
-    assert means["finetune_runs"].tolist() == [3, 1]
-    row = st.scores_table(means).iloc[0]
-    assert row["n"] == 2
-    assert row["mean"] == pytest.approx(0.5)  # (0.2 + 0.8) / 2, not the mean of four runs
-
-
-def test_a_fine_tuning_run_given_twice_is_refused() -> None:
-    runs = pd.DataFrame(
-        {"config_id": "c", "distil_seed": 0, "finetune_seed": [1, 1], "task": "t0", "value": [0.1, 0.2]}
-    )
-    with pytest.raises(ValueError, match="twice"):
-        st.student_means(runs)
-    with pytest.raises(ValueError, match="lack the column"):
-        st.student_means(runs.drop(columns="value"))
-
-
 def test_an_undefined_score_is_no_excuse_to_average_over_the_rest() -> None:
-    runs = pd.DataFrame(
-        {"config_id": "c", "distil_seed": 0, "finetune_seed": [0, 1], "task": "t0", "value": [0.9, math.nan]}
-    )
-    row = st.scores_table(st.student_means(runs)).iloc[0]
+    row = st.scores_table(students({"c": [[0.9, math.nan]]})).iloc[0]
     assert math.isnan(row["mean"])
-    assert row["missing"] == ("t0",)
+    assert row["missing"] == ("t1",)
 
 
 def test_a_student_that_lacks_a_task_is_left_out_and_named() -> None:
@@ -249,27 +219,15 @@ def test_the_best_of_several_pays_for_the_choice_unless_it_was_made_elsewhere() 
         st.compare_families(table, FAMILIES, "MHA", "HS", chosen={"MHA": "m1", "HS": "nobody"})
 
 
-def test_the_bootstrap_over_examples_draws_as_resampling_examples_does() -> None:
-    rng = np.random.default_rng(0)
-    a, b = rng.random(300) < 0.7, rng.random(300) < 0.6
-    got = st.paired_bootstrap_over_examples(a, b, resamples=20_000)
-    want = st.paired_bootstrap(a.astype(float) - b, st.resample_indices(300, 20_000))
-    assert got.mean_difference == pytest.approx(want.mean_difference)
-    assert (got.low, got.high) == pytest.approx((want.low, want.high), abs=0.005)
-    with pytest.raises(ValueError, match="same examples"):
-        st.paired_bootstrap_over_examples(a, b[1:])
-    with pytest.raises(ValueError, match="0 or 1"):
-        st.paired_bootstrap_over_examples([0, 2], [0, 1])
-
-
-def test_a_bootstrap_over_tasks_needs_every_task_and_more_than_one() -> None:
+def test_means_by_task_need_a_student_with_every_task() -> None:
     frame = students({"a": [[0.5, 0.7, 0.6]], "b": [[0.4, 0.8, None]]})
     with pytest.raises(ValueError, match="b has no student with every task; missing: t2"):
-        st.paired_bootstrap_over_tasks(frame, "a", "b")
-    assert st.paired_bootstrap_over_tasks(frame, "a", "b", ["t0", "t1"]).mean_difference == pytest.approx(0.0)
-    single = st.paired_bootstrap_over_tasks(frame, "a", "b", ["t0"])
-    assert math.isnan(single.low)
-    assert single.interval == "none: one unit"
+        st.task_means(frame)
+    assert st.task_means(frame, ["t0", "t1"]).to_numpy().tolist() == [[0.5, 0.7], [0.4, 0.8]]
+
+
+def test_a_bootstrap_of_one_unit_has_no_interval() -> None:
+    assert math.isnan(st.paired_bootstrap([0.1], st.resample_indices(1)).low)
 
 
 def test_wilcoxon_is_exact_without_ties_and_survives_equal_configurations() -> None:

@@ -1,7 +1,7 @@
 """Pure functions from scores to means, intervals, ranks and comparisons; they know nothing of files,
 databases or models.
 
-Data flow: long scores -> `student_means` -> `scores_table` -> `rank`. What each interval and test assumes and
+Data flow: scores of students -> `scores_table` -> `rank`. What each interval and test assumes and
 estimates is told in plain words in docs/statistics.md. A new statistic is a function in the module of its
 subject, exported here.
 """
@@ -10,8 +10,6 @@ from harness.results.statistics.bootstrap import (
     PairedBootstrap,
     bootstrap_means,
     paired_bootstrap,
-    paired_bootstrap_over_examples,
-    paired_bootstrap_over_tasks,
     percentile_interval,
     resample_indices,
 )
@@ -31,7 +29,6 @@ from harness.results.statistics.scores import (
     cell_summary,
     retention,
     scores_table,
-    student_means,
     student_scores,
     task_means,
 )
@@ -53,14 +50,11 @@ __all__ = [
     "holm",
     "holm_within",
     "paired_bootstrap",
-    "paired_bootstrap_over_examples",
-    "paired_bootstrap_over_tasks",
     "percentile_interval",
     "rank",
     "resample_indices",
     "retention",
     "scores_table",
-    "student_means",
     "student_scores",
     "summarise",
     "task_means",

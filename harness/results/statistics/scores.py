@@ -18,33 +18,13 @@ STUDENT = ["config_id", "distil_seed"]
 """What names one distilled student."""
 
 
-def student_means(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean over fine-tuning seeds inside each student and task.
-
-    `scores`: one row a score, columns config_id, distil_seed, task, value, and finetune_seed where there are
-    several. Returns config_id, distil_seed, task, value, finetune_runs. A NaN score (a correlation of
-    constant predictions, say) is a result, not an absence: it makes the mean NaN. Raises ValueError if a
-    column is missing or one fine-tuning run appears twice.
-    """
-    key = [*STUDENT, "task"]
-    absent = {*key, "value"} - set(scores.columns)
-    if absent:
-        raise ValueError(f"scores lack the column(s) {', '.join(sorted(absent))}")
-    run = [*key, "finetune_seed"] if "finetune_seed" in scores.columns else key
-    twice = scores.duplicated(run)
-    if twice.any():
-        first = scores.loc[twice, run].iloc[0].to_dict()
-        raise ValueError(f"{int(twice.sum())} score(s) appear twice, the first of them {first}")
-    grouped = scores.groupby(key, dropna=False, sort=True, observed=True)["value"]
-    means = pd.DataFrame({"value": grouped.mean(skipna=False), "finetune_runs": grouped.size()})
-    return means.reset_index()
-
-
 def student_scores(students: pd.DataFrame, tasks: Sequence[str] | None = None) -> pd.DataFrame:
     """Mean over `tasks` (fixed, equally weighted) of each student; NaN where a task has no score.
 
-    `students`: as from `student_means`. `tasks`: those of the board; default: every task found in `students`.
-    Returns config_id, distil_seed, score, missing (tuple of task names).
+    `students`: config_id, distil_seed, task, value; one row a student and task, the mean of its fine-tuning
+    runs. A NaN value (a correlation of constant predictions, say) is a result, not an absence: it makes the
+    student incomplete. `tasks`: those of the board; default: every task found in `students`. Returns
+    config_id, distil_seed, score, missing (tuple of task names).
     """
     wide = _wide(students, tasks)
     gaps = wide.isna().to_numpy()
