@@ -44,9 +44,7 @@ SEED = 0
 """Of the random weights and token ids."""
 
 
-def measure(
-    job: MeasureJob, sources: Sources, base: Path | None = None, device: torch.device | None = None
-) -> list[Measurement]:
+def measure(job: MeasureJob, sources: Sources, device: torch.device | None = None) -> list[Measurement]:
     """Build the job's architecture with random weights and measure it on `device` (default: CPU).
 
     The size comes from `teacher_config`.
@@ -54,7 +52,7 @@ def measure(
     size latency_ms (median), throughput (sequences/s); peak_memory (bytes, at the largest batch; left out
     where the system cannot say). Raises InputError where the protocol's length does not fit the model."""
     device = device or torch.device("cpu")
-    config = architecture(job, sources, base)
+    config = architecture(job, sources)
     shape = shape_of_config(config.to_dict(), job.teacher.name, mlm_head=False)
     _check_length(config, job)
     precision = resolve_precision(job.protocol.precision, device)
@@ -70,16 +68,16 @@ def measure(
     return measured
 
 
-def architecture(job: MeasureJob, sources: Sources, base: Path | None = None) -> PreTrainedConfig:
+def architecture(job: MeasureJob, sources: Sources) -> PreTrainedConfig:
     """The config of the job's student as its teacher's family builds it, or of the teacher itself."""
-    teacher = teacher_config(job.teacher, sources, base)
+    teacher = teacher_config(job.teacher, sources)
     if job.student is None:
         return teacher
     size = job.student.shape(shape_of_config(teacher.to_dict(), job.teacher.name, mlm_head=False))
     return student_config(teacher, size, dropout=0.0)
 
 
-def teacher_config(teacher: Teacher, sources: Sources, base: Path | None = None) -> PreTrainedConfig:
+def teacher_config(teacher: Teacher, sources: Sources) -> PreTrainedConfig:
     """A teacher's config from its declared shape and its family's usual positions and token types, without
     fetching anything; from the files where no shape is declared, and where the vocabulary is trimmed: how many
     pieces are left, only the corpus tells."""
@@ -92,7 +90,7 @@ def teacher_config(teacher: Teacher, sources: Sources, base: Path | None = None)
 
     if teacher.format != "transformers":
         raise InputError(f"{teacher.name}: format {teacher.format} needs `shape:` to be measured")
-    folder = fetch(teacher.asset, sources, base).path
+    folder = fetch(teacher.asset, sources).path
     shape_of_config(read_config(folder), folder, mlm_head=False)  # refuses what is not supported
     config: PreTrainedConfig = AutoConfig.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False

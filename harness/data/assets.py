@@ -59,15 +59,13 @@ class AssetFolder:
         return tuple(self.path / name for name in matching(self.files, (pattern,)))
 
 
-def fetch(
-    asset: Asset, sources: Sources, base: Path | None = None, watcher: Watcher | None = None
-) -> AssetFolder:
-    """The asset's files, downloaded where needed. `base` is the folder of the YAML file, for relative paths.
+def fetch(asset: Asset, sources: Sources, watcher: Watcher | None = None) -> AssetFolder:
+    """The asset's files, downloaded where needed.
 
     Raises AssetError naming every source that was tried where none serves the pinned content.
     """
     problems: list[str] = []
-    for name, attempt in _attempts(asset, sources, base, watcher):
+    for name, attempt in _attempts(asset, sources, watcher):
         try:
             found = attempt()
         except UnavailableError as problem:
@@ -82,11 +80,11 @@ def fetch(
     raise AssetError(f"{none_serves(asset, problems)} {ways_out([asset], sources)}")
 
 
-def identify(asset: Asset, sources: Sources, base: Path | None = None) -> str | None:
+def identify(asset: Asset, sources: Sources) -> str | None:
     """The content's identity, without fetching: a tree hash, or `repo@commit`; None where it is unknown."""
     if asset.sha256 is not None:
         return asset.sha256
-    for _, attempt in local_attempts(asset, sources, base):
+    for _, attempt in local_attempts(asset, sources):
         try:
             found = attempt()
         except UnavailableError:
@@ -157,7 +155,7 @@ _Attempt = tuple[str, Callable[[], AssetFolder | None]]
 """What is tried, and the trying; None says that it is not there."""
 
 
-def local_attempts(asset: Asset, sources: Sources, base: Path | None) -> Iterator[_Attempt]:
+def local_attempts(asset: Asset, sources: Sources) -> Iterator[_Attempt]:
     """What costs no network: the data folder, the cache, local folders."""
     for source in asset.sources:
         if isinstance(source, (HubSource, WebSource)) and sources.data_dir is not None:
@@ -170,13 +168,11 @@ def local_attempts(asset: Asset, sources: Sources, base: Path | None) -> Iterato
         if isinstance(source, (PypiSource, NpmSource)):
             yield f"cache ({describe(source)})", partial(_cached, asset, source, sources)
         if isinstance(source, LocalSource):
-            yield describe(source), partial(_local, source, asset, sources, base)
+            yield describe(source), partial(_local, source, asset, sources)
 
 
-def _attempts(
-    asset: Asset, sources: Sources, base: Path | None, watcher: Watcher | None
-) -> Iterator[_Attempt]:
-    yield from local_attempts(asset, sources, base)
+def _attempts(asset: Asset, sources: Sources, watcher: Watcher | None) -> Iterator[_Attempt]:
+    yield from local_attempts(asset, sources)
     for source in asset.sources:
         if isinstance(source, HubSource):
             yield f"{describe(source)} (cache)", partial(_hub_cached, sources.pinned(source), asset, sources)
@@ -221,8 +217,8 @@ def _folder(folder: Path, asset: Asset, sources: Sources, source: str | None = N
     return AssetFolder(folder, used, sha256, source or f"folder {folder}")
 
 
-def _local(source: LocalSource, asset: Asset, sources: Sources, base: Path | None) -> AssetFolder:
-    folder = (base or Path.cwd()) / Path(source.path).expanduser()
+def _local(source: LocalSource, asset: Asset, sources: Sources) -> AssetFolder:
+    folder = Path.cwd() / Path(source.path).expanduser()
     if not folder.is_dir():
         raise UnavailableError("is not a folder")
     return _folder(folder, asset, sources, describe(source))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.data.archives import matching
 from harness.data.assets import QUICK, describe, local_attempts, none_serves
@@ -29,10 +28,10 @@ class Availability:
     """Each source tried with its reason."""
 
 
-def check(asset: Asset, sources: Sources, base: Path | None = None) -> Availability:
+def check(asset: Asset, sources: Sources) -> Availability:
     """Whether the asset can be had, within a few seconds and without downloading it."""
     problems: list[str] = []
-    for name, attempt in local_attempts(asset, sources, base):
+    for name, attempt in local_attempts(asset, sources):
         try:
             found = attempt()
         except UnavailableError as problem:
@@ -54,14 +53,12 @@ def check(asset: Asset, sources: Sources, base: Path | None = None) -> Availabil
     return Availability(False, problem=none_serves(asset, problems))
 
 
-def check_all(
-    assets: Mapping[str, Asset], sources: Sources, base: Path | None = None
-) -> dict[str, Availability]:
+def check_all(assets: Mapping[str, Asset], sources: Sources) -> dict[str, Availability]:
     """`check` of many assets at once, so that an unreachable index costs its time-out once."""
     if not assets:
         return {}
     with ThreadPoolExecutor(max_workers=min(16, len(assets))) as pool:
-        answers = pool.map(lambda asset: check(asset, sources, base), assets.values())
+        answers = pool.map(lambda asset: check(asset, sources), assets.values())
         return dict(zip(assets, answers, strict=True))
 
 

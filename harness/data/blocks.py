@@ -143,7 +143,6 @@ def build_blocks(
     tokenizer_sha256: str,
     length: int,
     sources: Sources,
-    base: Path | None = None,
     watcher: Watcher | None = None,
 ) -> TokenBlocks:
     """The corpus as token blocks: from the cache, or read, cleaned, tokenised and packed now, in a stream. What was
@@ -152,7 +151,7 @@ def build_blocks(
     `tokenizer_sha256` identifies the tokenizer. Raises AssetError where text cannot be had, InputError where
     a language has too little text to fill one block.
     """
-    reader = CorpusReader(corpus, sources, base)
+    reader = CorpusReader(corpus, sources)
     vocabulary = Vocabulary.of(tokenizer)
     sha256 = digest([PACKING_VERSION, reader.identity, tokenizer_sha256, asdict(vocabulary), length], 32)
     final = sources.cache_dir / "blocks" / sha256

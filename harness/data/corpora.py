@@ -50,16 +50,13 @@ class CorpusReader:
     """The cleaned documents of a corpus. Fetches its assets unless they are streamed, and the tasks whose sentences
     it leaves out."""
 
-    def __init__(
-        self, corpus: Corpus, sources: Sources, base: Path | None = None, watched: tuple[Task, ...] = ()
-    ) -> None:
+    def __init__(self, corpus: Corpus, sources: Sources, watched: tuple[Task, ...] = ()) -> None:
         self.corpus = corpus
         self._sources = sources
-        self._base = base
         self._watched = watched
         assets = dict.fromkeys(text.asset for text in corpus.texts)
         get = open_folder if corpus.streaming else fetch
-        folders = {asset: get(asset, sources, base) for asset in assets}
+        folders = {asset: get(asset, sources) for asset in assets}
         self._folders = [folders[text.asset] for text in corpus.texts]
 
     @property
@@ -122,7 +119,7 @@ class CorpusReader:
         if not memory.is_file():
             memory.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=memory.parent, delete=False) as file:
-                np.save(file, hashes_of(evaluation_sentences(task, self._sources, self._base)))
+                np.save(file, hashes_of(evaluation_sentences(task, self._sources)))
             os.replace(file.name, memory)
         return np.asarray(np.load(memory, allow_pickle=False), dtype=np.uint64)
 
@@ -130,26 +127,22 @@ class CorpusReader:
         return [self._task_folder(task, name).sha256 for name in sorted(task.assets)]
 
     def _task_folder(self, task: Task, name: str) -> AssetFolder:
-        return fetch(task.assets[name], self._sources, self._base)
+        return fetch(task.assets[name], self._sources)
 
 
-def corpus_statistics(corpus: Corpus, sources: Sources, base: Path | None = None) -> dict[str, LanguageText]:
+def corpus_statistics(corpus: Corpus, sources: Sources) -> dict[str, LanguageText]:
     """Documents, sentences and characters by language; read once, then cached. Fetches what is not there."""
-    return _survey(CorpusReader(corpus, sources, base), sources)
+    return _survey(CorpusReader(corpus, sources), sources)
 
 
-def survey(
-    corpus: Corpus, tasks: tuple[Task, ...], sources: Sources, base: Path | None = None
-) -> dict[str, LanguageText]:
+def survey(corpus: Corpus, tasks: tuple[Task, ...], sources: Sources) -> dict[str, LanguageText]:
     """`corpus_statistics` with, for each task, how many evaluated sentences are still there."""
-    return _survey(CorpusReader(corpus, sources, base, watched=tasks), sources)
+    return _survey(CorpusReader(corpus, sources, watched=tasks), sources)
 
 
-def evaluation_overlap(
-    corpus: Corpus, tasks: tuple[Task, ...], sources: Sources, base: Path | None = None
-) -> dict[str, int]:
+def evaluation_overlap(corpus: Corpus, tasks: tuple[Task, ...], sources: Sources) -> dict[str, int]:
     """Task -> sentences of its dev and test splits that the corpus still holds after `exclude`."""
-    by_language = survey(corpus, tasks, sources, base)
+    by_language = survey(corpus, tasks, sources)
     return {task.name: sum(text.overlap.get(task.name, 0) for text in by_language.values()) for task in tasks}
 
 

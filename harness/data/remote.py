@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.data.archives import matching
 from harness.data.assets import PATIENT, AssetFolder, describe, fetch, ways_out
@@ -35,11 +34,11 @@ class RemoteFolder:
         return tuple(f"{self.address}/{name}" for name in matching(self.files, (pattern,)))
 
 
-def open_folder(asset: Asset, sources: Sources, base: Path | None = None) -> AssetFolder | RemoteFolder:
+def open_folder(asset: Asset, sources: Sources) -> AssetFolder | RemoteFolder:
     """The asset's folder on this machine where it is there, else where it can be streamed from; packages, which are
     small, are fetched. Raises AssetError naming every source that was tried."""
     try:
-        return fetch(asset, dataclasses.replace(sources, offline=True), base)
+        return fetch(asset, dataclasses.replace(sources, offline=True))
     except AssetError:
         if sources.offline:
             raise
@@ -53,7 +52,7 @@ def open_folder(asset: Asset, sources: Sources, base: Path | None = None) -> Ass
         except UnavailableError as problem:
             problems.append(f"{describe(source)}: {problem}")
     if not problems:
-        return fetch(asset, sources, base)
+        return fetch(asset, sources)
     tried = "; ".join(problems)
     raise AssetError(
         f"{describe(asset.sources[0])} cannot be had. Tried: {tried}. {ways_out([asset], sources)}"

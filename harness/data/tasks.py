@@ -105,7 +105,7 @@ class TaskData:
         return sorted({name for name, _ in self.frames})
 
 
-def load_task(task: Task, languages: tuple[str, ...], sources: Sources, base: Path | None = None) -> TaskData:
+def load_task(task: Task, languages: tuple[str, ...], sources: Sources) -> TaskData:
     """The rows of every split: train in the task's training languages, dev and test in `languages`, dev in
     the training languages too.
 
@@ -115,37 +115,37 @@ def load_task(task: Task, languages: tuple[str, ...], sources: Sources, base: Pa
         if language not in task.languages:
             hint = did_you_mean(language, list(task.languages))
             raise InputError(f"task {task.name} has no language {language!r}; {hint}")
-    frames = _read_splits(task, tuple(task.splits), languages, sources, base)
+    frames = _read_splits(task, tuple(task.splits), languages, sources)
     _check_alignment(task, frames)
     return _with_identity(task, frames)
 
 
-def evaluation_sentences(task: Task, sources: Sources, base: Path | None = None) -> set[str]:
+def evaluation_sentences(task: Task, sources: Sources) -> set[str]:
     """Normalised texts of the dev and test splits in all languages, whole and sentence by sentence."""
     evaluated = tuple(split for split in task.splits if split != "train")
     keys: set[str] = set()
-    for frame in _read_splits(task, evaluated, task.languages, sources, base).values():
+    for frame in _read_splits(task, evaluated, task.languages, sources).values():
         keys |= sentence_keys(frame["text"])
         keys |= sentence_keys(pair for pair in frame["text_pair"] if pair is not None)
     return keys
 
 
-def check_rows(task: Task, languages: tuple[str, ...], sources: Sources, base: Path | None = None) -> None:
+def check_rows(task: Task, languages: tuple[str, ...], sources: Sources) -> None:
     """Read every row once, as `load_task` would, and keep none. Raises what it raises."""
-    for part, frame in _each_split(task, tuple(task.splits), languages, sources, base):
+    for part, frame in _each_split(task, tuple(task.splits), languages, sources):
         _check_alignment(task, {part: frame})
 
 
 def _read_splits(
-    task: Task, splits: tuple[str, ...], languages: tuple[str, ...], sources: Sources, base: Path | None
+    task: Task, splits: tuple[str, ...], languages: tuple[str, ...], sources: Sources
 ) -> dict[tuple[str, str], pd.DataFrame]:
-    return dict(_each_split(task, splits, languages, sources, base))
+    return dict(_each_split(task, splits, languages, sources))
 
 
 def _each_split(
-    task: Task, splits: tuple[str, ...], languages: tuple[str, ...], sources: Sources, base: Path | None
+    task: Task, splits: tuple[str, ...], languages: tuple[str, ...], sources: Sources
 ) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
-    folders = {name: fetch(asset, sources, base) for name, asset in task.assets.items()}
+    folders = {name: fetch(asset, sources) for name, asset in task.assets.items()}
     for name, split in task.splits.items():
         for language in languages_of(task, name, languages) if name in splits else ():
             reader = _Reader(as_laid_out(task, split), split, name, language, sources)

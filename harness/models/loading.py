@@ -64,16 +64,16 @@ class Loaded:
     """`dense.weight` and `dense.bias` of a shipped BERT pooler, which `...ForMaskedLM` has no place for."""
 
 
-def load_teacher(teacher: Teacher, sources: Sources, base: Path | None = None) -> Loaded:
-    """Fetch and load a catalog entry. `base` is the folder of the YAML file that relative paths count from.
+def load_teacher(teacher: Teacher, sources: Sources) -> Loaded:
+    """Fetch and load a catalog entry.
 
     `trim_vocabulary` is not applied: it needs the corpus (`harness.models.vocabulary.trim_vocabulary`).
     Raises AssetError where the files cannot be had, InputError where they are not what the entry declares."""
     from harness.data.assets import fetch
 
-    files = fetch(teacher.asset, sources, base)
+    files = fetch(teacher.asset, sources)
     folder = files.path
-    tokenizer = fetch(teacher.tokenizer, sources, base).path if teacher.tokenizer else None
+    tokenizer = fetch(teacher.tokenizer, sources).path if teacher.tokenizer else None
     if teacher.format == "e5-q4":
         from harness.models.e5_q4 import load_e5_q4
 

@@ -3,8 +3,6 @@ feed-forward size."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 
@@ -24,19 +22,18 @@ def build_student(
     seed: int,
     dropout: float = 0.0,
     sources: Sources | None = None,
-    base: Path | None = None,
 ) -> PreTrainedModel:
     """A student as `...ForMaskedLM`, float32, on CPU, in train mode.
 
     The weights are a function of (teacher's config, student, init, seed): torch's own generator is left as it
-    was. `sources` and `base` find a checkpoint's files. Raises InputError where the initialisation cannot fit
+    was. `sources` find a checkpoint's files. Raises InputError where the initialisation cannot fit
     the student."""
     shape = student.shape(teacher.shape)
     problem = next(init.problems(teacher.shape, shape), None)
     if problem is not None:
         raise InputError(f"student {student.name}: {problem.message}")
     if init.source == "checkpoint":
-        return _from_checkpoint(init, shape, teacher, dropout, sources, base).train()
+        return _from_checkpoint(init, shape, teacher, dropout, sources).train()
     model = build_encoder(student_config(teacher.model.config, shape, dropout), seed)
     if init.source == "teacher":
         if teacher.model.dtype != torch.float32:
@@ -94,13 +91,12 @@ def _from_checkpoint(
     teacher: Loaded,
     dropout: float,
     sources: Sources | None,
-    base: Path | None,
 ) -> PreTrainedModel:
     from harness.data.assets import fetch
 
     if init.checkpoint is None or sources is None:
         raise ValueError("a checkpoint initialisation needs its asset and the sources to find it in")
-    folder = fetch(init.checkpoint, sources, base).path
+    folder = fetch(init.checkpoint, sources).path
     loaded = load_folder(folder, dropout=dropout)
     for name in ("model_type", "layers", "width", "heads", "ffn", "vocabulary"):
         have, want = getattr(loaded.shape, name), getattr(shape, name)

@@ -51,12 +51,6 @@ def test_the_tree_hash_is_what_sha256sum_prints(tmp_path: Path, sources: Sources
     assert found.files == ("a/c.txt", "b.txt")
 
 
-def test_a_relative_folder_counts_from_the_file_that_names_it(tmp_path: Path, sources: Sources) -> None:
-    write(tmp_path / "specs" / "model")
-    found = fetch(asset({"path": "model"}), sources, base=tmp_path / "specs")
-    assert found.path == tmp_path / "specs" / "model"
-
-
 def test_a_package_is_read_without_running_it_and_only_once(
     package_index: Add, sources: Sources, tmp_path: Path
 ) -> None:

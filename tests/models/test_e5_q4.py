@@ -55,7 +55,7 @@ def test_de_quantised_it_agrees_with_the_packages_own_engine() -> None:
     sources = Sources.from_environment()
     teacher = Teacher.model_validate(read(CATALOG / "multilingual-e5-small-q4.yaml").data)
     try:
-        loaded = load_teacher(teacher, sources, CATALOG)
+        loaded = load_teacher(teacher, sources)
         library = engine(teacher, sources)
     except AssetError as error:
         pytest.skip(f"cannot be fetched: {str(error).splitlines()[0]}")

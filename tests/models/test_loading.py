@@ -109,7 +109,7 @@ def test_a_lone_tokenizer_json_gets_its_special_tokens(tmp_path: Path) -> None:
 def packaged(name: str) -> Loaded:
     """A teacher of the catalog out of its package, or a skip with the reason."""
     try:
-        return load_teacher(catalogued(name), Sources.from_environment(), CATALOG)
+        return load_teacher(catalogued(name), Sources.from_environment())
     except AssetError as error:
         pytest.skip(f"{name} cannot be fetched: {str(error).splitlines()[0]}")
 
@@ -135,4 +135,4 @@ def test_a_teacher_that_is_not_what_its_file_declares_is_refused() -> None:
     assert teacher.shape is not None
     lying = teacher.model_copy(update={"shape": teacher.shape.model_copy(update={"layers": 3})})
     with pytest.raises(InputError, match=r"bert-tiny-splade: .*layers is 2, declared 3"):
-        load_teacher(lying, Sources.from_environment(), CATALOG)
+        load_teacher(lying, Sources.from_environment())
