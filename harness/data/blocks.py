@@ -13,7 +13,7 @@ import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -44,9 +44,6 @@ PACKING_VERSION = 1
 _MANIFEST = "manifest.json"
 _PIECE = 512
 """Documents tokenised at a time."""
-
-Watcher = Callable[[str, int], None]
-"""Called while blocks are built: (language, tokens so far)."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +140,6 @@ def build_blocks(
     tokenizer_sha256: str,
     length: int,
     sources: Sources,
-    watcher: Watcher | None = None,
 ) -> TokenBlocks:
     """The corpus as token blocks: from the cache, or read, cleaned, tokenised and packed now, in a stream. What was
     cut off goes on with the language it was at.
@@ -156,7 +152,7 @@ def build_blocks(
     sha256 = digest([PACKING_VERSION, reader.identity, tokenizer_sha256, asdict(vocabulary), length], 32)
     final = sources.cache_dir / "blocks" / sha256
     if not (final / _MANIFEST).is_file():
-        builder = _Builder(reader, tokenizer, vocabulary, length, final.with_suffix(".part"), watcher)
+        builder = _Builder(reader, tokenizer, vocabulary, length, final.with_suffix(".part"))
         with _one_at_a_time(final):
             if not (final / _MANIFEST).is_file():
                 for language in corpus.languages:
@@ -180,7 +176,6 @@ class _Builder:
     length: int
     kept: Path
     """Folder of the languages that are done while others are not."""
-    watcher: Watcher | None
 
     def keep(self, language: str) -> None:
         """Build a language unless it is there; whole or not at all."""
@@ -225,8 +220,6 @@ class _Builder:
                 (held if kept_out else train).add(ids)
                 if corpus.tokens_per_language is not None and train.tokens >= corpus.tokens_per_language:
                     break
-                if self.watcher is not None:
-                    self.watcher(language, train.tokens)
         if train.blocks == 0:
             raise InputError(
                 f"corpus {corpus.name}: the text in {language!r} fills no block of {self.length} tokens "

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -23,9 +23,6 @@ from harness.data.archives import MEBIBYTE
 from harness.data.package_settings import PackageSettings, npm_default_registry
 from harness.data.problems import UnavailableError
 from harness.spec.assets import NpmSource, PypiSource
-
-Watcher = Callable[[str, int, int | None], None]
-"""Called while an archive comes in: (what, bytes so far, bytes in all or None)."""
 
 LARGEST_ARCHIVE = 512 * MEBIBYTE
 """Bytes; a download that passes it is given up."""
@@ -122,14 +119,14 @@ class PackageIndex:
             headers = {}  # a token is for its own registry only
         return Located(tarball, source.sha256, headers)
 
-    def download(self, archive: Located, folder: Path, watcher: Watcher | None = None) -> Path:
+    def download(self, archive: Located, folder: Path) -> Path:
         """The archive as a file below `folder`, its SHA-256 checked. Raises UnavailableError."""
         folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=folder, prefix=".new-")
         try:
             with os.fdopen(handle, "wb") as out:
                 sha256 = hashlib.sha256()
-                for chunk in self._chunks(archive, watcher):
+                for chunk in self._chunks(archive):
                     sha256.update(chunk)
                     out.write(chunk)
             if sha256.hexdigest() != archive.sha256:
@@ -140,32 +137,28 @@ class PackageIndex:
             Path(name).unlink(missing_ok=True)
         return folder / archive.sha256
 
-    def _chunks(self, archive: Located, watcher: Watcher | None) -> Iterator[bytes]:
+    def _chunks(self, archive: Located) -> Iterator[bytes]:
         """The archive's bytes, never more than LARGEST_ARCHIVE."""
         received = 0
-        for chunk, size in self._raw_chunks(archive):
+        for chunk in self._raw_chunks(archive):
             received += len(chunk)
             if received > LARGEST_ARCHIVE:
                 raise UnavailableError(f"{archive.filename} is larger than {LARGEST_ARCHIVE:,} bytes")
-            if watcher is not None:
-                watcher(archive.filename, received, size)
             yield chunk
 
-    def _raw_chunks(self, archive: Located) -> Iterator[tuple[bytes, int | None]]:
+    def _raw_chunks(self, archive: Located) -> Iterator[bytes]:
         if archive.url.startswith("file://"):
             path = Path(unquote(urlsplit(archive.url).path))
             with path.open("rb") as file:
                 while chunk := file.read(MEBIBYTE):
-                    yield chunk, path.stat().st_size
+                    yield chunk
             return
         try:
             with self._session.get(
                 archive.url, headers=archive.headers, timeout=self._timeout, stream=True
             ) as answer:
                 answer.raise_for_status()
-                length = answer.headers.get("Content-Length")
-                for chunk in answer.iter_content(MEBIBYTE):
-                    yield chunk, int(length) if length else None
+                yield from answer.iter_content(MEBIBYTE)
         except requests.RequestException as error:
             raise UnavailableError(_cause(error)) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from harness.data.blocks import TokenBlocks, Vocabulary, build_blocks
+from harness.data.cleaning import CleaningCounts
+from harness.data.corpora import CorpusReader
 from harness.data.sources import Sources
 from harness.data.stream import sampling_shares
 from harness.errors import InputError
@@ -117,17 +120,21 @@ def test_blocks_built_again_give_the_same_stream(
 
 
 def test_of_several_that_want_the_same_blocks_at_once_one_builds_and_all_have_them(
-    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, sources: Sources
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = corpus(tmp_path, {"de": 600, "en": 600, "sw": 600})
     ready, builders = threading.Barrier(4), set()
+    documents = CorpusReader.documents
 
-    def note(language: str, tokens: int) -> None:
+    def noted(reader: CorpusReader, language: str, counts: CleaningCounts) -> Iterator[str]:
         builders.add(threading.get_ident())
+        return documents(reader, language, counts)
+
+    monkeypatch.setattr(CorpusReader, "documents", noted)
 
     def build(_: int) -> TokenBlocks:
         ready.wait()
-        return build_blocks(text, tokenizer, "words", LENGTH, sources, watcher=note)
+        return build_blocks(text, tokenizer, "words", LENGTH, sources)
 
     with ThreadPoolExecutor(4) as threads:
         built = list(threads.map(build, range(4)))

@@ -164,7 +164,7 @@ def test_streamed_or_fetched_it_is_the_same_corpus(tmp_path: Path) -> None:
 
 
 def test_blocks_that_were_cut_off_go_on_with_the_language_they_were_at(
-    tmp_path: Path, opened: set[str]
+    tmp_path: Path, opened: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for language in ("ar", "sw"):
         in_folder(tmp_path / "data", language)
@@ -174,17 +174,24 @@ def test_blocks_that_were_cut_off_go_on_with_the_language_they_were_at(
         corpus, word_tokenizer(), "words", 16, Sources(tmp_path / "other", sources.data_dir, True)
     )
 
-    def break_off(language: str, tokens: int) -> None:
-        if language == "sw" and tokens > 100:
-            raise KeyboardInterrupt
+    read, documents = [], CorpusReader.documents
 
+    def noted(reader: CorpusReader, language: str, counts: CleaningCounts) -> Iterator[str]:
+        read.append(language)
+        return documents(reader, language, counts)
+
+    def broken_off(reader: CorpusReader, language: str, counts: CleaningCounts) -> Iterator[str]:
+        for number, document in enumerate(documents(reader, language, counts)):
+            if language == "sw" and number == 100:
+                raise KeyboardInterrupt
+            yield document
+
+    monkeypatch.setattr(CorpusReader, "documents", broken_off)
     with pytest.raises(KeyboardInterrupt):
-        build_blocks(corpus, word_tokenizer(), "words", 16, sources, watcher=break_off)
-    seen: list[str] = []
-    blocks = build_blocks(
-        corpus, word_tokenizer(), "words", 16, sources, watcher=lambda language, tokens: seen.append(language)
-    )
-    assert set(seen) == {"sw"}
+        build_blocks(corpus, word_tokenizer(), "words", 16, sources)
+    monkeypatch.setattr(CorpusReader, "documents", noted)
+    blocks = build_blocks(corpus, word_tokenizer(), "words", 16, sources)
+    assert read == ["sw"]
     assert blocks.languages == whole_at_once.languages
     for language in ("ar", "sw"):
         assert (blocks.training(language) == whole_at_once.training(language)).all()
