@@ -121,23 +121,6 @@ CREATE OR REPLACE VIEW models AS
            max(tokens) FILTER (kind = 'distil') AS tokens
     FROM trials WHERE model_key IS NOT NULL
     GROUP BY model_key;
-
-CREATE OR REPLACE VIEW leaderboard AS
-    -- one row per configuration; score: mean over its tasks (languages inside a task first), then over its
-    -- distilled students
-    WITH per_task AS (
-        SELECT config_id, milestone, model_key, suite, task, avg(value) AS value FROM cells GROUP BY ALL
-    ), per_model AS (
-        SELECT config_id, milestone, model_key, avg(value) AS score, list(task ORDER BY suite, task) AS tasks
-        FROM per_task GROUP BY ALL
-    )
-    SELECT p.config_id, p.milestone, any_value(m.role) AS role, any_value(m.family) AS family,
-           any_value(m.method) AS method, any_value(m.student) AS student, any_value(m.teacher) AS teacher,
-           any_value(m.language) AS language, count(*) AS students, avg(p.score) AS score,
-           stddev_samp(p.score) AS std, list_distinct(flatten(list(p.tasks))) AS tasks,
-           count(DISTINCT p.tasks) = 1 AS same_tasks
-    FROM per_model p JOIN models m USING (model_key)
-    GROUP BY p.config_id, p.milestone;
 """
 
 

@@ -3,7 +3,7 @@
     store = Store(runs_dir / "results.duckdb")
     store.record_all(entries)               # as results arrive: one short transaction
     store.ingest(runs_dir)                  # rebuild from the folders, atomically
-    store.frame("SELECT * FROM leaderboard")
+    store.frame("SELECT * FROM cells")
 
 One process writes at a time; readers open the file read-only and wait out a writer's lock.
 """

@@ -151,7 +151,7 @@ def test_a_file_that_is_no_database_is_refused_in_one_line_and_rebuilt(
     assert "\n" not in str(refused.value)
     assert str(store.path) in str(refused.value)
     assert store.ingest(runs).trials > 0
-    assert len(store.frame("SELECT * FROM leaderboard")) > 0
+    assert len(store.frame("SELECT * FROM cells")) > 0
 
 
 def test_a_truncated_database_is_refused_or_still_right(runs: Path, tmp_path: Path) -> None:
