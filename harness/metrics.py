@@ -39,8 +39,6 @@ class Metric:
     """Smallest possible value."""
     highest: float = 1.0
     """Largest possible value: that of perfect predictions."""
-    higher_is_better: bool = True
-    """True for every metric here; a ranking relies on it."""
     classes: int | None = None
     """The only number of classes the metric is defined for; None for any."""
     needs: int = 1

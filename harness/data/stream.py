@@ -60,11 +60,6 @@ class BatchStream:
         self._schedule = lru_cache(maxsize=2)(self._make_schedule)
 
     @property
-    def tokens_per_batch(self) -> int:
-        """Tokens of every batch; no position is padding."""
-        return self._recipe.batch_size * self._recipe.length
-
-    @property
     def shares(self) -> dict[str, float]:
         """Share of each language among the rows, as it is met in every period."""
         return {

@@ -17,9 +17,6 @@ from harness.results.store import Store
 
 T = TypeVar("T")
 
-COUNTED = ("parameters", "parameters_without_embeddings", "flops")
-"""Measures that are counted: the same on any hardware."""
-
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:

@@ -54,7 +54,6 @@ class Outlook:
 
     def __init__(self, left: Sequence[Trial], now: float) -> None:
         self._left = Counter[Kind](trial.kind for trial in left)
-        self._kinds = {trial.id: trial.kind for trial in left}
         self._done: Counter[Kind] = Counter()
         self._failed: Counter[Kind] = Counter()
         self._seconds: defaultdict[Kind, float] = defaultdict(float)
