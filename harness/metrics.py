@@ -13,7 +13,7 @@ whatever the rounding of their variance) or holds a NaN or an infinity.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -71,18 +71,6 @@ def compute(metric_name: str, predictions: ArrayLike, labels: ArrayLike) -> floa
                     f"{metric_name} is defined for {metric.classes} classes (0 and 1); {role} hold others"
                 )
     return float(metric.score(predicted, wanted))
-
-
-def mean_of_metrics(metric_names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> float:
-    """Unweighted mean of several metrics: the one score of a task that GLUE reports by two (MRPC, QQP,
-    STS-B).
-
-    Source: Wang et al. 2019 (GLUE), section 2: tasks with several metrics enter the benchmark's average by
-    their mean. NaN if any is NaN.
-    """
-    if not metric_names:
-        raise ValueError("a mean of metrics needs at least one metric")
-    return sum(compute(name, predictions, labels) for name in metric_names) / len(metric_names)
 
 
 def _indices(values: ArrayLike, role: str) -> NDArray[np.int64]:

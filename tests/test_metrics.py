@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.errors import InputError
-from harness.metrics import METRICS, compute, mean_of_metrics
+from harness.metrics import METRICS, compute
 
 PERFECT: dict[str, list[float]] = {
     "classification": [0, 1, 1, 0],
@@ -66,12 +66,6 @@ def test_a_constant_that_float32_cannot_hold_is_still_a_constant() -> None:
 
 def test_retrieval_counts_the_queries_whose_first_hit_is_right() -> None:
     assert compute("accuracy@1", [0, 2, 2, 3], [0, 1, 2, 3]) == 0.75
-
-
-def test_a_task_with_two_metrics_scores_their_mean_and_nan_stays_nan() -> None:
-    predictions, labels = [1, 1, 0, 0], [1, 0, 1, 0]
-    assert mean_of_metrics(["accuracy", "f1"], predictions, labels) == 0.5
-    assert math.isnan(mean_of_metrics(["pearson", "spearman"], [1.0, 1.0], [1.0, 2.0]))
 
 
 @pytest.mark.parametrize(
