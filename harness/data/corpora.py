@@ -130,13 +130,9 @@ class CorpusReader:
         return fetch(task.assets[name], self._sources)
 
 
-def corpus_statistics(corpus: Corpus, sources: Sources) -> dict[str, LanguageText]:
-    """Documents, sentences and characters by language; read once, then cached. Fetches what is not there."""
-    return _survey(CorpusReader(corpus, sources), sources)
-
-
 def survey(corpus: Corpus, tasks: tuple[Task, ...], sources: Sources) -> dict[str, LanguageText]:
-    """`corpus_statistics` with, for each task, how many evaluated sentences are still there."""
+    """Documents, sentences and characters by language and, for each task, how many evaluated sentences are still there;
+    read once, then cached. Fetches what is not there."""
     return _survey(CorpusReader(corpus, sources, watched=tasks), sources)
 
 

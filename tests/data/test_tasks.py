@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.data.corpora import corpus_statistics, evaluation_overlap
+from harness.data.corpora import evaluation_overlap, survey
 from harness.data.sources import Sources
 from harness.data.tasks import check_rows, evaluation_sentences, load_task
 from harness.errors import AssetError, InputError
@@ -301,8 +301,8 @@ def test_a_corpus_holds_no_sentence_of_an_excluded_task(
     assert evaluation_sentences(evaluated, sources) >= {"the premise 3", "the hypothesis 7"}
     cut = whole.model_copy(update={"exclude": (evaluated,)})
     assert evaluation_overlap(cut, (evaluated,), sources) == {"nli": 0}
-    assert corpus_statistics(cut, sources)["en"].excluded == {"nli": 2}
-    assert corpus_statistics(cut, sources)["en"].sentences == 3  # training sentences may stay
+    assert survey(cut, (), sources)["en"].excluded == {"nli": 2}
+    assert survey(cut, (), sources)["en"].sentences == 3  # training sentences may stay
 
 
 @pytest.mark.parametrize(
@@ -352,6 +352,6 @@ def test_the_shipped_corpora_hold_no_evaluated_sentence(shared_sources: Sources)
         packaged(catalog_task(name).assets["data"], shared_sources)
     tasks = tuple(catalog_task(name) for name in ("snli", "vader-movies", "udhr-retrieval"))
     assert evaluation_overlap(corpus, tasks, shared_sources) == {task.name: 0 for task in tasks}
-    by_language = corpus_statistics(corpus, shared_sources)
+    by_language = survey(corpus, (), shared_sources)
     assert sorted(by_language) == sorted(catalog_task("xnli").languages)
     assert [language for language, text in by_language.items() if text.thin] == ["zh"]
