@@ -142,10 +142,6 @@ class Store:
             if finetuned:
                 _select(con, {(row["model_key"], row["task"]) for row in finetuned})
 
-    def ingest_folder(self, folder: TrialFolder) -> bool:
-        """Put in the trial of one folder; False where it cannot be read."""
-        return self.ingest_folders([folder]) == 1
-
     def ingest_folders(self, folders: Iterable[TrialFolder]) -> int:
         """Put in the trials of these folders, of those that can be read; how many."""
         entries = [entry for folder in folders if (entry := read_entry(folder))]

@@ -48,7 +48,7 @@ def test_recording_one_by_one_gives_what_a_rebuild_gives(runs: Path, tmp_path: P
     order = {"prepare": 0, "distil": 1, "finetune": 2, "measure": 3}
     folders = sorted(trial_folders(runs), key=lambda one: order[one.read_trial().kind])  # type: ignore[union-attr]
     for folder in [*folders, *folders[:3]]:
-        assert single.ingest_folder(folder)
+        assert single.ingest_folders([folder]) == 1
     for table in ("trials", "scores", "measurements", "progress"):
         query = f"SELECT * FROM {table} ORDER BY ALL"
         assert whole.frame(query).to_json() == single.frame(query).to_json(), table
@@ -195,7 +195,7 @@ def test_readers_and_a_rebuild_work_while_results_are_recorded(runs: Path, tmp_p
     for reader in readers:
         reader.start()
     for folder in list(trial_folders(runs))[:8]:
-        store.ingest_folder(TrialFolder(folder.path))
+        store.ingest_folders([TrialFolder(folder.path)])
     store.ingest(runs)
     stop.set()
     for reader in readers:
