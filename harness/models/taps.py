@@ -29,11 +29,8 @@ class Tapped:
     `harness.models.placement`. Padding positions carry whatever the model computes there; terms mask them.
     """
 
-    def __init__(
-        self, model: PreTrainedModel, needs: Needs, *, frozen: bool = False, stop_early: bool = True
-    ) -> None:
-        """`frozen` puts the model in eval mode and runs it without autograd (a teacher). `stop_early=False`
-        runs every layer, needed or not.
+    def __init__(self, model: PreTrainedModel, needs: Needs, *, frozen: bool = False) -> None:
+        """`frozen` puts the model in eval mode and runs it without autograd (a teacher).
 
         Raises ValueError where `needs` names a layer that the model does not have."""
         self.model = model
@@ -49,7 +46,7 @@ class Tapped:
             raise ValueError(f"the model has layers 1 to {self.layers}; asked for {sorted(set(outside))}")
         if frozen:
             model.eval()
-        self.full_layers, self.projects_only = _depth(self.needs) if stop_early else (self.layers, None)
+        self.full_layers, self.projects_only = _depth(self.needs)
 
     def __call__(self, batch: Batch) -> Activations:
         """Run on `batch`, whose tensors are on the model's device."""
