@@ -3,7 +3,7 @@
     compute("matthews", predictions=[1, 0, 1], labels=[1, 0, 0])
     METRICS["f1"].kind            # an unknown name raises InputError with the nearest one
 
-All values are fractions in [lowest, highest], never percent; higher is always better. Importing this module
+All values are fractions in [lowest, 1], never percent; higher is always better. Importing this module
 loads neither NumPy nor scikit-learn nor SciPy, so that a spec's metric names can be checked cheaply.
 
 Degenerate input, as scikit-learn and SciPy have it: F1 is 0 where precision and recall are both undefined;
@@ -36,9 +36,7 @@ class Metric:
     """
     score: Callable[[NDArray[np.generic], NDArray[np.generic]], float]
     lowest: float
-    """Smallest possible value."""
-    highest: float = 1.0
-    """Largest possible value: that of perfect predictions."""
+    """Smallest possible value; the largest, that of perfect predictions, is 1."""
     classes: int | None = None
     """The only number of classes the metric is defined for; None for any."""
     needs: int = 1

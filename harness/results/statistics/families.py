@@ -43,9 +43,6 @@ class FamilyComparison:
     """Bounds of the interval, NaN where there is none (see `no_interval_because`)."""
     p: float
     """Two-sided, corrected like the interval."""
-    configurations_a: tuple[str, ...]
-    configurations_b: tuple[str, ...]
-    """The configurations compared: the best one, or all of the family."""
     candidates_a: int
     candidates_b: int
     """How many complete configurations the best was chosen from."""
@@ -116,8 +113,6 @@ def compare_families(
         low=found.difference - found.half_width,
         high=found.difference + found.half_width,
         p=found.p if math.isnan(found.p) else min(1.0, found.p * pairs),
-        configurations_a=tuple(sides[0]["config_id"]),
-        configurations_b=tuple(sides[1]["config_id"]),
         candidates_a=candidates[0],
         candidates_b=candidates[1],
         seeds_a=int(sides[0]["n"].min()),
@@ -210,6 +205,4 @@ def _nothing(
     confidence: float,
     why: str,
 ) -> FamilyComparison:
-    return FamilyComparison(
-        a, b, by, _NAN, _NAN, _NAN, _NAN, (), (), *candidates, 0, 0, 1, left_out, confidence, why
-    )
+    return FamilyComparison(a, b, by, _NAN, _NAN, _NAN, _NAN, *candidates, 0, 0, 1, left_out, confidence, why)

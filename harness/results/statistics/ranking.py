@@ -29,10 +29,8 @@ class Ranking:
     """Configurations that cannot be told apart: each maximal run of neighbours in the ranking in which no two
     are separable.
     """
-    pairs_tested: int
-    """How many pairs could be tested, and were corrected for."""
     test: str
-    """The test, in words."""
+    """The test, in words, with the number of pairs that could be tested and were corrected for."""
 
 
 def rank(table: pd.DataFrame, *, alpha: float = 0.05, pooled: bool = False) -> Ranking:
@@ -69,7 +67,7 @@ def rank(table: pd.DataFrame, *, alpha: float = 0.05, pooled: bool = False) -> R
     test = (
         "pooled-variance t" if pooled else "Welch's t"
     ) + f" on student scores, two-sided, Holm over {tested} pairs, {alpha:.0%}"
-    return Ranking(ordered, above, _groups(ordered["config_id"].tolist()[:ranked], above), tested, test)
+    return Ranking(ordered, above, _groups(ordered["config_id"].tolist()[:ranked], above), test)
 
 
 def definitely_above(
