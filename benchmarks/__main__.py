@@ -20,9 +20,10 @@ import torch
 
 from benchmarks.conditions import add_options
 from benchmarks.rows import Row, table
-from harness import flops, provenance
-from harness.models.matmul import measure_matmul
-from harness.models.placement import resolve_precision
+from harness import flops
+from harness.devices import provenance
+from harness.devices.matmul import measure_matmul
+from harness.devices.placement import resolve_precision
 
 SUBJECTS = {
     "steps": "A training step against plain PyTorch",

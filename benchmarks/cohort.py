@@ -9,10 +9,10 @@ from benchmarks.engine import Engine
 from benchmarks.rows import Row
 from benchmarks.timing import Timing, alternate, faster
 from benchmarks.world import World
+from harness.devices.matmul import matmul_peak
+from harness.devices.placement import Resolved
 from harness.flops import read_flops, training_flops
-from harness.models.matmul import matmul_peak
-from harness.models.placement import Resolved
-from harness.records import DistilJob, Trial
+from harness.records.trial import DistilJob, Trial
 
 METHODS = ("od", "hs-last", "hs-uniform", "hs-uniform-last", "minilmv2", "direct-minilm")
 TARGETS = {"3L-192": 2.5, "6L-384": 1.5}

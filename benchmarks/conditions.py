@@ -17,8 +17,8 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.rows import Row, table
-from harness.models.placement import Resolved, resolve_precision
-from harness.spec.base import Shape
+from harness.devices.placement import Resolved, resolve_precision
+from harness.shapes import Shape
 from harness.spec.entries import Student
 
 

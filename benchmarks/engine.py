@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from greenlet import greenlet
 
-from harness.records import Trial
+from harness.records.trial import Trial
 from harness.training.attempt import Workplace
-from harness.trial import run_trials
+from harness.trials.run import run_trials
 
 
 class _EnoughError(BaseException):

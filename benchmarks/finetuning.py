@@ -20,20 +20,20 @@ from benchmarks.engine import Engine
 from benchmarks.rows import Row
 from benchmarks.timing import alternate, faster
 from benchmarks.world import SPECIAL, write_model
-from harness.data.sources import Sources
-from harness.data.tasks import load_task
-from harness.evaluation.task_rows import TaskRows
+from harness.assets.asset import Asset, LocalSource
+from harness.assets.sources import Sources
+from harness.devices.placement import attention_rule
 from harness.models.classify import build_classifier
 from harness.models.loading import load_folder
-from harness.models.placement import attention_rule
-from harness.records import FinetuneJob, FinetuneRecipe, ModelSource, Trial, trial_id
-from harness.spec.assets import Asset, LocalSource
-from harness.spec.base import Shape
+from harness.records.trial import FinetuneJob, FinetuneRecipe, ModelSource, Trial, trial_id
+from harness.shapes import Shape
 from harness.spec.catalog import Catalog
 from harness.spec.entries import Columns, Split, Task, Teacher
 from harness.spec.recipes import Resources
+from harness.tasks.data import load_task
 from harness.training.attempt import Workplace
 from harness.training.optimise import LinearSchedule, Optimiser
+from harness.trials.finetune_rows import TaskRows
 
 PADDED = 128
 ROUND = 50

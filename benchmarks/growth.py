@@ -16,7 +16,7 @@ from benchmarks.engine import Engine
 from benchmarks.memory import GIB
 from benchmarks.rows import Row
 from benchmarks.world import World
-from harness.data.blocks import TokenBlocks
+from harness.corpora.blocks import TokenBlocks
 from harness.spec.recipes import TokenBatches
 
 STEPS_OF_DATA = (10**3, 10**4, 10**5, 10**6)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.conditions import Conditions
-from harness.measure import PeakMemory
+from harness.trials.measure import PeakMemory
 
 Side = Callable[[], object]
 GIB = 2**30

@@ -16,10 +16,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import provenance
-from harness.folders import TrialFolder
+from harness.devices import provenance
 from harness.plan import Plan, build_plan
-from harness.records import Result, Trial
+from harness.records.folder import TrialFolder
+from harness.records.result import Result
+from harness.records.trial import Trial
 from harness.spec.resolve import load_spec
 
 if TYPE_CHECKING:
@@ -106,11 +107,11 @@ class Figures:
 
 def drive(trials: Sequence[Trial], runs_dir: Path, backend: str) -> Figures:
     """Run the trials with everything that `harness run` has beside them: database, view, resume."""
+    from harness.assets.sources import Sources
     from harness.cli.recording import Recorder, open_store
-    from harness.data.sources import Sources
     from harness.results.store import Store
     from harness.schedule import RunOptions, Silent, Together, run_plan
-    from harness.schedule.live import PlainLog
+    from harness.schedule.live_view import PlainLog
 
     ended: list[float] = []
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from benchmarks.conditions import Conditions
 from benchmarks.world import World
-from harness.methods.base import Batch
+from harness.methods.loss import Batch
 from harness.spec.entries import Student
 
 Loss = Callable[[Any, Any, Batch], Tensor]

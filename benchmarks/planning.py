@@ -9,7 +9,7 @@ from benchmarks.conditions import Conditions, main
 from benchmarks.noop import large_plan
 from benchmarks.rows import Row
 from harness.plan.cost import Speed, estimate
-from harness.schedule.dispatcher import Dispatcher
+from harness.schedule.dispatch.dispatcher import Dispatcher
 
 SIZES = (1_000, 10_000, 100_000)
 

@@ -12,10 +12,10 @@ from benchmarks.memory import GIB, peak_of
 from benchmarks.plain import RELATION_HEADS, relation_kl
 from benchmarks.rows import Row
 from benchmarks.timing import alternate, faster
-from harness.methods.base import QKV, Activations, Batch
-from harness.methods.relations import RelationsTerm
-from harness.spec.base import Shape
-from harness.spec.terms.attention import Relations
+from harness.methods.loss import QKV, Activations, Batch
+from harness.methods.losses.relations import RelationsTerm
+from harness.methods.terms.relations import Relations
+from harness.shapes import Shape
 
 NAMES = ("query", "key", "value")
 

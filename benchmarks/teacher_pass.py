@@ -11,10 +11,10 @@ from benchmarks.conditions import Conditions, main
 from benchmarks.rows import Row
 from benchmarks.timing import alternate
 from benchmarks.world import World
+from harness.devices.matmul import matmul_peak
+from harness.devices.placement import Resolved, place_teacher
 from harness.flops import forward_flops
-from harness.methods.base import Batch, Needs
-from harness.models.matmul import matmul_peak
-from harness.models.placement import Resolved, place_teacher
+from harness.methods.loss import Batch, Needs
 from harness.models.taps import Tapped
 
 PRECISIONS: tuple[Resolved, ...] = ("fp32", "bf16")

@@ -11,19 +11,20 @@ from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from benchmarks.conditions import Conditions
-from harness.data.blocks import TokenBlocks, build_blocks
-from harness.data.sources import Sources
-from harness.methods.base import Batch
-from harness.models.loading import Loaded, load_folder, quiet_transformers
+from harness.assets.asset import Asset, LocalSource
+from harness.assets.sources import Sources
+from harness.corpora.blocks import TokenBlocks, build_blocks
+from harness.methods.loss import Batch
+from harness.models.loaded import Loaded, quiet_transformers
+from harness.models.loading import load_folder
 from harness.models.students import build_student
-from harness.records import DistilJob, ModelSource, Trial, trial_id
-from harness.spec.assets import Asset, LocalSource
-from harness.spec.base import Shape
+from harness.records.trial import DistilJob, ModelSource, Trial, trial_id
+from harness.shapes import Shape
 from harness.spec.catalog import Catalog
 from harness.spec.entries import Corpus, CorpusText, Initialisation, Method, Student, Teacher
 from harness.spec.recipes import Distil, Precision, Resources
 from harness.training.attempt import Workplace
-from harness.training.parents import tokenizer_sha256
+from harness.trials.load import tokenizer_sha256
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")

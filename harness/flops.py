@@ -13,7 +13,7 @@ hidden states or relations and the optimiser. Padding counts: it is computed.
 
 from __future__ import annotations
 
-from harness.spec.base import Shape
+from harness.shapes import Shape
 
 BACKWARD = 2
 """A backward pass multiplies twice as much as its forward pass: once for the inputs, once for the weights."""

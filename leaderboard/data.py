@@ -18,11 +18,11 @@ import pandas as pd
 import streamlit as st
 
 from harness.errors import InputError
-from harness.results.families import FamilyAnswer, family_answers
-from harness.results.ranking import Leaderboard, ranking
-from harness.results.ranking import choices as choices_of
-from harness.results.scope import Filters
-from harness.results.snapshot import Snapshot, load
+from harness.ranking.board import Leaderboard, ranking
+from harness.ranking.board import choices as choices_of
+from harness.ranking.headline import FamilyAnswer, family_answers
+from harness.ranking.scope import Filters
+from harness.ranking.snapshot import Snapshot, load
 from harness.results.store import DEFAULT, Store
 
 SETTLE = 2.0
@@ -102,7 +102,7 @@ def answers(filters: Filters) -> list[FamilyAnswer]:
 
 
 def choices() -> dict[str, list[str]]:
-    """What each filter can be set to (`harness.results.ranking.choices`)."""
+    """What each filter can be set to (`harness.ranking.board.choices`)."""
     current = snapshot()
     kept = _kept(str(store().path))
     if kept.choices is None:

@@ -11,8 +11,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from harness.results import text
-from harness.results.scope import FAMILIES
+from harness.ranking import text
+from harness.ranking.scope import FAMILIES
 from leaderboard.theme import COLOURS, SHAPES, colour, shape
 
 Layered = alt.LayerChart | alt.FacetChart

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from harness.results.scope import Filters
-from harness.results.snapshot import Snapshot, timings
+from harness.ranking.scope import Filters
+from harness.ranking.snapshot import Snapshot, timings
 from leaderboard import data
 
 BOUND: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}

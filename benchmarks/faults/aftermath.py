@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.faults.tiny import Driver, answers, disagreements, harness_run, recorded, stamps, write_spec
 from benchmarks.faults.verdict import Verdict
-from harness.folders import trial_folders
+from harness.records.folder import trial_folders
 from harness.training.checkpoints import Checkpoints
 
 

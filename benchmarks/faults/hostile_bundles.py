@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.faults import bombs
 from benchmarks.faults.mutations import VALUES, damage_bytes, damage_data
 from harness.errors import InputError
-from harness.folders import trial_folders
+from harness.records.folder import trial_folders
 from harness.results.bundle import bundle, import_bundle
 from harness.results.verify import verify
 from tests.results import boards

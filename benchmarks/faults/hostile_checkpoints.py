@@ -13,9 +13,9 @@ from pathlib import Path
 from benchmarks.faults import bombs
 from benchmarks.faults.mutations import damage_bytes, damage_data
 from harness.errors import TrialError
-from harness.folders import TrialFolder
-from harness.records import Trial
-from harness.trial import run_trials
+from harness.records.folder import TrialFolder
+from harness.records.trial import Trial
+from harness.trials.run import run_trials
 from tests.training.world import World, distil_trial, make_world, stop_after
 
 STEPS = 4

@@ -17,8 +17,8 @@ from typing import Any
 
 import psutil
 
-from harness.folders import TrialFolder, trial_folders
-from harness.records import Result
+from harness.records.folder import TrialFolder, trial_folders
+from harness.records.result import Result
 from harness.results.store import Store
 from harness.results.verify import verify
 from tests.training.world import make_world, verb_task

@@ -104,8 +104,8 @@ def _list(out: Console, listed: list[Method]) -> None:
 def _show(out: Console, method: Method, teacher_layers: int, student_layers: int) -> None:
     from rich.text import Text
 
-    from harness.mappings.draw import picture
-    from harness.mappings.params import MappingParams
+    from harness.methods.mappings.draw import picture
+    from harness.methods.mappings.mapping import MappingParams
 
     out.print(Text.assemble((method.name, "bold"), f"  ({method.family})  {method.summary}"))
     if method.source:
@@ -140,7 +140,7 @@ def new_method(
 ) -> None:
     """Write methods/NAME.yaml, a commented method that works as it stands, and the schema that its first line
     points editors at (schema/method.json) where there is none."""
-    from harness.folders import write_atomically
+    from harness.files import write_atomically
     from harness.spec.entries import Method
     from harness.spec.reference import schema_text
     from harness.spec.source import parse
@@ -172,7 +172,7 @@ def schema(
     debug: Debug = False,
 ) -> None:
     """Export the JSON Schema of each kind of YAML file, for editors, or the reference of all keys."""
-    from harness.folders import write_atomically
+    from harness.files import write_atomically
     from harness.registry import did_you_mean
     from harness.spec import reference as made
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from harness.data.sources import Sources
+from harness.assets.sources import Sources
 from harness.errors import AssetError, InputError
 from harness.plan import Plan
-from harness.records import DistilJob, ModelSource, PrepareJob
+from harness.records.trial import DistilJob, ModelSource, PrepareJob
 from harness.spec.entries import Corpus, Task, Teacher
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from harness.data.corpora import LanguageText
-    from harness.data.token_counts import TokenCount
+    from harness.corpora.corpus import LanguageText
+    from harness.corpora.token_counts import TokenCount
 
 SMALL = 100_000_000
 """Bytes of files up to which a plan counts a corpus unasked."""
@@ -96,7 +96,7 @@ def _root(plan: Plan, source: ModelSource) -> Teacher | None:
 def refuse_overlap(plan: Plan, sources: Sources) -> None:
     """InputError where a corpus still holds dev or test sentences of a task; reads the corpora, once (then
     cached)."""
-    from harness.data.corpora import evaluation_overlap
+    from harness.corpora.corpus import evaluation_overlap
 
     for corpus, _ in corpora_of(plan):
         if corpus.streaming:
@@ -130,8 +130,8 @@ def surveys(plan: Plan, sources: Sources, fetch: bool) -> Iterator[Survey]:
 
 
 def _survey(corpus: Corpus, teacher: Teacher | None, tasks: tuple[Task, ...], sources: Sources) -> Survey:
-    from harness.data.corpora import CorpusReader, survey
-    from harness.data.token_counts import count_tokens
+    from harness.corpora.corpus import CorpusReader, survey
+    from harness.corpora.token_counts import count_tokens
 
     present = tuple(task for task in tasks if _is_here(task, sources))
     languages = survey(corpus, present, sources)
@@ -145,7 +145,7 @@ def _survey(corpus: Corpus, teacher: Teacher | None, tasks: tuple[Task, ...], so
 
 
 def _is_here(task: Task, sources: Sources) -> bool:
-    from harness.data.assets import fetch
+    from harness.assets.fetch import fetch
 
     try:
         for asset in task.assets.values():
@@ -157,7 +157,7 @@ def _is_here(task: Task, sources: Sources) -> bool:
 
 def _tokenizer(teacher: Teacher | None, sources: Sources) -> Path | None:
     """The teacher's tokenizer.json, where it can be had."""
-    from harness.data.assets import fetch
+    from harness.assets.fetch import fetch
 
     if teacher is None:
         return None
@@ -169,7 +169,7 @@ def _tokenizer(teacher: Teacher | None, sources: Sources) -> Path | None:
 
 
 def _is_small(corpus: Corpus, offline: Sources) -> bool:
-    from harness.data.assets import fetch
+    from harness.assets.fetch import fetch
 
     size = 0
     for asset in {text.asset for text in corpus.texts}:

@@ -89,17 +89,17 @@ def export(
         return
     if format_ is not None or suite is not None:
         raise InputError("--format and --suite are of rankings; with --model, leave them out")
-    from harness.results.student import export_student
+    from harness.ranking.student import export_student
 
     print(f"{export_student(database(db, runs_dir), runs_dir, model, where)} in {where}")
 
 
 def _ranking(out: Path, named: Format | None, suite: str | None, db: Path | None, runs_dir: Path) -> None:
+    from harness.ranking.board import choices, ranking
+    from harness.ranking.export import export as formatted
+    from harness.ranking.scope import Filters
+    from harness.ranking.snapshot import load
     from harness.registry import did_you_mean
-    from harness.results.export import export as formatted
-    from harness.results.ranking import choices, ranking
-    from harness.results.scope import Filters
-    from harness.results.snapshot import load
 
     chosen = named or FORMAT_OF.get(out.suffix)
     if chosen is None:

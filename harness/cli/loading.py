@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.lock import lock_path, open_sources, pins_of, read_lock, write_lock
-from harness.data.sources import Sources
+from harness.assets.asset import Asset
+from harness.assets.lock import lock_path, open_sources, pins_of, read_lock, write_lock
+from harness.assets.sources import Sources
 from harness.errors import AssetError, InputError
 from harness.plan import Plan, build_plan, inputs_of
-from harness.records import FinetuneJob
+from harness.records.trial import FinetuneJob
 from harness.results.left_out import LeftOut
-from harness.spec.assets import Asset
 from harness.spec.checks import check_cells
 from harness.spec.grid import expand
 from harness.spec.resolve import ResolvedSpec, load_spec
@@ -54,8 +54,8 @@ def load_plan(
     """Read, check and expand a spec. SpecError, one line a mistake, where it is wrong.
 
     `update_lock` asks the hub for the newest commits, whatever the lock file says."""
-    from harness.data.assets import newest_commits
-    from harness.provenance import fingerprint
+    from harness.assets.fetch import newest_commits
+    from harness.devices.provenance import fingerprint
 
     resolved = load_spec(path, catalog, settings)
     inputs = inputs_of(resolved).values()
@@ -73,7 +73,7 @@ def load_plan(
 
 def _without_missing(resolved: ResolvedSpec, sources: Sources) -> tuple[ResolvedSpec, tuple[LeftOut, ...]]:
     """The spec without those optional tasks whose data cannot be had; InputError where no task is left."""
-    from harness.data.availability import check_all
+    from harness.assets.availability import check_all
 
     optional = {
         f"{one.task.name}/{name}": asset
@@ -112,10 +112,10 @@ def note_lock(path: Path, loaded: Loaded) -> str:
 def speed_here(plan: Plan, runs_dir: Path, sources: Sources) -> Speed:
     """What the estimate of costs stands on: trials recorded in `runs_dir`, this machine's profile, the tasks' data
     that is on it."""
-    from harness.data.task_sizes import task_sizes
-    from harness.machine import MachineProfile
+    from harness.devices.provenance import fingerprint
     from harness.plan.cost import speed_of
-    from harness.provenance import fingerprint
+    from harness.records.machine import MachineProfile
+    from harness.tasks.sizes import task_sizes
 
     threads = {trial.resources.cpus for trial in plan.trials}
     profiles = {n: MachineProfile.read(sources.cache_dir, fingerprint(n)) for n in threads}
@@ -124,7 +124,7 @@ def speed_here(plan: Plan, runs_dir: Path, sources: Sources) -> Speed:
 
 def identities(assets: Iterable[Asset], sources: Sources) -> dict[Asset, str | None]:
     """What each asset's content is; asked together, so that a slow index costs its time-out once."""
-    from harness.data.assets import identify
+    from harness.assets.fetch import identify
 
     wanted = set(assets)
     known: dict[Asset, str | None] = {asset: asset.sha256 for asset in wanted if asset.sha256}
@@ -141,7 +141,7 @@ def on_disk(sources: Sources) -> Callable[[Asset], Path | None]:
     offline = dataclasses.replace(sources, offline=True)
 
     def locate(asset: Asset) -> Path | None:
-        from harness.data.assets import fetch
+        from harness.assets.fetch import fetch
 
         try:
             return fetch(asset, offline).path
@@ -153,7 +153,7 @@ def on_disk(sources: Sources) -> Callable[[Asset], Path | None]:
 
 def require_rows(plan: Plan, sources: Sources) -> None:
     """InputError where a task's rows are not what its file says: all are read once before the first trial."""
-    from harness.data.tasks import check_rows
+    from harness.tasks.data import check_rows
 
     for task in plan.tasks:
         jobs = (trial.job for trial in plan.of_kind("finetune"))
@@ -168,8 +168,8 @@ def require_rows(plan: Plan, sources: Sources) -> None:
 
 def require_inputs(plan: Plan, sources: Sources) -> None:
     """AssetError, one line for each input that cannot be reached, and one with the ways out."""
-    from harness.data.assets import ways_out
-    from harness.data.availability import check_all
+    from harness.assets.availability import check_all
+    from harness.assets.fetch import ways_out
 
     found = check_all(plan.assets, sources)
     missing = {name: availability.problem for name, availability in found.items() if not availability.ok}

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
+from harness.assets.sources import Sources
 from harness.cli.options import RUNS, AsJson, DataDir, Debug, RunsDir, console, example
-from harness.data.sources import Sources
 
 PACKAGES = ("distil-harness", "torch", "transformers", "ray", "duckdb", "streamlit")
 
@@ -68,7 +68,7 @@ def doctor(
 def _machine() -> Iterator[Finding]:
     import psutil
 
-    from harness.provenance import fingerprint
+    from harness.devices.provenance import fingerprint
 
     yield Finding("machine", fingerprint(1))
     memory = psutil.virtual_memory()
@@ -101,7 +101,7 @@ def _folders(runs_dir: Path, cache_dir: Path, data_dir: Path | None) -> Iterator
 
 def _sources_found(sources: Sources) -> Iterator[Finding]:
     """Whether each asset of the shipped catalog can be had."""
-    from harness.data.availability import check_all
+    from harness.assets.availability import check_all
     from harness.spec.catalog import Catalog
     from harness.spec.entries import Corpus, Task, Teacher
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from harness.plan import Plan
     from harness.plan.cost import Speed
-    from harness.records import Trial
+    from harness.records.trial import Trial
 
 MOST_ROWS = 60
 """Of a printed table; `--trials` lists all."""
@@ -95,7 +95,7 @@ def plan(
 
 def _done(made: Plan, runs_dir: Path) -> set[str]:
     """Trials that ended well."""
-    from harness.folders import TrialFolder
+    from harness.records.folder import TrialFolder
 
     present = {path.name for path in runs_dir.iterdir()} if runs_dir.is_dir() else set()
     results = (
@@ -107,7 +107,7 @@ def _done(made: Plan, runs_dir: Path) -> set[str]:
 def _overview(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
     from rich.table import Table
 
-    from harness.records import KINDS
+    from harness.records.trial import KINDS
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("kind", "trials", "done", "to do", "core time", "GPU time"):

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.folders import TrialFolder, trial_folders
 from harness.plan.cost import hindsight
-from harness.records import Result, Trial
+from harness.records.folder import TrialFolder, trial_folders
+from harness.records.result import Result
+from harness.records.trial import Trial
 from harness.results.store import Store
-from harness.schedule.events import Listener, RunSummary, Silent
+from harness.schedule.dispatch.events import Listener, RunSummary, Silent
 
 RETRY_SECONDS = 30.0
 """After a write that failed, the next is tried so much later."""

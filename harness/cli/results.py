@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def status(db: Database = None, runs_dir: RunsDir = RUNS, debug: Debug = False) -> None:
     """Count trials by kind and state, and list failures with their reasons."""
-    from harness.results.report import render_status
+    from harness.ranking.report import render_status
 
     console().print(render_status(database(db, runs_dir)))
 
@@ -56,12 +56,12 @@ def report(
     if as_json:
         print(_losses_as_json(store) if losses else _ranking_as_json(store, suite))
     elif losses:
-        from harness.results.losses import render_losses
+        from harness.ranking.losses import render_losses
 
         console().print(render_losses(store))
     else:
-        from harness.results.report import render_report
-        from harness.results.scope import Filters
+        from harness.ranking.report import render_report
+        from harness.ranking.scope import Filters
 
         console().print(render_report(store, Filters(suite=suite)))
 
@@ -69,9 +69,9 @@ def report(
 def _check_suite(store: Store, suite: str) -> None:
     """InputError where no result is of `suite`."""
     from harness.errors import InputError
+    from harness.ranking.board import choices
+    from harness.ranking.snapshot import load
     from harness.registry import did_you_mean
-    from harness.results.ranking import choices
-    from harness.results.snapshot import load
 
     suites = choices(load(store))["suite"]
     if suite not in suites:
@@ -80,17 +80,17 @@ def _check_suite(store: Store, suite: str) -> None:
 
 def _losses_as_json(store: Store) -> str:
     """A list of rows."""
-    from harness.results.losses import own_losses
+    from harness.ranking.losses import own_losses
 
     return str(own_losses(store).to_json(orient="records", indent=2, force_ascii=False))
 
 
 def _ranking_as_json(store: Store, suite: str | None) -> str:
     """Suite -> what `harness export` writes as JSON."""
-    from harness.results.export import export
-    from harness.results.ranking import choices, ranking
-    from harness.results.scope import Filters
-    from harness.results.snapshot import load
+    from harness.ranking.board import choices, ranking
+    from harness.ranking.export import export
+    from harness.ranking.scope import Filters
+    from harness.ranking.snapshot import load
 
     snapshot = load(store)
     suites = choices(snapshot)["suite"] if suite is None else [suite]
@@ -107,7 +107,7 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Show everything recorded about one trial."""
-    from harness.results.report import render_trial
+    from harness.ranking.report import render_trial
 
     console().print(render_trial(database(db, runs_dir), trial))
 

@@ -76,9 +76,9 @@ def run(
     from harness.cli.recording import Reckoning, Recorder, open_store
     from harness.plan.cost import estimate
     from harness.results.left_out import note_left_out
-    from harness.schedule.events import Together
-    from harness.schedule.live import view as view_of
-    from harness.schedule.run import Record, RunOptions, run_plan
+    from harness.schedule.dispatch.events import Together
+    from harness.schedule.live_view import view as view_of
+    from harness.schedule.run_plan import Record, RunOptions, run_plan
 
     store = database(db, runs_dir)
     if Record.of(plan.trials, runs_dir).left(plan.trials, retry_failed=True):

@@ -1,6 +1,6 @@
 """Distillation losses: one module a family of terms, `base` for their contract, `objective` for their
 weighted sum.
 
-What a term is called and how it is declared lives in `harness.spec.terms`; this package computes it, and
+What a term is called and how it is declared lives in `harness.methods.terms`; this package computes it, and
 needs torch.
 """

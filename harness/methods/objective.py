@@ -13,10 +13,10 @@ from importlib import import_module
 import torch
 from torch import Tensor, nn
 
-from harness.methods.base import Activations, Batch, Needs, Term
-from harness.methods.projection import initialise
-from harness.spec.base import Shape
-from harness.spec.terms import TermParams
+from harness.methods.loss import Activations, Batch, Needs, Term
+from harness.methods.numerics.projection import initialise
+from harness.methods.terms import TermParams
+from harness.shapes import Shape
 
 
 class Objective(nn.Module):

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
+from harness.models.build import seeded
 from harness.models.families import with_dropout
-from harness.models.loading import Loaded, seeded
+from harness.models.loaded import Loaded
 
 
 class Classifier(nn.Module):
@@ -52,7 +53,7 @@ def build_classifier(
 
     The head is drawn from `seed` alone. A BERT pooler that came with the checkpoint is kept, else drawn too.
     `labels` names the outputs in order. `attention` is transformers' implementation
-    (`harness.models.placement`)."""
+    (`harness.devices.placement`)."""
     if labels and len(labels) != num_labels:
         raise ValueError(f"{num_labels} outputs need as many names, not {len(labels)}")
     names = list(labels) or [f"LABEL_{i}" for i in range(num_labels)]

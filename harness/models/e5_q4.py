@@ -20,10 +20,11 @@ from torch import Tensor
 from transformers import BertConfig
 
 from harness.errors import InputError
+from harness.models.build import HEAD_SEED, build_encoder
 from harness.models.families import family_of
-from harness.models.loading import HEAD_SEED, Loaded, load_tokenizer, sha256_of
-from harness.models.shapes import shape_of_config
-from harness.models.students import build_encoder
+from harness.models.loaded import Loaded, load_tokenizer
+from harness.models.loading import sha256_of
+from harness.shapes import shape_of_config
 
 MAGIC = b"E5S1"
 BLOCK = 32

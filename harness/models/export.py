@@ -14,7 +14,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from harness.models.loading import quiet_transformers, sha256_of
+from harness.models.loaded import quiet_transformers
+from harness.models.loading import sha256_of
 
 ONE_FILE = "1000GB"
 """Shard limit, so that weights are always the one file whose SHA-256 is recorded."""

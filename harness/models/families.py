@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from harness.models.shapes import FAMILIES
+from harness.shapes import FAMILIES
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Family(ABC):
 
 @dataclass
 class SplitHead:
-    """A masked-LM head split at its decoder (`harness.methods.base.MlmHead`); the model owns the
+    """A masked-LM head split at its decoder (`harness.methods.loss.MlmHead`); the model owns the
     parameters."""
 
     dense: nn.Module

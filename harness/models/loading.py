@@ -1,15 +1,12 @@
 """Load encoders from folders: always as `...ForMaskedLM`, in float32, from safetensors, running no code of
 the checkpoint.
 
-Nothing here asks the network: `harness.data.assets` brings the files, transformers reads them from disk only.
+Nothing here asks the network: `harness.assets.fetch` brings the files, transformers reads them from disk only.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +17,16 @@ from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
-    AutoTokenizer,
     PreTrainedModel,
-    PreTrainedTokenizerFast,
 )
-from transformers import logging as transformers_logging
-from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from harness.data.sources import Sources
+from harness.assets.sources import Sources
 from harness.errors import InputError
+from harness.models.build import HEAD_SEED, seeded
 from harness.models.families import family_of, with_dropout
-from harness.models.shapes import check_declared, read_shape, tensor_names, weight_files
-from harness.spec.base import Shape
+from harness.models.loaded import Loaded, load_tokenizer, quiet_transformers
+from harness.shapes import check_declared, read_shape, tensor_names, weight_files
 from harness.spec.entries import Teacher
-
-HEAD_SEED = 0
-"""Seed of a masked-LM head that a checkpoint does not bring."""
-
-_ROLES = ("cls_token", "pad_token", "sep_token", "unk_token", "mask_token")
-BERT_SPECIALS = dict(zip(_ROLES, ("[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"), strict=True))
-ROBERTA_SPECIALS = dict(zip(_ROLES, ("<s>", "<pad>", "</s>", "<unk>", "<mask>"), strict=True))
-
 
 _MALFORMED = (
     SafetensorError, StrictDataclassError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
@@ -48,28 +34,12 @@ _MALFORMED = (
 """What transformers raises over a damaged checkpoint; want of memory and of files is not among it."""
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A model with its tokenizer."""
-
-    model: PreTrainedModel
-    """`...ForMaskedLM`, float32, on CPU. Its head is trained only where `shape.mlm_head`."""
-    tokenizer: PreTrainedTokenizerBase
-    shape: Shape
-    sha256: str
-    """Of the weights: of model.safetensors, or over the shards in order, or of the packed file."""
-    missing_keys: tuple[str, ...] = ()
-    """Parameters that the checkpoint does not hold; they start from `HEAD_SEED`."""
-    pooler: dict[str, Tensor] = field(default_factory=dict)
-    """`dense.weight` and `dense.bias` of a shipped BERT pooler, which `...ForMaskedLM` has no place for."""
-
-
 def load_teacher(teacher: Teacher, sources: Sources) -> Loaded:
     """Fetch and load a catalog entry.
 
     `trim_vocabulary` is not applied: it needs the corpus (`harness.models.vocabulary.trim_vocabulary`).
     Raises AssetError where the files cannot be had, InputError where they are not what the entry declares."""
-    from harness.data.assets import fetch
+    from harness.assets.fetch import fetch
 
     files = fetch(teacher.asset, sources)
     folder = files.path
@@ -132,41 +102,6 @@ def _read_model(folder: Path, dropout: float | None) -> tuple[PreTrainedModel, d
     return model, report
 
 
-def load_tokenizer(folder: Path, vocabulary: int) -> PreTrainedTokenizerBase:
-    """The tokenizer in `folder`, which may hold nothing but tokenizer.json.
-
-    Raises InputError where there is none, or where it has more pieces than the model's `vocabulary` rows."""
-    try:
-        with quiet_transformers():
-            tokenizer = _read_tokenizer(folder)
-    except Exception as error:  # what transformers raises differs from tokenizer to tokenizer
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"{folder}: no tokenizer that transformers can read ({reason})") from error
-    if len(tokenizer) > vocabulary:
-        raise InputError(
-            f"{folder}: its tokenizer has {len(tokenizer)} pieces, the word embedding {vocabulary} rows"
-        )
-    return tokenizer
-
-
-def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    alone = folder / "tokenizer.json"
-    if alone.is_file() and not any(
-        (folder / name).is_file() for name in ("tokenizer_config.json", "config.json")
-    ):
-        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(alone))
-        known = set(tokenizer.get_vocab())
-        for specials in (BERT_SPECIALS, ROBERTA_SPECIALS):
-            if known.issuperset(specials.values()):
-                tokenizer.add_special_tokens(dict(specials))
-                return tokenizer
-        raise ValueError("tokenizer.json has neither BERT's nor RoBERTa's special tokens")
-    loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
-    )
-    return loaded
-
-
 def sha256_of(files: list[Path]) -> str:
     """SHA-256 over the bytes of the files in order, hex."""
     digest = hashlib.sha256()
@@ -175,29 +110,6 @@ def sha256_of(files: list[Path]) -> str:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     return digest.hexdigest()
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """While open, torch's CPU generator stands at `seed`; afterwards it is where it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """While open, transformers prints neither progress bars nor load reports: what they say is checked here
-    instead."""
-    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 def _refuse_gaps(model: PreTrainedModel, report: dict[str, object], folder: Path) -> None:

@@ -4,13 +4,15 @@ feed-forward size."""
 from __future__ import annotations
 
 import torch
-from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from harness.data.sources import Sources
+from harness.assets.sources import Sources
 from harness.errors import InputError
+from harness.models.build import build_encoder
 from harness.models.families import family_of, resized, with_dropout
-from harness.models.loading import Loaded, load_folder, seeded
-from harness.spec.base import Shape
+from harness.models.loaded import Loaded
+from harness.models.loading import load_folder
+from harness.shapes import Shape
 from harness.spec.entries import Initialisation, Student
 
 
@@ -50,15 +52,6 @@ def student_config(teacher: PreTrainedConfig, shape: Shape, dropout: float) -> P
     return with_dropout(config, dropout)
 
 
-def build_encoder(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
-    """`...ForMaskedLM` of `config` with transformers' own random initialisation drawn from `seed`."""
-    with seeded(seed):
-        model: PreTrainedModel = AutoModelForMaskedLM.from_config(
-            config, attn_implementation="sdpa", dtype=torch.float32
-        )
-    return model
-
-
 def copied_layers(init: Initialisation, teacher: int, student: int) -> list[int]:
     """Teacher layer (1-based) that each student layer is copied from, given both depths.
 
@@ -92,7 +85,7 @@ def _from_checkpoint(
     dropout: float,
     sources: Sources | None,
 ) -> PreTrainedModel:
-    from harness.data.assets import fetch
+    from harness.assets.fetch import fetch
 
     if init.checkpoint is None or sources is None:
         raise ValueError("a checkpoint initialisation needs its asset and the sources to find it in")

@@ -16,17 +16,16 @@ from transformers import PreTrainedModel
 from transformers.masking_utils import create_bidirectional_mask
 
 from harness.flops import read_flops
-from harness.methods.base import QKV, Activations, Batch, Needs
+from harness.methods.loss import QKV, Activations, Batch, Needs
 from harness.models.families import Projections, family_of
-from harness.models.shapes import FAMILIES
-from harness.spec.base import Shape
+from harness.shapes import FAMILIES, Shape
 
 
 class Tapped:
     """One model and what is read of it. Calling it with a batch returns `Activations`.
 
     The model's mode (train or eval), device, precision and attention implementation are its own: see
-    `harness.models.placement`. Padding positions carry whatever the model computes there; terms mask them.
+    `harness.devices.placement`. Padding positions carry whatever the model computes there; terms mask them.
     """
 
     def __init__(self, model: PreTrainedModel, needs: Needs, *, frozen: bool = False) -> None:

@@ -20,8 +20,8 @@ from transformers import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from harness.errors import InputError
-from harness.models.loading import Loaded
-from harness.models.students import build_encoder
+from harness.models.build import build_encoder
+from harness.models.loaded import Loaded
 
 CONTINUATIONS = ("##", "▁")
 """Prefixes of WordPiece and Unigram pieces that are no character of the text."""

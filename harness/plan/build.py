@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from harness.assets.asset import Asset
 from harness.errors import SpecError
 from harness.plan.finetuning import Evaluation, count_settings, evaluations
-from harness.plan.halving import Step
 from harness.plan.identity import Hasher, Identify
 from harness.plan.inputs import Inputs, Unresolved
-from harness.records import (
+from harness.plan.rungs import Step
+from harness.records.trial import (
     KINDS,
     DistilJob,
     FinetuneJob,
@@ -23,7 +24,6 @@ from harness.records import (
     Rung,
     Trial,
 )
-from harness.spec.assets import Asset
 from harness.spec.entries import Corpus, Initialisation, Method, Student, Task, Teacher
 from harness.spec.grid import Cell, expand, init_label
 from harness.spec.recipes import Distil

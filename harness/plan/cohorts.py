@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness.records import DistilJob, Trial
+from harness.records.trial import DistilJob, Trial
 from harness.spec.recipes import TokenBatches
 
 

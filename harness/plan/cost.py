@@ -10,13 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from harness.folders import TrialFolder, trial_folders
-from harness.machine import MachineProfile
 from harness.plan.build import Plan
 from harness.plan.cohorts import cohorts
-from harness.plan.task_size import AssumedRows, TaskSize, TaskSizes, seen_tasks
+from harness.plan.task_rows import AssumedRows, TaskSize, TaskSizes, seen_tasks
 from harness.plan.work import Work
-from harness.records import KINDS, FinetuneJob, Kind, Result, Trial
+from harness.records.folder import TrialFolder, trial_folders
+from harness.records.machine import MachineProfile
+from harness.records.result import Result
+from harness.records.trial import KINDS, FinetuneJob, Kind, Trial
 
 CPU_FLOPS = 70e9
 """Operations a second of one processor core (fp32), where nothing was measured."""

@@ -6,8 +6,8 @@ import itertools
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.plan.halving import Step, ladder
-from harness.records import FinetuneRecipe
+from harness.plan.rungs import Step, ladder
+from harness.records.trial import FinetuneRecipe
 from harness.spec.entries import Task
 from harness.spec.recipes import Finetune
 from harness.spec.resolve import ResolvedSpec, ResolvedTask

@@ -1,4 +1,4 @@
-"""Trial ids for large plans: the hash of `harness.records.trial_id`, with shared parts written out once.
+"""Trial ids for large plans: the hash of `harness.records.trial.trial_id`, with shared parts written out once.
 
 A plan of 100,000 trials holds few distinct methods, students, corpora and tasks. Their canonical JSON is
 kept, so that an id costs one join and one SHA-256."""
@@ -10,16 +10,16 @@ import json
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 
-from harness.records import RECIPE_VERSIONS, Kind
-from harness.spec.assets import Asset
-from harness.spec.base import Frozen, identity, identity_fields
+from harness.assets.asset import Asset
+from harness.base import Frozen, identity, identity_fields
+from harness.records.trial import RECIPE_VERSIONS, Kind
 
 Identify = Callable[[Asset], str | None]
 """An asset to what its content is (SHA-256 or `repo@commit`), or None where that cannot be told now."""
 
 
 class Hasher:
-    """Canonical JSON of what trials are made of; equal to `harness.spec.base.digest`, faster on shared
+    """Canonical JSON of what trials are made of; equal to `harness.base.digest`, faster on shared
     parts."""
 
     def __init__(self) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.assets.asset import Asset
 from harness.plan.identity import Identify
-from harness.spec.assets import Asset
 from harness.spec.entries import Corpus, Initialisation, Task, Teacher
 from harness.spec.resolve import ResolvedSpec
 

@@ -1,7 +1,7 @@
 """How many operations a trial takes, counted before it runs: `harness.flops` on what its job asks for.
 
 Assumptions where a job does not tell: a size that is not known is BERT-base's; the teacher runs to its last
-layer; a vocabulary trimmed to a corpus keeps 60,000 pieces. Rows and lengths of tasks: `harness.plan.task_size`.
+layer; a vocabulary trimmed to a corpus keeps 60,000 pieces. Rows and lengths of tasks: `harness.plan.task_rows`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.flops import BACKWARD, classifier_flops, forward_flops, head_flops, read_flops, training_flops
-from harness.plan.task_size import SeenTask, TaskSizes
-from harness.records import DistilJob, FinetuneJob, MeasureJob, ModelSource, PrepareJob, Trial
-from harness.spec.base import Shape
+from harness.plan.task_rows import SeenTask, TaskSizes
+from harness.records.trial import DistilJob, FinetuneJob, MeasureJob, ModelSource, PrepareJob, Trial
+from harness.shapes import Shape
 from harness.spec.entries import Method, Teacher
 from harness.spec.recipes import Distil, Prepare
 

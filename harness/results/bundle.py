@@ -21,10 +21,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
+from harness.base import Frozen
 from harness.errors import InputError
-from harness.folders import TrialFolder, trial_folders, write_atomically
-from harness.records import FinetuneJob, Result, Trial
-from harness.results import rows
+from harness.files import write_atomically
+from harness.records.folder import TrialFolder, trial_folders
+from harness.records.result import Result
+from harness.records.trial import FinetuneJob, Trial
+from harness.results import tables as rows
 from harness.results.verify import (
     family_problems,
     file_sha256,
@@ -32,7 +35,6 @@ from harness.results.verify import (
     score_problems,
     trial_problems,
 )
-from harness.spec.base import Frozen
 
 FILES = ("trial.json", "result.json", "predictions.parquet", "progress.jsonl")
 """What a trial's folder in a bundle may hold."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.folders import TrialFolder, trial_folders
-from harness.records import Trial
+from harness.records.folder import TrialFolder, trial_folders
+from harness.records.trial import Trial
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.folders import write_atomically
-from harness.spec.base import Frozen
+from harness.base import Frozen
+from harness.files import write_atomically
 
 FILE = "left_out.json"
 

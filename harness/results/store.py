@@ -21,9 +21,11 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from harness.folders import TrialFolder, trial_folders
-from harness.records import Progress, Result, Trial
-from harness.results import rows, schema
+from harness.records.folder import TrialFolder, trial_folders
+from harness.records.result import Progress, Result
+from harness.records.trial import Trial
+from harness.results import schema
+from harness.results import tables as rows
 from harness.results.connect import PATIENCE, exclusive, reading, writing
 from harness.results.selection import selected_trials
 

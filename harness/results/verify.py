@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import metrics
+from harness.base import digest, identity
 from harness.errors import InputError
-from harness.folders import TrialFolder, trial_folders
-from harness.records import DistilJob, FinetuneJob, Result, Trial
-from harness.results import predictions, rows
+from harness.kinds import metrics
+from harness.records.folder import TrialFolder, trial_folders
+from harness.records.result import Result
+from harness.records.trial import DistilJob, FinetuneJob, Trial
+from harness.results import predictions
+from harness.results import tables as rows
 from harness.results.store import Store
-from harness.spec.base import digest, identity
 
 CLOSE = 1e-9
 """Scores this near count as equal: a sum may be taken in another order on another machine."""

@@ -14,10 +14,10 @@
     claim.py        one driver for a runs directory; `interrupts.py` Ctrl-C and SIGTERM
     live.py         the view for people; `tail.py` what running trials report
 
-What a trial *is* belongs to `harness.plan`, what it *does* to `harness.trial`, where results are stored and
+What a trial *is* belongs to `harness.plan`, what it *does* to `harness.trials.run`, where results are stored and
 ranked to `harness.results`. Importing this package imports neither Ray nor torch."""
 
-from harness.schedule.events import Listener, RunSummary, Silent, Together
-from harness.schedule.run import RunOptions, run_plan
+from harness.schedule.dispatch.events import Listener, RunSummary, Silent, Together
+from harness.schedule.run_plan import RunOptions, run_plan
 
 __all__ = ["Listener", "RunOptions", "RunSummary", "Silent", "Together", "run_plan"]

@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 from pydantic import ValidationError
 
+from harness.base import Frozen
 from harness.errors import InputError
-from harness.spec.base import Frozen
 
 CLAIM = "driver.json"
 BEAT_SECONDS = 10.0

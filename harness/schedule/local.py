@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import psutil
 
 from harness.errors import HarnessError
-from harness.schedule.dispatcher import Dispatcher, Order
-from harness.schedule.events import Event
-from harness.schedule.shapes import Node, Shape
+from harness.schedule.dispatch.dispatcher import Dispatcher, Order
+from harness.schedule.dispatch.events import Event
+from harness.schedule.dispatch.slot_shapes import Node, Shape
 from harness.schedule.worker import Site, Work, default_work, perform
 
 if TYPE_CHECKING:

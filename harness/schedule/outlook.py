@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.records import KINDS, Kind, Progress, Result, Trial
+from harness.records.result import Progress, Result
+from harness.records.trial import KINDS, Kind, Trial
 
 
 @dataclass

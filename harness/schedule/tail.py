@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.folders import TrialFolder
-from harness.records import Progress
+from harness.records.folder import TrialFolder
+from harness.records.result import Progress
 
 
 class Tails:

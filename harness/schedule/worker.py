@@ -12,17 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import provenance
-from harness.data.sources import Sources
+from harness.assets.sources import Sources
+from harness.devices import provenance
 from harness.errors import TrialError
-from harness.folders import TrialFolder
-from harness.records import Failure, Result, Trial
+from harness.records.folder import TrialFolder
+from harness.records.result import Failure, Result
+from harness.records.trial import Trial
 
 if TYPE_CHECKING:
     from harness.training.attempt import Workplace
 
 Work = Callable[[Sequence[Trial], "Workplace"], list[Result]]
-"""Runs the trials of one job in their folders, e.g. `harness.trial.run_trials`. Raises
+"""Runs the trials of one job in their folders, e.g. `harness.trials.run.run_trials`. Raises
 `TrialError('interrupted')` when it was told to stop; faults of a trial are results, not exceptions."""
 
 Begin = Callable[[Sequence[Trial]], bool]
@@ -43,7 +44,7 @@ class Site:
     sources: Sources
     checkpoint_seconds: float
     work: Work | None
-    """None for `harness.trial.run_trials`."""
+    """None for `harness.trials.run.run_trials`."""
 
     def workplace(self, stop: Callable[[], bool]) -> Workplace:
         """Where this worker's trials run until `stop` says so."""
@@ -54,7 +55,7 @@ class Site:
 
 def default_work() -> Work:
     """The real thing; importing it loads torch."""
-    from harness.trial import run_trials
+    from harness.trials.run import run_trials
 
     return run_trials
 

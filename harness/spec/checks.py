@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from harness.assets.asset import Asset, LocalSource
+from harness.base import Problem
 from harness.errors import InputError
-from harness.spec.assets import Asset, LocalSource
-from harness.spec.base import Problem, Shape
+from harness.shapes import Shape
 from harness.spec.entries import Initialisation, Teacher
 from harness.spec.grid import Cell, expand
 from harness.spec.resolve import ResolvedSpec, ResolvedTask, TeacherChoice
@@ -48,7 +49,7 @@ def teacher_shape(teacher: Teacher, locate: Locate = local_folder) -> Shape | No
     this order.
 
     None where it is not known before loading. InputError where local files and `shape:` differ."""
-    from harness.models.shapes import check_declared, declared_shape, read_shape
+    from harness.shapes import check_declared, declared_shape, read_shape
 
     if teacher.format != "transformers":
         return declared_shape(teacher.shape) if teacher.shape else None
@@ -139,7 +140,7 @@ def _one_cell(resolved: ResolvedSpec, cell: Cell, teacher: Shape, locate: Locate
 
 def _checkpoint_problems(init: Initialisation, student: Shape, locate: Locate) -> Iterator[str]:
     """Why the checkpoint a student starts from is of another size or vocabulary."""
-    from harness.models.shapes import read_shape
+    from harness.shapes import read_shape
 
     folder = locate(init.checkpoint) if init.checkpoint is not None else None
     if folder is None:

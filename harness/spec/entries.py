@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Discriminator, Field, field_validator, model_validator
 
-from harness.mappings.params import MAPPINGS
-from harness.metrics import METRICS
+from harness.assets.asset import Asset, WebSource
+from harness.base import Frozen, Label, Problem, Text
+from harness.kinds.metrics import METRICS
+from harness.methods.mappings.mapping import MAPPINGS
+from harness.methods.terms import TERMS, TermParams
 from harness.registry import did_you_mean
-from harness.spec.assets import Asset, WebSource
-from harness.spec.base import Frozen, Label, Problem, Shape, Text
-from harness.spec.terms import TERMS, TermParams
+from harness.shapes import DeclaredShape, Shape
 
 if TYPE_CHECKING:
     TermUse = TermParams
@@ -140,19 +141,6 @@ class Student(Entry):
         )
 
 
-class DeclaredShape(Frozen):
-    """A teacher's size as its file states it, so that specs validate before anything is fetched; checked on
-    loading."""
-
-    model_type: Literal["bert", "roberta", "xlm-roberta", "distilbert"]
-    layers: int = Field(ge=1)
-    width: int = Field(ge=8)
-    heads: int = Field(ge=1)
-    ffn: int = Field(ge=8)
-    vocabulary: int = Field(ge=2)
-    mlm_head: bool = False
-
-
 class Teacher(Entry):
     """A trained encoder: it teaches, and it is evaluated as a row of its own. `models:` of a spec are
     declared likewise."""
@@ -174,7 +162,7 @@ class Teacher(Entry):
 STREAMED = ("lines", "paragraphs", "jsonl", "parquet")
 """Readers that can begin before a file has come in whole."""
 READERS = (*STREAMED, "brown", "gettext", "messages", "udhr")
-"""Those that come with the harness (`harness.data.readers`)."""
+"""Those that come with the harness (`harness.formats.documents`)."""
 
 
 class CorpusText(Frozen):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from harness.spec.base import Frozen, Label
+from harness.base import Frozen, Label
 
 Precision = Literal["auto", "fp32", "bf16"]
 """`auto` is resolved by rule at the trial's first start: bf16 where the processor multiplies it natively,

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from harness.base import Frozen, Label, Text
 from harness.registry import did_you_mean
-from harness.spec.base import Frozen, Label, Text
 from harness.spec.entries import Corpus, Initialisation, Language, Method, Name, Student, Task, Teacher
 from harness.spec.languages import LANGUAGE_SETS
 from harness.spec.recipes import Distil, Finetune, FinetuneOverrides, KindResources, Measure, Prepare, Seed

@@ -14,12 +14,13 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor
 
-from harness import provenance
-from harness.data.sources import Sources
-from harness.folders import TrialFolder
-from harness.models.matmul import matmul_peak
-from harness.records import Measurement, Progress, Result, Score, Trial
-from harness.spec.base import Frozen
+from harness.assets.sources import Sources
+from harness.base import Frozen
+from harness.devices import provenance
+from harness.devices.matmul import matmul_peak
+from harness.records.folder import TrialFolder
+from harness.records.result import Measurement, Progress, Result, Score
+from harness.records.trial import Trial
 from harness.training.checkpoints import Checkpoint, Checkpoints
 from harness.training.faults import failure_of
 from harness.training.process_group import Alone
@@ -64,7 +65,7 @@ class Workplace:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial that ended well has to say; fields as in `harness.records.Result`."""
+    """What a trial that ended well has to say; fields as in `harness.records.result.Result`."""
 
     precision: str
     kernels: Mapping[str, str] = field(default_factory=dict)
@@ -239,7 +240,7 @@ class Attempt:
         return count / self.training_seconds if count and self.training_seconds else None
 
     def _matmul_peak(self, outcome: Outcome) -> float:
-        """As `harness.trial` measured it before the work began."""
+        """As `harness.trials.run` measured it before the work began."""
         place, threads = self.workplace, self.trial.resources.cpus
         return matmul_peak(place.sources.cache_dir, place.device, outcome.precision, threads)
 

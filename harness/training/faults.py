@@ -7,7 +7,7 @@ import errno
 import torch
 
 from harness.errors import AssetError, HarnessError, TrialError
-from harness.records import Failure
+from harness.records.result import Failure
 
 _REASONS_BY_NUMBER = {
     errno.ENOSPC: "disk_full",

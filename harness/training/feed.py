@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import torch
 
-from harness.data.stream import BatchStream
-from harness.methods.base import Batch
+from harness.corpora.stream import BatchStream
+from harness.methods.loss import Batch
 
 
 class Feed:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.methods.base import Activations, Batch
+from harness.methods.loss import Activations, Batch
 from harness.methods.objective import Objective
-from harness.records import Measurement
+from harness.records.result import Measurement
 
 _CHUNK = 128
 """Positions whose logits over the whole vocabulary are held at once."""

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
-from harness.data.stream import BatchStream
-from harness.methods.base import Activations, Batch, Needs
+from harness.corpora.stream import BatchStream
+from harness.methods.loss import Activations, Batch, Needs
 from harness.methods.objective import union
 from harness.models.taps import Tapped
 from harness.training.attempt import Outcome, Workplace

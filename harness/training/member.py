@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from harness.methods.base import QKV, Activations, Batch, Needs
+from harness.devices.placement import Resolved
+from harness.methods.loss import QKV, Activations, Batch, Needs
 from harness.methods.objective import Objective
-from harness.models.placement import Resolved
 from harness.models.taps import Tapped
 from harness.training.attempt import Attempt
 from harness.training.checkpoints import Checkpoint

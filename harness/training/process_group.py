@@ -23,7 +23,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from harness.methods.base import Batch
+from harness.methods.loss import Batch
 from harness.training.faults import PeerError, TrialInterruptedError, failure_of
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from harness.records import Progress
+from harness.records.result import Progress
 from harness.training.attempt import Attempt
 from harness.training.faults import NotFiniteError
 from harness.training.optimise import LinearSchedule

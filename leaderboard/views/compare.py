@@ -7,13 +7,13 @@ import json
 import pandas as pd
 import streamlit as st
 
-from harness.results import text
-from harness.results.compare import SUITE, differences, paired_examples, settings_apart
-from harness.results.ranking import Leaderboard
-from harness.results.snapshot import Snapshot
+from harness.ranking import text
+from harness.ranking.board import Leaderboard
+from harness.ranking.compare import SUITE, differences, paired_examples, settings_apart
+from harness.ranking.snapshot import Snapshot
 from leaderboard import data, figures
 from leaderboard.filters import from_address, sidebar, to_address
-from leaderboard.labels import row_labels
+from leaderboard.wording import row_labels
 
 MOST = 6
 """Rows compared at once."""

@@ -10,12 +10,12 @@ import pandas as pd
 import streamlit as st
 from pydantic import TypeAdapter, ValidationError
 
-from harness.mappings.params import AnyMapping, MappingParams, StaticMapping
-from harness.results import text
-from harness.results.ranking import Leaderboard
+from harness.methods.mappings.mapping import AnyMapping, MappingParams, StaticMapping
+from harness.ranking import text
+from harness.ranking.board import Leaderboard
 from leaderboard import data, figures
 from leaderboard.filters import one, sidebar
-from leaderboard.labels import row_labels
+from leaderboard.wording import row_labels
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from harness.errors import InputError
-from harness.results import text
-from harness.results.published import Group, cell_of, published, why_not_comparable
-from harness.results.ranking import Leaderboard
-from harness.results.scope import Filters
+from harness.ranking import text
+from harness.ranking.board import Leaderboard
+from harness.ranking.published import Group, cell_of, published, why_not_comparable
+from harness.ranking.scope import Filters
 from leaderboard import data
-from leaderboard.labels import row_labels
+from leaderboard.wording import row_labels
 
 
 def page() -> None:

@@ -8,15 +8,15 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from harness.results import text
+from harness.ranking import text
+from harness.ranking.board import Leaderboard
+from harness.ranking.scope import FAMILIES, Filters
+from harness.ranking.statistics.guessing import AT_GUESSING
 from harness.results.left_out import read_left_out
-from harness.results.ranking import Leaderboard
-from harness.results.scope import FAMILIES, Filters
-from harness.results.statistics.guessing import AT_GUESSING
 from leaderboard import data, figures
 from leaderboard.filters import sidebar
-from leaderboard.labels import group_letters, row_labels
 from leaderboard.theme import COLOURS
+from leaderboard.wording import group_letters, row_labels
 
 MOST_BARS = 30
 """Rows drawn before the reader asks for all."""

@@ -7,15 +7,15 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from harness.results import text
-from harness.results.live import LiveTrial, curve, live_trials
-from harness.results.milestones import quality_over_tokens
-from harness.results.report import STATES
-from harness.results.scope import Filters
+from harness.ranking import text
+from harness.ranking.milestones import quality_over_tokens
+from harness.ranking.report import STATES
+from harness.ranking.scope import Filters
+from harness.results.in_progress import LiveTrial, curve, live_trials
 from leaderboard import data, figures
 from leaderboard.filters import BOUND, from_address, one, to_address
-from leaderboard.labels import row_labels
 from leaderboard.theme import STATES as COLOURS
+from leaderboard.wording import row_labels
 
 REFRESH = 5.0
 """Seconds between two looks at the folders."""

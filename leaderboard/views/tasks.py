@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from harness.results import text
+from harness.ranking import text
 from leaderboard import data, figures
 from leaderboard.filters import BOUND, one, sidebar
-from leaderboard.labels import row_labels
+from leaderboard.wording import row_labels
 
 MOST_ROWS = 30
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from harness.results import text
-from harness.results.pareto import best_within, pareto_front
-from harness.results.scope import Filters
-from harness.results.snapshot import Snapshot, timings
+from harness.ranking import text
+from harness.ranking.pareto import best_within, pareto_front
+from harness.ranking.scope import Filters
+from harness.ranking.snapshot import Snapshot, timings
 from leaderboard import data, figures
 from leaderboard.filters import BOUND, sidebar
-from leaderboard.labels import row_labels
+from leaderboard.wording import row_labels
 
 COSTS = {
     "latency_ms": ("Latency", "latency, ms", text.milliseconds),

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from harness.results import milestones, text
-from harness.results.live import curve
-from harness.results.settings import flattened
+from harness.ranking import milestones, text
+from harness.ranking.settings import flattened
+from harness.results.in_progress import curve
 from leaderboard import data, figures
 from leaderboard.filters import from_address, one, to_address
 from leaderboard.theme import STATES

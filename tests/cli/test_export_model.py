@@ -14,10 +14,10 @@ from huggingface_hub import ModelCard
 from transformers import AutoModel, AutoTokenizer
 
 from harness.cli import main
-from harness.folders import TrialFolder
-from harness.records import FinetuneJob, ModelSource, Trial, trial_id
+from harness.records.folder import TrialFolder
+from harness.records.trial import FinetuneJob, ModelSource, Trial, trial_id
 from harness.results.store import Store
-from harness.trial import run_trials
+from harness.trials.run import run_trials
 from tests.training.world import distil_trial, finetune_trial, make_world, verb_task
 
 Export = Callable[..., tuple[int, str, str]]

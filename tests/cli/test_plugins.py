@@ -24,9 +24,9 @@ objective:
 TRAINED = """
 import torch
 from pathlib import Path
-from harness.methods.base import Activations, Batch
+from harness.methods.loss import Activations, Batch
 from harness.methods.objective import build_objective
-from harness.spec.base import Shape
+from harness.shapes import (Shape)
 from harness.spec.catalog import Catalog
 from harness.spec.entries import Method
 method = Catalog().get("methods", "./mine.yaml", Method, Path("."))[1]

@@ -8,11 +8,11 @@ import pytest
 
 from harness.cli import recording
 from harness.cli.recording import Recorder, open_store
-from harness.folders import TrialFolder
-from harness.records import Trial
+from harness.records.folder import TrialFolder
+from harness.records.trial import Trial
 from harness.results.store import Store
 from harness.results.verify import verify
-from harness.schedule.events import RunSummary
+from harness.schedule.dispatch.events import RunSummary
 from tests.results import boards
 from tests.results.boards import Board
 from tests.results.ingredients import GLUE

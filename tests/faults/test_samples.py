@@ -12,7 +12,7 @@ from benchmarks.faults.tiny import SETTINGS
 from benchmarks.faults.verdict import CannotTryError, Verdict
 from benchmarks.faults.watch import WATCH
 from harness.errors import InputError
-from harness.records import Trial
+from harness.records.trial import Trial
 from harness.results.store import Store
 from tests.schedule.trials import finetune
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.methods.base import QKV, Activations, Batch, Term
-from harness.spec.base import Shape
+from harness.methods.loss import QKV, Activations, Batch, Term
+from harness.shapes import Shape
 
 from .cases import GoldenCase
 

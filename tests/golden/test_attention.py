@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.methods.attention import AttentionProbsTerm, AttentionScoresTerm
-from harness.methods.base import Activations
-from harness.spec.terms import AttentionProbs, AttentionScores
+from harness.methods.loss import Activations
+from harness.methods.losses.attention import AttentionProbsTerm, AttentionScoresTerm
+from harness.methods.terms import AttentionProbs, AttentionScores
 
 from .adapters import assert_gradients, batch_of, double_inputs, entropy_of, mean, scores_as_qkv, shape
 from .cases import GoldenCase

@@ -5,12 +5,20 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.mappings import Last, LastK, Reverse, StaticMapping, Uniform, UniformConsecutive, UniformLast
-from harness.mappings.dynamic import PairWeights
-from harness.methods.base import Activations, Batch
-from harness.methods.states import HiddenStatesTerm
-from harness.spec.base import Shape
-from harness.spec.terms import HiddenStates
+from harness.methods.loss import Activations, Batch
+from harness.methods.losses.hidden_states import HiddenStatesTerm
+from harness.methods.mappings import (
+    Last,
+    LastK,
+    Reverse,
+    StaticMapping,
+    Uniform,
+    UniformConsecutive,
+    UniformLast,
+)
+from harness.methods.mappings.dynamic_weights import PairWeights
+from harness.methods.terms import HiddenStates
+from harness.shapes import Shape
 
 from .cases import GoldenCase
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.metrics import METRICS, compute
+from harness.kinds.metrics import METRICS, compute
 
 from .cases import GoldenCase, number
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.results import statistics as st
+from harness.ranking import statistics as st
 
 from .cases import GoldenCase
 

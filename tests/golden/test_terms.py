@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.methods.base import QKV, Activations
-from harness.methods.logits import LogitsTerm
+from harness.methods.loss import QKV, Activations
+from harness.methods.losses.hidden_states import HiddenStatesTerm
+from harness.methods.losses.logits import LogitsTerm
+from harness.methods.losses.qkv import QkvTerm
+from harness.methods.losses.relations import RelationsTerm
 from harness.methods.objective import build_objective
-from harness.methods.projections import QkvTerm
-from harness.methods.relations import RelationsTerm
-from harness.methods.states import HiddenStatesTerm
-from harness.spec.terms import (
+from harness.methods.terms import (
     AttentionProbs,
     Cosine,
     HiddenStates,

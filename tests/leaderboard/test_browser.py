@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.results.ranking import ranking
-from harness.results.scope import Filters
-from harness.results.snapshot import load
+from harness.ranking.board import ranking
+from harness.ranking.scope import Filters
+from harness.ranking.snapshot import load
 from harness.results.store import Store
 from tests.leaderboard.serving import Served, chromium, served
 

@@ -12,14 +12,14 @@ from results.boards import Board, write_store
 from results.ingredients import XNLI
 from streamlit.testing.v1 import AppTest
 
-from harness.results.families import family_answers
-from harness.results.milestones import quality_over_tokens
-from harness.results.ranking import ranking
-from harness.results.scope import Filters
-from harness.results.snapshot import load
-from harness.results.statistics.guessing import AT_GUESSING
+from harness.ranking.board import ranking
+from harness.ranking.headline import family_answers
+from harness.ranking.milestones import quality_over_tokens
+from harness.ranking.scope import Filters
+from harness.ranking.snapshot import load
+from harness.ranking.statistics.guessing import AT_GUESSING
 from harness.results.store import Store
-from leaderboard.labels import group_letters
+from leaderboard.wording import group_letters
 
 SHAPES = (
     "missing",

@@ -8,9 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from harness.methods.base import QKV, Activations, Batch
-from harness.spec.base import Shape
-from harness.spec.terms import (
+from harness.methods.loss import QKV, Activations, Batch
+from harness.methods.terms import (
     AttentionProbs,
     AttentionScores,
     Cosine,
@@ -22,6 +21,7 @@ from harness.spec.terms import (
     Relations,
     TermParams,
 )
+from harness.shapes import Shape
 
 VOCABULARY = 19
 TEACHER = Shape(4, 12, 2, 24, VOCABULARY, "bert", mlm_head=True)

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.methods import linear_loss, pairwise
-from harness.methods.linear_loss import cross_entropy, distribution_kl
-from harness.methods.pairwise import kl_rows, score_loss, squared_pairs
-from harness.methods.squared_error import squared_error
+from harness.methods.numerics import linear_loss, pairwise
+from harness.methods.numerics.linear_loss import cross_entropy, distribution_kl
+from harness.methods.numerics.pairwise import kl_rows, score_loss, squared_pairs
+from harness.methods.numerics.squared_error import squared_error
 
 LENGTHS = torch.tensor([5, 3, 1])
 MASK = torch.arange(5) < LENGTHS[:, None]

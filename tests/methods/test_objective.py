@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.methods.base import Needs
-from harness.methods.layer_pairs import LayerPairTerm
+from harness.methods.loss import Needs
+from harness.methods.losses.layer_pairs import LayerPairTerm
 from harness.methods.objective import Objective, build_objective
-from harness.spec.terms import Cosine, Logits, Mlm, Relations, TermParams
+from harness.methods.terms import Cosine, Logits, Mlm, Relations, TermParams
 
 from .random_models import NARROW, TEACHER, activations, batch, hidden_states
 

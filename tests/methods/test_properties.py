@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness.methods.base import Activations, Batch
+from harness.methods.loss import Activations, Batch
+from harness.methods.losses.qkv import QkvTerm
+from harness.methods.numerics.projection import Projection
 from harness.methods.objective import Objective, build_objective
-from harness.methods.projection import Projection
-from harness.methods.projections import QkvTerm
-from harness.spec.base import Shape
-from harness.spec.terms import Cosine, HiddenStates, Mlm, TermParams
+from harness.methods.terms import Cosine, HiddenStates, Mlm, TermParams
+from harness.shapes import Shape
 
 from .random_models import EVERY_TERM, NARROW, TEACHER, activations, batch, batch_rows, leaves, rows_of
 

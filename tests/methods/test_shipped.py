@@ -10,9 +10,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from harness.cli import main
-from harness.spec.base import Shape
+from harness.methods.terms.attention import AttentionProbs
+from harness.shapes import Shape
 from harness.spec.entries import Method
-from harness.spec.terms.attention import AttentionProbs
 
 FOLDER = Path(__file__).parents[2] / "specs" / "methods"
 FAMILIES = {  # the methods that the study's definitions list

@@ -6,12 +6,12 @@ import pytest
 import torch
 from models.tiny import make_batch, tiny_model
 
-from harness.methods.base import Batch
+from harness.methods.loss import Batch
 from harness.methods.objective import build_objective
+from harness.methods.terms import AttentionScores, Embeddings, Relations, TermParams
 from harness.models.taps import Tapped
-from harness.spec.base import Shape
-from harness.spec.terms import AttentionScores, Embeddings, Relations, TermParams
-from harness.training.untrained import untrained_parts
+from harness.shapes import Shape
+from harness.trials.untrained import untrained_parts
 
 from .test_shipped import METHODS
 

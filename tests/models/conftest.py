@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.models.loading import Loaded, load_folder
+from harness.models.loaded import Loaded
+from harness.models.loading import load_folder
 
 from .tiny import MODEL_TYPES, tiny_model, tiny_tokenizer
 

@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics.pairwise import cosine_similarity
 
 from harness.models.classify import build_classifier, encode
-from harness.models.loading import Loaded
+from harness.models.loaded import Loaded
 
 from .tiny import make_batch
 

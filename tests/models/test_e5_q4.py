@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from harness.data.assets import fetch
-from harness.data.sources import Sources
+from harness.assets.asset import Asset
+from harness.assets.fetch import fetch
+from harness.assets.sources import Sources
 from harness.errors import AssetError, InputError
 from harness.models.e5_q4 import load_e5_q4
 from harness.models.loading import load_teacher
-from harness.spec.assets import Asset
 from harness.spec.entries import Teacher
 from harness.spec.source import read
 

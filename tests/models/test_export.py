@@ -10,7 +10,8 @@ import torch
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from harness.models.export import export_model, model_card
-from harness.models.loading import Loaded, load_folder
+from harness.models.loaded import Loaded
+from harness.models.loading import load_folder
 
 from .tiny import make_batch
 

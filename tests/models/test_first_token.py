@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from harness.flops import classifier_flops
 from harness.models.classify import Classifier, build_classifier
 from harness.models.first_token import compute_first_token_only
-from harness.models.loading import Loaded
+from harness.models.loaded import Loaded
 
 IDS = torch.tensor([[0, 9, 11, 9, 2], [0, 14, 2, 1, 1]])
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])

@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertModel
 
-from harness.data.sources import Sources
+from harness.assets.sources import Sources
 from harness.errors import AssetError, InputError
 from harness.models.families import family_of
-from harness.models.loading import Loaded, load_folder, load_teacher, load_tokenizer
+from harness.models.loaded import Loaded, load_tokenizer
+from harness.models.loading import load_folder, load_teacher
 from harness.spec.entries import Teacher
 from harness.spec.source import read
 

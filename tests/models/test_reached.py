@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from harness.models.classify import Classifier, build_classifier
-from harness.models.loading import Loaded
+from harness.models.loaded import Loaded
 from harness.models.reached import keep_reached
 from harness.training.optimise import LinearSchedule, Optimiser
 

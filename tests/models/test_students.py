@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.data.sources import Sources
+from harness.assets.sources import Sources
 from harness.errors import InputError
 from harness.models.families import family_of
-from harness.models.loading import Loaded, load_folder
+from harness.models.loaded import Loaded
+from harness.models.loading import load_folder
 from harness.models.students import build_student
 from harness.spec.entries import Initialisation, Student
 

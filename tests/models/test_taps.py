@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from harness.methods.base import Needs
+from harness.methods.loss import Needs
 from harness.models.families import family_of
 from harness.models.taps import Tapped
 

@@ -11,7 +11,8 @@ from transformers import PreTrainedTokenizerFast
 
 from harness.errors import InputError
 from harness.models.export import export_model
-from harness.models.loading import Loaded, load_folder
+from harness.models.loaded import Loaded
+from harness.models.loading import load_folder
 from harness.models.vocabulary import trim_vocabulary
 
 from .tiny import SPECIALS, tiny_model
@@ -52,7 +53,7 @@ def teacher(backend: Tokenizer, model_type: str) -> Loaded:
     )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **SPECIALS)
     model = tiny_model(model_type)
-    from harness.models.shapes import shape_of_config
+    from harness.shapes import shape_of_config
 
     return Loaded(model, tokenizer, shape_of_config(model.config.to_dict(), "tiny", True), "0" * 64)
 

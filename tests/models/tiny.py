@@ -16,7 +16,7 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from harness.methods.base import Batch
+from harness.methods.loss import Batch
 
 MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "distilbert")
 VOCABULARY = 40

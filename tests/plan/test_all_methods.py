@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.plan import Plan
-from harness.records import DistilJob
+from harness.records.trial import DistilJob
 from harness.spec.catalog import Catalog, shipped_specs
 from harness.spec.entries import Method
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.assets.asset import Asset
 from harness.errors import SpecError
 from harness.plan import UNRESOLVED, Plan, build_plan, inputs_of
-from harness.records import DistilJob, FinetuneJob, MeasureJob, Trial, trial_id
-from harness.spec.assets import Asset
+from harness.records.trial import DistilJob, FinetuneJob, MeasureJob, Trial, trial_id
 from harness.spec.catalog import shipped_specs
 from harness.spec.checks import check_cells
 from harness.spec.resolve import load_spec

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.plan import build_plan, cohorts
-from harness.records import Trial
+from harness.records.trial import Trial
 from harness.spec.resolve import load_spec
 from tests.spec.writing import write_spec
 

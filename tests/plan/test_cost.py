@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.folders import TrialFolder
-from harness.machine import MachineProfile
 from harness.plan import Plan, build_plan
 from harness.plan.cost import CPU_FLOPS, SHARE_OF_PEAK, Speed, assumed_rows, estimate, hindsight, speed_of
-from harness.plan.task_size import TRAIN_ROWS, AssumedRows, TaskSize, TaskSizes
+from harness.plan.task_rows import TRAIN_ROWS, AssumedRows, TaskSize, TaskSizes
 from harness.plan.work import BERT_BASE, Work
-from harness.records import FinetuneJob, Provenance, Result, Score, Trial
+from harness.records.folder import TrialFolder
+from harness.records.machine import MachineProfile
+from harness.records.result import Provenance, Result, Score
+from harness.records.trial import FinetuneJob, Trial
 from harness.spec.resolve import load_spec
 from tests.spec.writing import write_spec
 

@@ -11,8 +11,8 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401 (makes t
 from sklearn.model_selection import HalvingGridSearchCV
 
 from harness.plan import Plan, build_plan
-from harness.plan.halving import ladder
-from harness.records import FinetuneJob, Trial, trial_id
+from harness.plan.rungs import ladder
+from harness.records.trial import FinetuneJob, Trial, trial_id
 from harness.spec.recipes import Halving
 from harness.spec.resolve import load_spec
 from tests.spec.writing import write_spec

@@ -15,26 +15,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.folders import TrialFolder
-from harness.records import (
+from harness.base import digest
+from harness.records.folder import TrialFolder
+from harness.records.result import Failure, Measurement, Progress, Result, Score
+from harness.records.trial import (
     RECIPE_VERSIONS,
     DistilJob,
-    Failure,
     FinetuneJob,
     MeasureJob,
-    Measurement,
     ModelSource,
     PrepareJob,
-    Progress,
-    Result,
-    Score,
     Trial,
     trial_id,
 )
-from harness.results import rows
+from harness.results import tables as rows
 from harness.results.store import Entry, Store, write_database
 from harness.results.verify import config_id
-from harness.spec.base import digest
 from harness.spec.entries import Corpus, Initialisation, Method, Student, Teacher
 from harness.spec.languages import language_set_name
 from harness.spec.recipes import Distil, Measure, Prepare

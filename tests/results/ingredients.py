@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from harness.records import FinetuneRecipe, Provenance
-from harness.spec.assets import Asset
-from harness.spec.base import digest
-from harness.spec.entries import DeclaredShape, Student, Task, Teacher
+from harness.assets.asset import Asset
+from harness.base import digest
+from harness.records.result import Provenance
+from harness.records.trial import FinetuneRecipe
+from harness.shapes import DeclaredShape
+from harness.spec.entries import Student, Task, Teacher
 from harness.spec.languages import XNLI15
 
 HS = {"term": "hidden_states"}

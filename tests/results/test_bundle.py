@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from harness.errors import InputError
-from harness.folders import TrialFolder, trial_folders
+from harness.records.folder import TrialFolder, trial_folders
 from harness.results.bundle import bundle, import_bundle
 from harness.results.store import Store
 from harness.results.verify import verify

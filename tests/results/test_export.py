@@ -16,15 +16,15 @@ import pytest
 from rich.console import Console
 
 from harness.errors import InputError
-from harness.folders import trial_folders
-from harness.records import Trial
-from harness.results.export import FORMATS, export, tex
+from harness.ranking.board import Leaderboard, ranking
+from harness.ranking.export import FORMATS, export, tex
+from harness.ranking.published import published, why_not_comparable
+from harness.ranking.report import render_report, render_status, render_trial
+from harness.ranking.scope import Filters
+from harness.ranking.snapshot import load
+from harness.records.folder import trial_folders
+from harness.records.trial import Trial
 from harness.results.gc import garbage, remove
-from harness.results.published import published, why_not_comparable
-from harness.results.ranking import Leaderboard, ranking
-from harness.results.report import render_report, render_status, render_trial
-from harness.results.scope import Filters
-from harness.results.snapshot import load
 from harness.results.store import Store
 
 from . import boards

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness.base import digest
 from harness.cli import main
-from harness.folders import TrialFolder
-from harness.records import Result
-from harness.results.losses import own_losses, render_losses
+from harness.ranking.losses import own_losses, render_losses
+from harness.ranking.text import significant
+from harness.records.folder import TrialFolder
+from harness.records.result import Result
 from harness.results.store import Store
-from harness.results.text import significant
-from harness.spec.base import digest
-from harness.trial import run_trials
+from harness.trials.run import run_trials
 from tests.training.test_distil import with_heads
 from tests.training.world import distil_trial, make_world, method
 

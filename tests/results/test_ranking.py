@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.results.compare import SUITE, differences, paired_examples, settings_apart
-from harness.results.families import family_answers
-from harness.results.pareto import best_within, pareto_front
-from harness.results.ranking import choices, ranking
-from harness.results.scope import Filters
-from harness.results.settings import differing, variants
-from harness.results.snapshot import Snapshot, load, measures
+from harness.ranking.board import choices, ranking
+from harness.ranking.compare import SUITE, differences, paired_examples, settings_apart
+from harness.ranking.headline import family_answers
+from harness.ranking.pareto import best_within, pareto_front
+from harness.ranking.scope import Filters
+from harness.ranking.settings import differing, variants
+from harness.ranking.snapshot import Snapshot, load, measures
 from harness.results.store import Store
 
 from . import boards

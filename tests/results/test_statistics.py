@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from harness.results import statistics as st
+from harness.ranking import statistics as st
 
 
 def students(scores: Mapping[str, Sequence[Sequence[float | None]]]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from harness.results import statistics as st
+from harness.ranking import statistics as st
 
 BOARDS = 1000
 FEWER_BOARDS = 300

@@ -11,10 +11,10 @@ import duckdb
 import pytest
 
 from harness.errors import InputError
-from harness.folders import TrialFolder, trial_folders
+from harness.records.folder import TrialFolder, trial_folders
 from harness.results import schema
-from harness.results.rows import PROGRESS_POINTS, thinned
 from harness.results.store import Store
+from harness.results.tables import PROGRESS_POINTS, thinned
 from harness.results.verify import verify
 
 from . import boards

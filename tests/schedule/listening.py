@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records import Progress, Result, Trial
+from harness.records.result import Progress, Result
+from harness.records.trial import Trial
 from harness.schedule import RunSummary
 
 

@@ -10,7 +10,7 @@ import psutil
 GUARDED = """
 import subprocess, sys, time
 import psutil
-from harness.schedule.cluster import guarded
+from harness.schedule.ray.cluster import guarded
 
 kept = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 with guarded([psutil.Process(kept.pid)]):

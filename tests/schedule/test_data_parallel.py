@@ -14,18 +14,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from harness.data.sources import Sources
+from harness.assets.sources import Sources
 from harness.errors import InputError, SpecError
-from harness.folders import TrialFolder
 from harness.plan import build_plan
-from harness.records import Result, Trial
+from harness.records.folder import TrialFolder
+from harness.records.result import Result
+from harness.records.trial import Trial
 from harness.schedule import RunOptions, run_plan
-from harness.schedule.live import view
-from harness.schedule.shapes import Node, Shape, capacity, require_room
+from harness.schedule.dispatch.slot_shapes import Node, Shape, capacity, require_room
+from harness.schedule.live_view import view
 from harness.spec.checks import check_cells
 from harness.spec.recipes import Resources
 from harness.spec.resolve import load_spec
-from harness.trial import run_trials
+from harness.trials.run import run_trials
 from tests.spec.writing import write_spec
 from tests.training.test_distil import FAMILIES
 from tests.training.world import World, distil_trial, make_world
@@ -35,10 +36,10 @@ from .trials import distil
 DRIVER = """
 import sys
 from pathlib import Path
-from harness.data.sources import Sources
-from harness.records import Trial
+from harness.assets.sources import Sources
+from harness.records.trial import Trial
 from harness.schedule import RunOptions, run_plan
-from harness.schedule.live import view
+from harness.schedule.live_view import view
 
 folder = Path(sys.argv[1])
 trials = [Trial.model_validate_json(line) for line in (folder / "trials.jsonl").read_text().splitlines()]

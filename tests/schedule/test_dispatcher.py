@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import provenance
+from harness.devices import provenance
 from harness.plan import cohorts
-from harness.records import Failure, Result, Trial
-from harness.schedule.dispatcher import BARREN_SLOTS, LOSSES_ALONE, Dispatcher, Lease, Order
-from harness.schedule.events import Blocked, Ended, GivenUp, Started
-from harness.schedule.shapes import Shape
+from harness.records.result import Failure, Result
+from harness.records.trial import Trial
+from harness.schedule.dispatch.dispatcher import BARREN_SLOTS, LOSSES_ALONE, Dispatcher, Lease, Order
+from harness.schedule.dispatch.events import Blocked, Ended, GivenUp, Started
+from harness.schedule.dispatch.slot_shapes import Shape
 from harness.spec.recipes import Resources
 from tests.schedule.trials import distil, finetune, measure, prepare, small_plan
 

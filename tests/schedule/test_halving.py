@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.data.sources import Sources
-from harness.folders import TrialFolder
-from harness.records import FinetuneJob, Result, Trial
+from harness.assets.sources import Sources
+from harness.records.folder import TrialFolder
+from harness.records.result import Result
+from harness.records.trial import FinetuneJob, Trial
 from harness.schedule import RunOptions, run_plan
 from tests.schedule.listening import Recorder
 from tests.schedule.test_ray import drive, output

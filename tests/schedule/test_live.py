@@ -8,11 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness import provenance
-from harness.folders import TrialFolder
-from harness.records import Failure, Progress, Result, Trial
+from harness.devices import provenance
+from harness.records.folder import TrialFolder
+from harness.records.result import Failure, Progress, Result
+from harness.records.trial import Trial
 from harness.schedule import RunSummary
-from harness.schedule.live import LiveView, PlainLog, view
+from harness.schedule.live_view import LiveView, PlainLog, view
 from harness.schedule.outlook import Outlook, duration
 from harness.schedule.tail import Tails
 from tests.schedule.trials import distil, finetune

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.data.sources import Sources
+from harness.assets.sources import Sources
 from harness.errors import InputError, TrialError
-from harness.folders import TrialFolder
-from harness.records import Result, Trial
+from harness.records.folder import TrialFolder
+from harness.records.result import Result
+from harness.records.trial import Trial
 from harness.schedule import RunOptions, RunSummary, run_plan
 from harness.schedule.worker import Work, hold
 from harness.spec.recipes import Resources
@@ -68,8 +69,8 @@ def test_a_finished_plan_is_recognised_without_importing_ray_or_torch(tmp_path: 
     run([prepare()], tmp_path)
     code = (
         "import sys; from pathlib import Path\n"
-        "from harness.folders import TrialFolder\n"
-        "from harness.data.sources import Sources\n"
+        "from harness.records.folder import TrialFolder\n"
+        "from harness.assets.sources import Sources\n"
         "from harness.schedule import RunOptions, Silent, run_plan\n"
         "folder = Path(sys.argv[1]); trial = TrialFolder.of(folder, sys.argv[2]).read_trial()\n"
         "summary = run_plan([trial], folder, Sources(folder), RunOptions(), Silent())\n"

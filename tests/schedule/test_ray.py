@@ -15,14 +15,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.folders import TrialFolder
+from harness.records.folder import TrialFolder
 
 DRIVER = """
 import sys
 from pathlib import Path
-from harness.data.sources import Sources
+from harness.assets.sources import Sources
 from harness.schedule import RunOptions, run_plan
-from harness.schedule.live import view
+from harness.schedule.live_view import view
 from harness.spec.recipes import Resources
 from tests.schedule import trials
 
@@ -96,7 +96,7 @@ IMPATIENT = """
 import sys
 import psutil
 from ray._private.node import Node
-from harness.schedule.cluster import connected
+from harness.schedule.ray.cluster import connected
 
 kill = Node.kill_all_processes
 Node.kill_all_processes = lambda node, **options: kill(node, **{**options, "allow_graceful": False})

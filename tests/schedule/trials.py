@@ -9,24 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import provenance
+from harness.assets.asset import Asset, LocalSource
+from harness.base import digest
+from harness.devices import provenance
 from harness.errors import TrialError
-from harness.evaluation.halving import standing_of
-from harness.folders import TrialFolder
 from harness.plan import build_plan
-from harness.records import (
+from harness.records.folder import TrialFolder
+from harness.records.result import Progress, Result
+from harness.records.trial import (
     DistilJob,
     FinetuneJob,
     FinetuneRecipe,
     MeasureJob,
     ModelSource,
     PrepareJob,
-    Progress,
-    Result,
     Trial,
 )
-from harness.spec.assets import Asset, LocalSource
-from harness.spec.base import digest
 from harness.spec.entries import (
     Columns,
     Corpus,
@@ -40,6 +38,7 @@ from harness.spec.entries import (
 )
 from harness.spec.recipes import Distil, Measure, Prepare, Resources
 from harness.spec.resolve import load_spec
+from harness.trials.halving import standing_of
 from tests.spec.writing import write_spec
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.assets.asset import LocalSource
 from harness.errors import InputError, SpecError
-from harness.spec.assets import LocalSource
 from harness.spec.catalog import Catalog, shipped_specs
 from harness.spec.entries import Method, entry_kinds
 from harness.spec.resolve import load_spec

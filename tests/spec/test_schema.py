@@ -324,7 +324,7 @@ def test_an_unknown_reader_is_named_with_the_near_one(tmp_path: Path) -> None:
 
 
 def test_every_reader_that_ships_is_known_to_specs() -> None:
-    from harness.data import readers
+    from harness.formats import documents as readers
     from harness.spec.entries import READERS
 
     assert set(READERS) <= set(readers.READERS)

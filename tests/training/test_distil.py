@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForMaskedLM
 
 from harness.errors import TrialError
-from harness.folders import TrialFolder
-from harness.records import DistilJob, Result, Trial
+from harness.records.folder import TrialFolder
+from harness.records.result import Result
+from harness.records.trial import DistilJob, Trial
 from harness.spec.entries import Initialisation, Method
-from harness.trial import run_trials
+from harness.trials.run import run_trials
 
 from .world import (
     FLAT_STUDENT,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.records import Result
+from harness.records.result import Result
 from harness.spec.catalog import Catalog
 from harness.spec.entries import Method
-from harness.trial import run_trials
+from harness.trials.run import run_trials
 
 from .test_distil import with_heads
 from .world import FLAT_STUDENT, TINY_STUDENT, World, distil_trial

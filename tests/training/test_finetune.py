@@ -10,14 +10,14 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from harness.errors import TrialError
-from harness.evaluation.inputs import evaluation_batches, training_batches
-from harness.evaluation.predictions import Predicted, score
-from harness.folders import TrialFolder
-from harness.records import Progress, Result
-from harness.results.rows import progress_rows
+from harness.records.folder import TrialFolder
+from harness.records.result import Progress, Result
+from harness.results.tables import progress_rows
 from harness.spec.entries import Columns, Split, Task
+from harness.tasks.encoded import evaluation_batches, training_batches
+from harness.tasks.scoring import Predicted, score
 from harness.training.attempt import Attempt
-from harness.trial import run_trials
+from harness.trials.run import run_trials
 
 from .world import World, finetune_trial, is_of_the_senses, sentences, stop_after, verb_task, write_rows
 

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.evaluation import finetune
 from harness.plan import Plan, build_plan
-from harness.records import FinetuneJob, Result, Rung, Trial
+from harness.records.result import Result
+from harness.records.trial import FinetuneJob, Rung, Trial
 from harness.results.store import Store
 from harness.spec.entries import Task
 from harness.spec.resolve import load_spec
 from harness.training.faults import NotFiniteError
-from harness.trial import run_trials
+from harness.trials import finetune
+from harness.trials.run import run_trials
 
 from .world import World, finetune_trial, verb_task
 

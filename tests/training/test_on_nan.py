@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from harness.errors import TrialError
-from harness.evaluation.finetune import _Run
-from harness.methods.states import HiddenStatesTerm
-from harness.records import Result, Trial
-from harness.trial import run_trials
+from harness.methods.losses.hidden_states import HiddenStatesTerm
+from harness.records.result import Result
+from harness.records.trial import Trial
+from harness.trials.finetune import _Run
+from harness.trials.run import run_trials
 
 from .world import World, distil_trial, finetune_trial, stop_after, verb_task
 

@@ -14,19 +14,19 @@ import torch.distributed as dist
 from safetensors.torch import load_file
 from torch import nn
 
-from harness.data.sources import Sources
-from harness.folders import TrialFolder
-from harness.records import Trial
+from harness.assets.sources import Sources
+from harness.records.folder import TrialFolder
+from harness.records.trial import Trial
 from harness.training.attempt import Attempt, Workplace
 from harness.training.member import Member
 from harness.training.process_group import ProcessGroup, WorkerLostError
-from harness.trial import TrialInterruptedError, follow, run_trials
+from harness.trials.run import TrialInterruptedError, follow, run_trials
 
 from .test_distil import FAMILIES
 from .world import World, distil_trial, stop_after
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["harness.distil", "harness.trial"])
+PROCESSES.set_forkserver_preload(["harness.trials.distil", "harness.trials.run"])
 METHODS = ("od", "hs-uniform", "minilmv2", "hs-emd", "hs-random")
 
 

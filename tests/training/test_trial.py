@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from harness.errors import AssetError, TrialError
-from harness.folders import TrialFolder
-from harness.records import MeasureJob, ModelSource, Result, Trial
+from harness.records.folder import TrialFolder
+from harness.records.result import Result
+from harness.records.trial import MeasureJob, ModelSource, Trial
 from harness.spec.recipes import Measure
 from harness.training.attempt import Attempt
 from harness.training.faults import NotFiniteError, failure_of
-from harness.trial import run_trials
+from harness.trials.run import run_trials
 
 from .world import World, distil_trial, finetune_trial, make_world, prepare_trial, stop_after, verb_task
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from safetensors.torch import load_file
 
-from harness.folders import TrialFolder
+from harness.methods.terms import Embeddings
 from harness.models.loading import load_folder
-from harness.models.shapes import FAMILIES
 from harness.models.students import build_student
+from harness.records.folder import TrialFolder
+from harness.shapes import FAMILIES
 from harness.spec.entries import Initialisation, Method
-from harness.spec.terms import Embeddings
-from harness.trial import run_trials
+from harness.trials.run import run_trials
 
 from .test_distil import with_heads
 from .world import TINY_STUDENT, World, distil_trial, make_world, method

@@ -12,10 +12,18 @@ import torch
 from tokenizers import BertWordPieceTokenizer
 from transformers import AutoConfig, AutoModelForMaskedLM, BertTokenizerFast
 
-from harness.data.sources import Sources
-from harness.models.shapes import FAMILIES
-from harness.records import DistilJob, FinetuneJob, FinetuneRecipe, ModelSource, PrepareJob, Trial, trial_id
-from harness.spec.assets import Asset, LocalSource
+from harness.assets.asset import Asset, LocalSource
+from harness.assets.sources import Sources
+from harness.records.trial import (
+    DistilJob,
+    FinetuneJob,
+    FinetuneRecipe,
+    ModelSource,
+    PrepareJob,
+    Trial,
+    trial_id,
+)
+from harness.shapes import FAMILIES
 from harness.spec.catalog import Catalog
 from harness.spec.entries import (
     Columns,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.methods.base import Activations, Batch, Needs, Term
-from harness.spec.base import Shape
+from harness.methods.loss import Activations, Batch, Needs, Term
+from harness.shapes import Shape
 from harness_example.params import StateNorm
 
 

@@ -7,9 +7,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from harness.mappings.params import LayerMap, StaticMapping
-from harness.spec.base import Problem, Shape
-from harness.spec.terms import TermParams
+from harness.base import Problem
+from harness.methods.mappings.mapping import LayerMap, StaticMapping
+from harness.methods.terms import TermParams
+from harness.shapes import Shape
 
 
 class FirstK(StaticMapping):

@@ -1,0 +1,76 @@
+"""An asset's files where they are: on this machine, else their addresses on the hub or the web; nothing of those is
+downloaded. For text that is streamed (`harness.corpora.streamed`)."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from harness.assets.archives import matching
+from harness.assets.asset import Asset, HubSource, WebSource
+from harness.assets.fetch import PATIENT, AssetFolder, describe, fetch, ways_out
+from harness.assets.hub import is_complete, list_files
+from harness.assets.problems import UnavailableError
+from harness.assets.sources import Sources
+from harness.assets.web import web_identity
+from harness.errors import AssetError
+
+
+@dataclass(frozen=True)
+class RemoteFolder:
+    """An asset's files elsewhere."""
+
+    address: str
+    """What stands before their names: `hf://datasets/…@COMMIT/…` or `https://…`."""
+    files: tuple[str, ...]
+    """Names below `address`, sorted."""
+    sha256: str
+    """What the content is: hub commit, or what the web server tells of the files; not a hash of bytes."""
+    source: str
+    """Which source names them, for people."""
+
+    def matching(self, pattern: str) -> tuple[str, ...]:
+        """Addresses of the files whose names a glob matches, in order of name."""
+        return tuple(f"{self.address}/{name}" for name in matching(self.files, (pattern,)))
+
+
+def open_folder(asset: Asset, sources: Sources) -> AssetFolder | RemoteFolder:
+    """The asset's folder on this machine where it is there, else where it can be streamed from; packages, which are
+    small, are fetched. Raises AssetError naming every source that was tried."""
+    try:
+        return fetch(asset, dataclasses.replace(sources, offline=True))
+    except AssetError:
+        if sources.offline:
+            raise
+    problems = []
+    for source in asset.sources:
+        try:
+            if isinstance(source, HubSource):
+                return _on_hub(sources.pinned(source), asset)
+            if isinstance(source, WebSource):
+                return _on_web(source, asset)
+        except UnavailableError as problem:
+            problems.append(f"{describe(source)}: {problem}")
+    if not problems:
+        return fetch(asset, sources)
+    tried = "; ".join(problems)
+    raise AssetError(
+        f"{describe(asset.sources[0])} cannot be had. Tried: {tried}. {ways_out([asset], sources)}"
+    )
+
+
+def _on_hub(source: HubSource, asset: Asset) -> RemoteFolder:
+    listing = list_files(source, PATIENT)
+    names = matching(listing.files, asset.include)
+    if not is_complete(names, asset.include):
+        raise UnavailableError(f"has no {', '.join(asset.include)} below {source.root or 'its top'}")
+    at = f"{source.hub}@{listing.commit}"
+    address = "/".join(filter(None, (f"hf://{source.repo_type}s/{at}", source.root)))
+    return RemoteFolder(
+        address, names, "/".join(filter(None, (at, source.root))), f"{describe(source)}@{listing.commit}"
+    )
+
+
+def _on_web(source: WebSource, asset: Asset) -> RemoteFolder:
+    identity = web_identity(source, asset.include, PATIENT)
+    return RemoteFolder(source.url, tuple(sorted(asset.include)), identity, describe(source))

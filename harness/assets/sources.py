@@ -1,0 +1,45 @@
+"""Where this run looks for bytes. Passed down explicitly; nothing reads the environment later."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.assets.asset import HubSource
+from harness.assets.lock import key_of
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Search order of an asset: `data_dir` (hub layout), then its own sources, cached below `cache_dir`."""
+
+    cache_dir: Path
+    """One folder for all that is fetched or derived (files, token blocks). Never inside the project."""
+    data_dir: Path | None = None
+    """Local folder in hub layout (`glue/sst2/train-*.parquet`, `xnli/de/...`, `models/<org>/<name>`)."""
+    offline: bool = False
+    """Do not ask the hub or a package index; only what is on disk."""
+    pins: tuple[tuple[str, str], ...] = ()
+    """(repository as `harness.assets.lock.key_of` names it, commit), of a spec's lock file."""
+
+    def pinned(self, source: HubSource) -> HubSource:
+        """The source at the commit it is locked to, where it is."""
+        commit = dict(self.pins).get(key_of(source))
+        return source.model_copy(update={"revision": commit}) if commit else source
+
+    @classmethod
+    def from_environment(cls, data_dir: Path | None = None, offline: bool | None = None) -> Sources:
+        """From HARNESS_CACHE (default: `distil-harness` below XDG_CACHE_HOME or ~/.cache), HARNESS_DATA,
+        HARNESS_OFFLINE or HF_HUB_OFFLINE."""
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        given = data_dir or (Path(os.environ["HARNESS_DATA"]) if os.environ.get("HARNESS_DATA") else None)
+        if offline is None:
+            offline = any(
+                os.environ.get(name, "0") not in ("", "0") for name in ("HARNESS_OFFLINE", "HF_HUB_OFFLINE")
+            )
+        return cls(
+            cache_dir=Path(os.environ.get("HARNESS_CACHE") or base / "distil-harness").expanduser(),
+            data_dir=given.expanduser().resolve() if given else None,
+            offline=offline,
+        )

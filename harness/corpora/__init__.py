@@ -1,0 +1,1 @@
+"""Text to distil on: readers, cleaning, token blocks and the one input stream."""

@@ -1,0 +1,310 @@
+"""Token blocks on disk: a corpus tokenised once and packed without padding, `[CLS] text [SEP] text … [SEP]`.
+
+blocks = build_blocks(corpus, tokenizer, tokenizer_sha256, 128, sources)
+stream = blocks.stream(recipe, seed)
+batch = stream.at(step)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.assets.sources import Sources
+from harness.base import digest
+from harness.corpora.cleaning import CleaningCounts
+from harness.corpora.corpus import CorpusReader, LanguageText, summarise
+from harness.errors import InputError
+from harness.files import text_fraction
+from harness.spec.entries import Corpus
+from harness.spec.recipes import TokenBatches
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from harness.corpora.stream import BatchStream
+    from harness.methods.loss import Batch
+
+PACKING_VERSION = 1
+"""Raised when a change of code changes what a block holds."""
+
+_MANIFEST = "manifest.json"
+_PIECE = 512
+"""Documents tokenised at a time."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What the stream must know of a tokenizer."""
+
+    size: int
+    """Pieces, special ones included."""
+    cls: int
+    sep: int
+    mask: int
+    special: tuple[int, ...]
+    """Ids that are never corrupted and never drawn, ascending."""
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
+        """Of a transformers tokenizer; InputError where it lacks a token that masked-LM training needs."""
+        needed = {name: getattr(tokenizer, f"{name}_token_id") for name in ("cls", "sep", "mask")}
+        missing = [name for name, number in needed.items() if number is None]
+        if missing:
+            raise InputError(f"the tokenizer has no {' and no '.join(missing)} token, which masked-LM needs")
+        return cls(len(tokenizer), **needed, special=tuple(sorted(set(tokenizer.all_special_ids))))
+
+
+@dataclass(frozen=True)
+class LanguageBlocks:
+    """One language of the token blocks."""
+
+    text: LanguageText
+    tokens: int
+    """Text tokens of the training share, separators aside."""
+    blocks: int
+    """Training blocks."""
+    held_out_tokens: int
+    held_out_blocks: int
+
+
+@dataclass(frozen=True)
+class TokenBlocks:
+    """A tokenised corpus, memory-mapped."""
+
+    path: Path
+    length: int
+    """Tokens a block, special tokens included."""
+    alpha: float
+    """Exponent of language sampling."""
+    vocabulary: Vocabulary
+    languages: Mapping[str, LanguageBlocks]
+    """By ISO code, alphabetically."""
+    sha256: str
+    """Identity: corpus, tokenizer and length."""
+
+    def training(self, language: str) -> NDArray[Any]:
+        """(blocks, length) token ids, memory-mapped, read-only."""
+        return self._open(_files_of(language)[0])
+
+    def held_out_blocks(self, language: str) -> NDArray[Any]:
+        """(blocks, length) token ids of the documents kept for measuring."""
+        return self._open(_files_of(language)[1])
+
+    def stream(
+        self, recipe: TokenBatches, seed: int, input: Literal["masked", "clean"] = "masked"
+    ) -> BatchStream:
+        """The input stream: `stream(...).at(step)` is a pure function of blocks, recipe, seed and step."""
+        from harness.corpora.stream import BatchStream
+
+        return BatchStream(self, recipe, seed, input)
+
+    def held_out(
+        self, recipe: TokenBatches, seed: int = 0, max_blocks: int = 512, language: str | None = None
+    ) -> list[Batch]:
+        """Corrupted batches of held-out blocks, of one language or of all by share, for masked-LM accuracy.
+
+        Empty where the held-out documents fill no block.
+        """
+        from harness.corpora.stream import held_out_batches
+
+        return held_out_batches(self, recipe, seed, max_blocks, language)
+
+    def _open(self, name: str) -> NDArray[Any]:
+        path, kind = self.path / name, _dtype(self.vocabulary.size)
+        if path.stat().st_size == 0:
+            return np.zeros((0, self.length), dtype=kind)
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if hasattr(mmap, "MADV_RANDOM"):  # blocks are drawn from anywhere: no reading ahead
+            mapped.madvise(mmap.MADV_RANDOM)
+        return np.frombuffer(mapped, dtype=kind).reshape(-1, self.length)
+
+
+def build_blocks(
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerBase,
+    tokenizer_sha256: str,
+    length: int,
+    sources: Sources,
+) -> TokenBlocks:
+    """The corpus as token blocks: from the cache, or read, cleaned, tokenised and packed now, in a stream. What was
+    cut off goes on with the language it was at.
+
+    `tokenizer_sha256` identifies the tokenizer. Raises AssetError where text cannot be had, InputError where
+    a language has too little text to fill one block.
+    """
+    reader = CorpusReader(corpus, sources)
+    vocabulary = Vocabulary.of(tokenizer)
+    sha256 = digest([PACKING_VERSION, reader.identity, tokenizer_sha256, asdict(vocabulary), length], 32)
+    final = sources.cache_dir / "blocks" / sha256
+    if not (final / _MANIFEST).is_file():
+        builder = _Builder(reader, tokenizer, vocabulary, length, final.with_suffix(".part"))
+        with _one_at_a_time(final):
+            if not (final / _MANIFEST).is_file():
+                for language in corpus.languages:
+                    builder.keep(language)
+                builder.assemble(final)
+    manifest = json.loads((final / _MANIFEST).read_text("utf-8"))
+    languages = {
+        name: LanguageBlocks(**{**entry, "text": LanguageText(**entry["text"])})
+        for name, entry in manifest.items()
+    }
+    return TokenBlocks(final, length, corpus.alpha, vocabulary, languages, sha256)
+
+
+@dataclass
+class _Builder:
+    """Turns one language after another into files of blocks."""
+
+    reader: CorpusReader
+    tokenizer: PreTrainedTokenizerBase
+    vocabulary: Vocabulary
+    length: int
+    kept: Path
+    """Folder of the languages that are done while others are not."""
+
+    def keep(self, language: str) -> None:
+        """Build a language unless it is there; whole or not at all."""
+        final = self.kept / language
+        if (final / _MANIFEST).is_file():
+            return
+        self.kept.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.kept.parent, prefix=".new-") as scratch:
+            folder = Path(scratch) / language
+            folder.mkdir()
+            made = self.build(language, folder)
+            (folder / _MANIFEST).write_text(json.dumps(asdict(made), indent=1), "utf-8")
+            _give_place(folder, final)
+
+    def assemble(self, final: Path) -> None:
+        """Make one folder of all languages, and only then give it its place."""
+        with tempfile.TemporaryDirectory(dir=final.parent, prefix=".new-") as scratch:
+            folder = Path(scratch) / "blocks"
+            folder.mkdir()
+            manifest = {}
+            try:
+                for language in self.reader.corpus.languages:
+                    manifest[language] = json.loads((self.kept / language / _MANIFEST).read_text("utf-8"))
+                    for name in _files_of(language):
+                        _link(self.kept / language / name, folder / name)
+                (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
+                _give_place(folder, final)
+            except FileNotFoundError:
+                if not (final / _MANIFEST).is_file():
+                    raise  # not the other process that assembled the same blocks: a real failure
+        shutil.rmtree(self.kept, ignore_errors=True)
+
+    def build(self, language: str, folder: Path) -> LanguageBlocks:
+        """Write a language's blocks into `folder`."""
+        corpus, counts = self.reader.corpus, CleaningCounts()
+        train_name, held_name = _files_of(language)
+        with (folder / train_name).open("wb") as train_file, (folder / held_name).open("wb") as held_file:
+            train = _Packer(train_file, self.vocabulary, self.length)
+            held = _Packer(held_file, self.vocabulary, self.length)
+            for document, ids in self._tokenised(self.reader.documents(language, counts)):
+                kept_out = text_fraction("held_out", document) < corpus.held_out
+                (held if kept_out else train).add(ids)
+                if corpus.tokens_per_language is not None and train.tokens >= corpus.tokens_per_language:
+                    break
+        if train.blocks == 0:
+            raise InputError(
+                f"corpus {corpus.name}: the text in {language!r} fills no block of {self.length} tokens "
+                f"({counts.characters:,} characters, {train.tokens:,} tokens)"
+            )
+        return LanguageBlocks(summarise(counts, corpus), train.tokens, train.blocks, held.tokens, held.blocks)
+
+    def _tokenised(self, documents: Iterable[str]) -> Iterator[tuple[str, list[int]]]:
+        stream = iter(documents)
+        while piece := list(islice(stream, _PIECE)):
+            encoded = self.tokenizer(
+                piece,
+                add_special_tokens=False,
+                truncation=False,
+                padding=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,
+            )
+            yield from zip(piece, encoded["input_ids"], strict=True)
+
+
+class _Packer:
+    """Joins documents with [SEP] and cuts the stream into blocks; a rest that fills no block is dropped."""
+
+    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, length: int) -> None:
+        self._file = file
+        self._vocabulary = vocabulary
+        self._room = length - 2
+        self._dtype = _dtype(vocabulary.size)
+        self._buffer: list[int] = []
+        self.tokens = 0
+        self.blocks = 0
+
+    def add(self, ids: list[int]) -> None:
+        """Append one document."""
+        self.tokens += len(ids)
+        if self._buffer:
+            self._buffer.append(self._vocabulary.sep)
+        self._buffer.extend(ids)
+        whole = len(self._buffer) // self._room
+        if whole:
+            text = np.asarray(self._buffer[: whole * self._room], dtype=self._dtype).reshape(
+                whole, self._room
+            )
+            block = np.empty((whole, self._room + 2), dtype=self._dtype)
+            block[:, 0], block[:, 1:-1], block[:, -1] = self._vocabulary.cls, text, self._vocabulary.sep
+            block.tofile(self._file)
+            del self._buffer[: whole * self._room]
+            self.blocks += whole
+
+
+@contextmanager
+def _one_at_a_time(final: Path) -> Iterator[None]:
+    """Others that would build the same wait here, and find it done."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with final.with_name(f".{final.name}.lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # the kernel drops it when the process dies
+        yield
+
+
+def _files_of(language: str) -> tuple[str, str]:
+    """Names of a language's training and held-out blocks."""
+    return f"{language}.train.bin", f"{language}.held_out.bin"
+
+
+def _link(file: Path, name: Path) -> None:
+    """A second name for a file; a copy where the file system has no such thing."""
+    try:
+        os.link(file, name)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(file, name)
+
+
+def _give_place(folder: Path, final: Path) -> None:
+    """Rename into place; where another process was first its copy, which is the same, stays."""
+    try:
+        os.rename(folder, final)
+    except OSError:
+        if not (final / _MANIFEST).is_file():
+            raise
+
+
+def _dtype(vocabulary: int) -> type[np.uint16] | type[np.uint32]:
+    """Two bytes a token where they are enough."""
+    return np.uint16 if vocabulary <= 2**16 else np.uint32

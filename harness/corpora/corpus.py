@@ -1,0 +1,169 @@
+"""A corpus as cleaned documents: what its files hold, language by language, and what the plan shows of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from harness.assets.fetch import AssetFolder, fetch
+from harness.assets.remote import open_folder
+from harness.assets.sources import Sources
+from harness.base import digest
+from harness.corpora.cleaning import CleaningCounts, Hashes, clean, hashes_of
+from harness.corpora.streamed import streamed
+from harness.errors import InputError
+from harness.files import text_hash, write_atomically
+from harness.formats.documents import READERS
+from harness.registry import did_you_mean
+from harness.spec.entries import Corpus, CorpusText, Task
+from harness.tasks.data import evaluation_sentences
+
+CLEANING_VERSION = 2
+"""Raised when a change of code changes which text a corpus is made of."""
+
+
+@dataclass(frozen=True)
+class LanguageText:
+    """What one language of a corpus amounts to, after cleaning."""
+
+    documents: int
+    sentences: int
+    characters: int
+    duplicates: int
+    """Repeated sentences that were dropped."""
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    """Task -> sentences dropped because its dev or test split holds them."""
+    overlap: Mapping[str, int] = field(default_factory=dict)
+    """Task -> sentences that are still there although its dev or test split holds them."""
+    thin: bool = False
+    """Fewer characters than the corpus's floor."""
+
+
+class CorpusReader:
+    """The cleaned documents of a corpus. Fetches its assets unless they are streamed, and the tasks whose sentences
+    it leaves out."""
+
+    def __init__(self, corpus: Corpus, sources: Sources, watched: tuple[Task, ...] = ()) -> None:
+        self.corpus = corpus
+        self._sources = sources
+        self._watched = watched
+        assets = dict.fromkeys(text.asset for text in corpus.texts)
+        get = open_folder if corpus.streaming else fetch
+        folders = {asset: get(asset, sources) for asset in assets}
+        self._folders = [folders[text.asset] for text in corpus.texts]
+
+    @property
+    def identity(self) -> str:
+        """Hash of all that the documents depend on: files, readers, excluded tasks, the cleaning itself."""
+        tasks = [[task, self._task_files(task)] for task in self._excluded()]
+        files = [folder.sha256 for folder in self._folders]
+        return digest([CLEANING_VERSION, self.corpus, files, tasks], 32)
+
+    @property
+    def watched_identity(self) -> str:
+        """Hash of the watched tasks."""
+        return digest([[task, self._task_files(task)] for task in self._watched], 32)
+
+    def documents(self, language: str, counts: CleaningCounts) -> Iterator[str]:
+        """One language's documents, in the order of its files; adds to `counts` as they are drawn."""
+        if language not in self.corpus.languages:
+            known = did_you_mean(language, list(self.corpus.languages))
+            raise InputError(f"corpus {self.corpus.name} has no text in {language!r}; {known}")
+        excluded = {task.name: self._hashes(task) for task in self._excluded()}
+        watched = {task.name: self._hashes(task) for task in self._watched}
+        return clean(self._raw_documents(language), excluded, watched, counts)
+
+    def _raw_documents(self, language: str) -> Iterator[str]:
+        for text, file in self._files(language):
+            if self.corpus.streaming:
+                yield from streamed(file, text.reader, text.field, self._sources.cache_dir)
+            else:
+                yield from READERS[text.reader](Path(file), text.field)
+
+    def _files(self, language: str) -> list[tuple[CorpusText, Path | str]]:
+        """Files in the order of the corpus; under a token budget in the order of a hash of their names, for
+        the first files of a large collection are no fair sample of it."""
+        found: list[tuple[CorpusText, Path | str]] = []
+        for text, folder in zip(self.corpus.texts, self._folders, strict=True):
+            if text.language == language:
+                files = folder.matching(text.files)
+                if not files:
+                    what = f"the text in {language!r} names the files {text.files!r}"
+                    raise InputError(
+                        f"corpus {self.corpus.name}: {what}, which {folder.source} does not have"
+                    )
+                found.extend((text, file) for file in files)
+        if self.corpus.tokens_per_language is None:
+            return found
+        return sorted(found, key=lambda item: text_hash(PurePosixPath(item[1]).name))
+
+    def _excluded(self) -> tuple[Task, ...]:
+        for task in self.corpus.exclude:
+            if isinstance(task, str):
+                raise InputError(
+                    f"corpus {self.corpus.name}: `exclude: {task}` was not looked up in the catalog"
+                )
+        return tuple(task for task in self.corpus.exclude if isinstance(task, Task))
+
+    def _hashes(self, task: Task) -> Hashes:
+        """Hashes of the task's evaluation sentences; computed once, then cached on disk."""
+        key = digest([CLEANING_VERSION, task, self._task_files(task)], 32)
+        memory = self._sources.cache_dir / "evaluated" / f"{key}.npy"
+        if not memory.is_file():
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=memory.parent, delete=False) as file:
+                np.save(file, hashes_of(evaluation_sentences(task, self._sources)))
+            os.replace(file.name, memory)
+        return np.asarray(np.load(memory, allow_pickle=False), dtype=np.uint64)
+
+    def _task_files(self, task: Task) -> list[str]:
+        return [self._task_folder(task, name).sha256 for name in sorted(task.assets)]
+
+    def _task_folder(self, task: Task, name: str) -> AssetFolder:
+        return fetch(task.assets[name], self._sources)
+
+
+def survey(corpus: Corpus, tasks: tuple[Task, ...], sources: Sources) -> dict[str, LanguageText]:
+    """Documents, sentences and characters by language and, for each task, how many evaluated sentences are still there;
+    read once, then cached. Fetches what is not there."""
+    return _survey(CorpusReader(corpus, sources, watched=tasks), sources)
+
+
+def evaluation_overlap(corpus: Corpus, tasks: tuple[Task, ...], sources: Sources) -> dict[str, int]:
+    """Task -> sentences of its dev and test splits that the corpus still holds after `exclude`."""
+    by_language = survey(corpus, tasks, sources)
+    return {task.name: sum(text.overlap.get(task.name, 0) for text in by_language.values()) for task in tasks}
+
+
+def summarise(counts: CleaningCounts, corpus: Corpus) -> LanguageText:
+    """The counts of one language as a frozen record."""
+    return LanguageText(
+        documents=counts.documents,
+        sentences=counts.sentences,
+        characters=counts.characters,
+        duplicates=counts.duplicates,
+        excluded=dict(counts.excluded),
+        overlap=dict(counts.remaining),
+        thin=counts.characters < corpus.floor_characters,
+    )
+
+
+def _survey(reader: CorpusReader, sources: Sources) -> dict[str, LanguageText]:
+    key = digest([reader.identity, reader.watched_identity, reader.corpus.floor_characters], 32)
+    memory = sources.cache_dir / "surveys" / f"{key}.json"
+    if memory.is_file():
+        return {name: LanguageText(**text) for name, text in json.loads(memory.read_text("utf-8")).items()}
+    found: dict[str, LanguageText] = {}
+    for language in reader.corpus.languages:
+        counts = CleaningCounts()
+        for _ in reader.documents(language, counts):
+            pass
+        found[language] = summarise(counts, reader.corpus)
+    write_atomically(memory, json.dumps({name: asdict(text) for name, text in found.items()}))
+    return found

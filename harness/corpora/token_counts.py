@@ -1,0 +1,67 @@
+"""How many tokens a corpus has under a teacher's tokenizer, told before anything is trained. Loads no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from harness.assets.sources import Sources
+from harness.base import digest
+from harness.corpora.cleaning import CleaningCounts
+from harness.corpora.corpus import CorpusReader
+from harness.files import FileHashes, text_fraction, write_atomically
+
+SAMPLE = 1_000_000
+"""Characters a language that are tokenised to tell how many tokens there are; of more text, a fixed choice."""
+_PIECE = 512
+
+
+@dataclass(frozen=True)
+class TokenCount:
+    """Tokens of one language's cleaned text, before a token budget."""
+
+    tokens: int
+    exact: bool
+    """Counted, not inferred from a sample."""
+
+
+def count_tokens(
+    reader: CorpusReader, characters: dict[str, int], tokenizer: Path, sources: Sources
+) -> dict[str, TokenCount]:
+    """Language -> tokens, by the `tokenizer.json` at hand; counted once, then cached.
+
+    `characters`: what each language holds. Of a language with more than `SAMPLE`, documents are chosen by
+    hash of their text, and their tokens per character stand for all.
+    """
+    sha256 = FileHashes(sources.cache_dir / "hashes").of(tokenizer)
+    key = digest([reader.identity, sha256, SAMPLE], 32)
+    memory = sources.cache_dir / "surveys" / f"tokens-{key}.json"
+    if memory.is_file():
+        return {name: TokenCount(**one) for name, one in json.loads(memory.read_text("utf-8")).items()}
+    pieces = Tokenizer.from_file(str(tokenizer))
+    pieces.no_truncation()
+    pieces.no_padding()
+    found = {
+        language: _count(reader.documents(language, CleaningCounts()), characters[language], pieces)
+        for language in reader.corpus.languages
+    }
+    write_atomically(memory, json.dumps({name: asdict(one) for name, one in found.items()}))
+    return found
+
+
+def _count(documents: Iterator[str], characters: int, pieces: Tokenizer) -> TokenCount:
+    share = min(1.0, SAMPLE / max(1, characters))
+    chosen = (text for text in documents if share == 1 or text_fraction("tokens", text) < share)
+    tokens = read = 0
+    while piece := list(islice(chosen, _PIECE)):
+        encoded = pieces.encode_batch(piece, add_special_tokens=False)
+        tokens += sum(len(one.ids) for one in encoded)
+        read += sum(map(len, piece))
+    if share == 1 or read == 0:
+        return TokenCount(tokens, exact=share == 1)
+    return TokenCount(round(tokens * characters / read), exact=False)

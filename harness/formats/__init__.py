@@ -1,0 +1,1 @@
+"""From a file of a known format to documents or rows."""

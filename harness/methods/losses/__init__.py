@@ -1,0 +1,1 @@
+"""What each term computes; needs torch."""

@@ -1,0 +1,79 @@
+"""Attention of paired layers, rebuilt from Q and K: its distributions (MiniLM), its scores (TinyBERT)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from harness.methods.loss import Activations, Batch, Needs, Term
+from harness.methods.numerics.pairwise import kl_rows, score_loss, squared_pairs
+from harness.methods.terms.attention import AttentionParams
+from harness.shapes import Shape
+
+
+class _AttentionTerm(Term):
+    """Student layer i against each teacher layer of φ(i); both models have the same number of heads."""
+
+    params: AttentionParams
+
+    def __init__(self, params: AttentionParams, teacher: Shape, student: Shape) -> None:
+        super().__init__(params, teacher, student)
+        self.heads = teacher.heads
+        self.pairs = params.pairs(teacher, student)
+
+    def teacher_needs(self) -> Needs:
+        """Q and K of every paired layer."""
+        return Needs(qkv=frozenset(j for layers in self.pairs.values() for j in layers))
+
+    def student_needs(self) -> Needs:
+        """Q and K of every paired layer."""
+        return Needs(qkv=frozenset(self.pairs))
+
+    @abstractmethod
+    def distance(
+        self, student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], mask: Tensor | None
+    ) -> Tensor:
+        """Sum for one pair of layers, given (Q, K) of each."""
+
+    def forward(self, teacher: Activations, student: Activations, batch: Batch) -> Tensor:
+        """Sum over the batch: mean over φ(i), then mean or sum over student layers."""
+        mask = batch.attention_mask if batch.padded else None
+        over_layers = len(self.pairs) if self.params.reduce == "mean" else 1
+        losses = []
+        for i, layers in self.pairs.items():
+            mine = student.qkv[i]
+            for j in layers:
+                theirs = teacher.qkv[j]
+                loss = self.distance((mine.query, mine.key), (theirs.query, theirs.key), mask)
+                losses.append(loss / (len(layers) * over_layers))
+        return torch.stack(losses).sum()
+
+
+class AttentionProbsTerm(_AttentionTerm):
+    """KL(P_T ‖ P_S), P = softmax(Q Kᵀ/√d_h), mean over rows and heads (MiniLM, Wang et al., 2020, L_AT)."""
+
+    def count(self, batch: Batch) -> int:
+        """Examples."""
+        return batch.examples
+
+    def distance(
+        self, student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], mask: Tensor | None
+    ) -> Tensor:
+        """Sum over examples."""
+        return score_loss(student, teacher, self.heads, mask, kl_rows)
+
+
+class AttentionScoresTerm(_AttentionTerm):
+    """(A_S − A_T)², A = Q Kᵀ/√d_h, mean over heads and real pairs (TinyBERT, Jiao et al., 2020, L_attn)."""
+
+    def count(self, batch: Batch) -> int:
+        """Pairs of real positions: Σ n_x²."""
+        return int(batch.attention_mask.sum(dim=1).square().sum())
+
+    def distance(
+        self, student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], mask: Tensor | None
+    ) -> Tensor:
+        """Sum over pairs of positions, mean over heads."""
+        return score_loss(student, teacher, self.heads, mask, squared_pairs)

@@ -1,0 +1,41 @@
+"""The embedding outputs (TinyBERT)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from harness.methods.loss import Activations, Batch, Needs, Term
+from harness.methods.numerics.projection import Projection
+from harness.methods.numerics.squared_error import squared_error
+from harness.methods.terms.embeddings import Embeddings
+from harness.methods.terms.layer_pairs import ProjectionKind
+from harness.shapes import Shape
+
+
+class EmbeddingsTerm(Term):
+    """mean((H^S_0 W − H^T_0)²) over real tokens and width (TinyBERT, Jiao et al., 2020, L_embd)."""
+
+    params: Embeddings
+
+    def __init__(self, params: Embeddings, teacher: Shape, student: Shape) -> None:
+        super().__init__(params, teacher, student)
+        kind: ProjectionKind = "shared_linear" if params.projection == "linear" else "none"
+        self.projection = Projection(kind, [(0, 0)], student.width, teacher.width, params.bias)
+
+    def teacher_needs(self) -> Needs:
+        """The embedding output."""
+        return Needs(hidden=frozenset({0}))
+
+    def student_needs(self) -> Needs:
+        """The embedding output."""
+        return Needs(hidden=frozenset({0}))
+
+    def count(self, batch: Batch) -> int:
+        """Real tokens."""
+        return batch.tokens
+
+    def forward(self, teacher: Activations, student: Activations, batch: Batch) -> Tensor:
+        """Sum over real tokens of the squared error, mean over width."""
+        target = teacher.hidden[0]
+        mask = batch.attention_mask if batch.padded else None
+        return squared_error(self.projection(student.hidden[0], 0), [target], [1.0], mask) / target.shape[-1]

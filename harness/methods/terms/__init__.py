@@ -1,0 +1,35 @@
+"""The terms a distillation objective may sum, as declared in YAML: one parameter model each. Imports no
+torch.
+
+Each model says what its term is, checks itself against a teacher's and a student's shape (`problems`), and
+names the class that computes it (`implementation`), imported only where it trains. Definitions:
+docs/methods.md.
+"""
+
+from harness.methods.layer import FromEnd, Layer, resolve_layer
+from harness.methods.term import TERMS, TermParams
+from harness.methods.terms.attention import AttentionProbs, AttentionScores
+from harness.methods.terms.cosine import Cosine
+from harness.methods.terms.embeddings import Embeddings
+from harness.methods.terms.hidden_states import HiddenStates
+from harness.methods.terms.logits import Logits
+from harness.methods.terms.mlm import Mlm
+from harness.methods.terms.qkv import Qkv
+from harness.methods.terms.relations import Relations
+
+__all__ = [
+    "TERMS",
+    "AttentionProbs",
+    "AttentionScores",
+    "Cosine",
+    "Embeddings",
+    "FromEnd",
+    "HiddenStates",
+    "Layer",
+    "Logits",
+    "Mlm",
+    "Qkv",
+    "Relations",
+    "TermParams",
+    "resolve_layer",
+]

@@ -1,0 +1,34 @@
+"""Encoders of random weights from a config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from transformers import (
+    AutoModelForMaskedLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+
+
+def build_encoder(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
+    """`...ForMaskedLM` of `config` with transformers' own random initialisation drawn from `seed`."""
+    with seeded(seed):
+        model: PreTrainedModel = AutoModelForMaskedLM.from_config(
+            config, attn_implementation="sdpa", dtype=torch.float32
+        )
+    return model
+
+
+HEAD_SEED = 0
+"""Seed of a masked-LM head that a checkpoint does not bring."""
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """While open, torch's CPU generator stands at `seed`; afterwards it is where it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,1 @@
+"""From recorded scores to a ranking."""

@@ -1,0 +1,128 @@
+"""Two or more configurations against each other, task by task: differences with intervals, corrected for
+how many are looked at.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from harness.errors import InputError
+from harness.ranking import statistics
+from harness.ranking.board import Leaderboard
+from harness.ranking.settings import Settings, differing
+from harness.results import predictions
+
+SUITE = "all tasks"
+"""Name of the row that compares means over all tasks."""
+
+
+def differences(
+    board: Leaderboard,
+    rows: Sequence[str],
+    *,
+    confidence: float = 0.95,
+    paired: Mapping[tuple[str, str, str], np.ndarray] | None = None,
+) -> pd.DataFrame:
+    """Difference a - b of every pair of `rows`, per task and on the mean over tasks.
+
+    Columns: a, b, task, mean_a, mean_b, difference, low, high, p, p_holm, separable, interval (what it is, in
+    words). Intervals hold all at once (Bonferroni over every comparison shown); p values are corrected by
+    Holm. Where `paired` has differences per example (see `paired_examples`), the interval is a paired
+    bootstrap over examples: these students, other examples like these. Elsewhere it is Welch's t over
+    students: other students like these, on these tasks.
+    """
+    cells = board.per_task.set_index(["config_id", "task"])
+    means = board.table.set_index("config_id")
+    pairs = list(itertools.combinations(rows, 2))
+    wanted = [*board.tasks, SUITE] if len(board.tasks) > 1 else list(board.tasks)
+    level = 1 - (1 - confidence) / max(1, len(pairs) * len(wanted))
+    found = []
+    for (a, b), task in itertools.product(pairs, wanted):
+        sides = [means.loc[[one]] if task == SUITE else cells.reindex([(one, task)]) for one in (a, b)]
+        welch = statistics.welch_difference(sides[0], sides[1], confidence=level)
+        row = {
+            "a": a,
+            "b": b,
+            "task": task,
+            "mean_a": sides[0]["mean"].iloc[0],
+            "mean_b": sides[1]["mean"].iloc[0],
+            "difference": welch.difference,
+            "low": welch.difference - welch.half_width,
+            "high": welch.difference + welch.half_width,
+            "p": welch.p,
+            "interval": welch.no_interval_because or "Welch's t over students",
+        }
+        if paired and (a, b, task) in paired:
+            row |= _bootstrapped(paired[a, b, task], level)
+        found.append(row)
+    frame = pd.DataFrame(found)
+    if frame.empty:
+        return frame
+    frame["p_holm"] = statistics.holm(frame["p"])
+    frame["separable"] = (frame["low"] > 0) | (frame["high"] < 0)
+    return frame
+
+
+def _bootstrapped(examples: np.ndarray, level: float) -> dict[str, object]:
+    resamples = max(statistics.bootstrap.RESAMPLES, math.ceil(40 / (1 - level)))
+    found = statistics.paired_bootstrap(
+        examples, statistics.resample_indices(len(examples), min(resamples, 10_000)), confidence=level
+    )
+    return {
+        "low": found.low,
+        "high": found.high,
+        "p": found.p_two_sided_centred,
+        "interval": f"paired bootstrap over {len(examples):,} examples",
+    }
+
+
+def paired_examples(
+    board: Leaderboard, rows: Sequence[str], selected: pd.DataFrame, runs_dir: Path
+) -> dict[tuple[str, str, str], np.ndarray]:
+    """(a, b, task) -> difference per example of the share of students that are right, where predictions of
+    both are kept.
+
+    `selected`: the trials at the chosen settings (row_id, task, trial_id, report, metrics), of accuracy tasks
+    only.
+    """
+    right: dict[tuple[str, str], pd.Series] = {}
+    for (row, task), trials in selected[selected["row_id"].isin(rows)].groupby(
+        ["row_id", "task"], observed=True
+    ):
+        shares = [
+            _right(runs_dir / str(one.trial_id) / "predictions.parquet", str(one.report))
+            for one in trials.itertuples()
+        ]
+        if all(share is not None for share in shares):
+            right[str(row), str(task)] = pd.concat(shares, axis=1, join="outer").mean(axis=1, skipna=False)
+    found = {}
+    for (a, b), task in itertools.product(itertools.combinations(rows, 2), board.tasks):
+        if (a, task) in right and (b, task) in right:
+            first, second = right[a, task].align(right[b, task], join="outer")
+            difference = first - second
+            if len(difference) and not difference.isna().any():
+                found[a, b, task] = difference.to_numpy()
+    return found
+
+
+def _right(path: Path, split: str) -> pd.Series | None:
+    """1 where the prediction is right, by (language, row); None where there are none to read."""
+    if not path.is_file():
+        return None
+    try:
+        kept = predictions.read(path)
+    except InputError:
+        return None
+    kept = kept[kept["split"] == split].set_index(["language", "row"])
+    return (kept["label"] == kept["prediction"]).astype(float) if kept.index.is_unique else None
+
+
+def settings_apart(settings: Mapping[str, Settings], rows: Sequence[str]) -> pd.DataFrame:
+    """Setting × row, for the settings that differ."""
+    return pd.DataFrame(differing({row: settings.get(row, {}) for row in rows})).T.reindex(columns=list(rows))

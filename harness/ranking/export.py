@@ -1,0 +1,204 @@
+"""The ranking as a file: CSV, Parquet and JSON for programs, Markdown, LaTeX and HTML for readers."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+from harness.ranking import text
+from harness.ranking.board import Leaderboard
+from harness.registry import Registry
+
+PLAIN = [
+    "config_id", "role", "family", "method", "student", "teacher", "language", "variant", "milestone",
+    "rank", "best_rank", "worst_rank", "family_rank", "n", "students", "mean", "low", "high", "std",
+    "retention", "retention_low", "retention_high", "retention_of_shipped", "missing", "at_guessing", "flags",
+    "parameters", "parameters_without_embeddings", "flops", "latency_ms", "throughput", "masked_accuracy",
+]  # fmt: skip
+"""Columns for programs: numbers as they are, scores as fractions. One column `task:NAME` per task follows."""
+
+
+def plain_table(board: Leaderboard) -> pd.DataFrame:
+    """One row per configuration with the columns `PLAIN` and the mean of every task."""
+    table = board.table.reindex(columns=PLAIN)
+    for task in board.tasks:
+        means = board.per_task[board.per_task["task"] == task].set_index("config_id")["mean"]
+        table[f"task:{task}"] = table["config_id"].map(means)
+    return table
+
+
+def _csv(board: Leaderboard) -> bytes:
+    return plain_table(board).to_csv(index=False).encode()
+
+
+def _parquet(board: Leaderboard) -> bytes:
+    buffer = io.BytesIO()
+    plain_table(board).to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def _json(board: Leaderboard) -> bytes:
+    content = {
+        "tasks": {task: list(board.languages[task]) for task in board.tasks},
+        "rank_test": board.rank_test,
+        "groups": [list(group) for group in board.groups],
+        "rows": json.loads(plain_table(board).to_json(orient="records")),
+    }
+    return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def reading_table(board: Leaderboard, bold: Callable[[str], str]) -> tuple[list[str], list[list[str]]]:
+    """Heading and rows as readers see them, in points; the best of each column of scores goes through
+    `bold`.
+    """
+    tasks = list(board.tasks) if len(board.tasks) > 1 else []
+    extra = [name for name in ("teacher", "language") if board.ranked[name].nunique() > 1]
+    extra += ["variant"] if board.table["variant"].astype(bool).any() else []
+    heading = [
+        "rank",
+        "family",
+        "method",
+        "student",
+        *extra,
+        *tasks,
+        "mean",
+        "retention",
+        "params",
+        "latency",
+        "seeds",
+    ]
+    plain = plain_table(board)
+    columns = [*(f"task:{task}" for task in tasks), "mean"]
+    ranked = plain[~plain["role"].isin(("prepared", "shipped"))]
+    tops = {column: ranked.loc[ranked["n"] > 0, column].round(9).max() for column in columns}
+    rows = []
+    for row in plain.to_dict("records"):
+        cells = [
+            text.rank_range(row["rank"], row["best_rank"], row["worst_rank"]),
+            row["family"],
+            row["method"],
+            row["student"] if text.known(row["student"]) else row["teacher"],
+            *(row[name] if text.known(row[name]) else text.NONE for name in extra),
+        ]
+        competes = row["role"] not in ("prepared", "shipped")
+        for column in columns:
+            shown = (
+                text.plus_minus(row["mean"], row["low"], row["high"])
+                if column == "mean"
+                else text.points(row[column])
+            )
+            top = competes and text.known(row[column]) and round(row[column], 9) == tops[column]
+            cells.append(bold(shown) if top else shown)
+        gap = f" (lacks {row['missing']})" if row["missing"] else ""
+        cells += [
+            text.share(row["retention"]),
+            text.count(row["parameters"]),
+            text.milliseconds(row["latency_ms"]),
+            f"{row['n']}{gap}",
+        ]
+        rows.append([str(cell) for cell in cells])
+    return heading, rows
+
+
+def _caption(board: Leaderboard) -> str:
+    return (
+        f"Mean over {', '.join(board.tasks)}, in points, ± 95 % t interval over distilled seeds; rank "
+        "(best–worst). "
+        "Best in bold. Retention: share of the teacher's score."
+    )
+
+
+def _markdown(board: Leaderboard) -> bytes:
+    heading, rows = reading_table(board, lambda cell: f"**{cell}**")
+    lines = [_bar(heading), _bar(["---"] * len(heading))]
+    lines += [_bar([cell.replace("|", "\\|") for cell in row]) for row in rows]
+    return ("\n".join([*lines, "", _caption(board)]) + "\n").encode()
+
+
+def _bar(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+_TEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "±": r"$\pm$", "–": "--", "·": r"$\cdot$", "<": r"$<$", ">": r"$>$",
+}  # fmt: skip
+
+
+def tex(cell: str) -> str:
+    """Text that LaTeX sets as it is; letters beyond Latin-1 are replaced by `?`, as plain LaTeX has no
+    font for them.
+    """
+    plain = "".join(_TEX.get(letter, letter) for letter in cell)
+    return plain.encode("latin-1", "replace").decode("latin-1")
+
+
+def _latex(board: Leaderboard) -> bytes:
+    mark = "\0"
+    heading, rows = reading_table(board, lambda cell: f"{mark}{cell}")
+    names = heading.index("student") + 1
+    lines = [
+        r"% needs \usepackage{booktabs} and, with pdfLaTeX, UTF-8 input (the default)",
+        r"\begin{table}[t]",
+        r"  \centering\small",
+        rf"  \caption{{{tex(_caption(board))}}}",
+        rf"  \begin{{tabular}}{{{'l' * names}{'r' * (len(heading) - names)}}}",
+        r"    \toprule",
+        f"    {' & '.join(tex(name) for name in heading)} \\\\",
+        r"    \midrule",
+    ]
+    for row in rows:
+        cells = [rf"\textbf{{{tex(cell[1:])}}}" if cell.startswith(mark) else tex(cell) for cell in row]
+        lines.append(f"    {' & '.join(cells)} \\\\")
+    lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}"]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _html(board: Leaderboard) -> bytes:
+    mark = "\0"
+    heading, rows = reading_table(board, lambda cell: f"{mark}{cell}")
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in heading)
+    body = "\n".join(
+        "<tr>"
+        + "".join(
+            f"<td><b>{html.escape(cell[1:])}</b></td>"
+            if cell.startswith(mark)
+            else f"<td>{html.escape(cell)}</td>"
+            for cell in row
+        )
+        + "</tr>"
+        for row in rows
+    )
+    style = (
+        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem}"
+        "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
+        "th,td{padding:.3rem .7rem;text-align:left;border-bottom:1px solid #8884}"
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta '
+        f'charset="utf-8"><title>Ranking</title><style>{style}</style></head>\n'
+        f"<body><table><caption>{html.escape(_caption(board))}</caption>\n<thead><tr>{head}</tr></thead>\n"
+        f"<tbody>\n{body}\n</tbody></table></body></html>\n"
+    ).encode()
+
+
+FORMATS: Registry[Callable[[Leaderboard], bytes]] = Registry("format")
+for _name, _write in (
+    ("csv", _csv),
+    ("parquet", _parquet),
+    ("json", _json),
+    ("markdown", _markdown),
+    ("latex", _latex),
+    ("html", _html),
+):
+    FORMATS.register(_name, _write)
+
+
+def export(board: Leaderboard, name: str) -> bytes:
+    """The ranking in the format `name`, one of `FORMATS`; InputError for another."""
+    return FORMATS[name](board)

@@ -1,0 +1,105 @@
+"""Each method against its own objective: the loss on held-out text before the first step and after the last."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from harness.ranking import text
+from harness.ranking.report import COLOURS
+from harness.ranking.scope import FAMILIES
+from harness.ranking.settings import flattened, variants
+from harness.results.store import Store
+
+NAMES = ["method", "student", "teacher", "language"]
+COLUMNS = ["config_id", "family", *NAMES, "variant", "steps", "seeds", "before", "after", "ratio", "lowered"]
+
+
+def own_losses(store: Store) -> pd.DataFrame:
+    """One row per configuration that was distilled with an objective, with the columns `COLUMNS`.
+
+    `before` and `after`: the weighted loss on held-out text of the corpus, means over `seeds` students.
+    `ratio`: after / before. `lowered`: students whose loss after training is below that before.
+    """
+    trials = store.frame(
+        "SELECT config_id, config, facts, family, method, student, teacher, language FROM trials "
+        "WHERE kind = 'distil' AND status = 'ok' AND facts IS NOT NULL"
+    )
+    facts = trials["facts"].map(json.loads)
+    trials["steps"] = facts.map(lambda known: known.get("steps"))
+    for when in ("before", "after"):
+        trials[when] = pd.to_numeric(facts.map(lambda known, at=f"held_out_{when}": _loss(known, at)))
+    trials = trials.dropna(subset=["before", "after"])
+    trials["lowered"] = trials["after"] < trials["before"]
+    table = (
+        trials.groupby(["config_id", "family", *NAMES], dropna=False)
+        .agg(
+            config=("config", "first"),
+            steps=("steps", "max"),
+            seeds=("after", "size"),
+            before=("before", "mean"),
+            after=("after", "mean"),
+            lowered=("lowered", "sum"),
+        )
+        .reset_index()
+    )
+    table["ratio"] = table["after"] / table["before"].where(table["before"] != 0)
+    table["variant"] = table["config_id"].map(_variants(table)).fillna("")
+    table["family"] = pd.Categorical(table["family"], FAMILIES)
+    return table.sort_values(["family", *NAMES, "variant"], ignore_index=True).astype({"family": str})[
+        COLUMNS
+    ]
+
+
+def _loss(facts: dict[str, Any], when: str) -> float | None:
+    """The weighted loss in one of a trial's two held-out records; None for a method without an objective."""
+    record = facts.get(when)
+    return record["loss"] if record else None
+
+
+def _variants(table: pd.DataFrame) -> dict[str, str]:
+    rows = table.to_dict("records")
+    names = {str(row["config_id"]): tuple(str(row[name]) for name in NAMES) for row in rows}
+    return variants(names, {str(row["config_id"]): flattened(json.loads(row["config"])) for row in rows})
+
+
+def render_losses(store: Store) -> RenderableType:
+    """`own_losses` for a terminal, grouped by family."""
+    table = own_losses(store)
+    if table.empty:
+        return Text("Nothing has been distilled with an objective yet.")
+    several = [name for name in ("teacher", "language") if table[name].nunique() > 1]
+    several += ["variant"] if table["variant"].astype(bool).any() else []
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("family", "method", "student", *several):
+        shown.add_column("settings" if name == "variant" else name, no_wrap=name != "variant")
+    for name in ("steps", "seeds", "before", "after", "after / before", "lowered"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    family = None
+    for row in table.to_dict("records"):
+        if family not in (None, row["family"]):
+            shown.add_section()
+        family = row["family"]
+        shown.add_row(
+            Text(family, style=COLOURS[family]),
+            *(str(row[name]) if text.known(row[name]) else text.NONE for name in ("method", "student")),
+            *(str(row[name]) if text.known(row[name]) else text.NONE for name in several),
+            f"{row['steps']:.0f}",
+            str(row["seeds"]),
+            *(text.significant(row[name]) for name in ("before", "after", "ratio")),
+            Text(
+                f"{row['lowered']} of {row['seeds']}",
+                style="green" if row["lowered"] == row["seeds"] else "red",
+            ),
+        )
+    note = (
+        "before, after: a method's own weighted loss on held-out text, before the first step and after the "
+        "last, mean over seeds.\nLosses of different methods measure different things: compare a row with "
+        "itself, never with another."
+    )
+    return Group(Text("Own loss on held-out text", style="bold underline"), shown, Text(note, style="dim"))

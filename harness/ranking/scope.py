@@ -1,0 +1,331 @@
+"""One choice of cells, and everything about its configurations that does not depend on which of them are shown:
+worked out once per state of the database, however often a reader narrows the view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from harness.ranking import statistics
+from harness.ranking.settings import variants
+from harness.ranking.snapshot import Snapshot, measures
+
+TEACHERS = ("prepared", "shipped")
+FAMILIES = ("OD", "HS", "MHA", "composite", "control", "external", "teacher")
+"""In the order in which they are shown."""
+NAMES = ["method", "student", "teacher", "language"]
+SCORES = ("config_id", "n", "mean", "std", "low", "high", "rank", "best_rank", "worst_rank", "missing")
+"""Columns that a table of scores has at least, ranked or not."""
+MEASURES = (
+    "parameters",
+    "parameters_without_embeddings",
+    "flops",
+    "latency_ms",
+    "throughput",
+    "masked_accuracy",
+)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which part of the results is ranked; None or an empty tuple lets everything through."""
+
+    suite: str | None = None
+    tasks: tuple[str, ...] = ()
+    """Of these tasks only."""
+    evaluation: tuple[str, ...] = ()
+    """Scores in these languages only."""
+    student: tuple[str, ...] = ()
+    teacher: tuple[str, ...] = ()
+    language: tuple[str, ...] = ()
+    """Language sets of the distillation corpus."""
+    family: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()
+    """Fine-tuning protocols; for a task with none of these, the one that most models were scored under."""
+    milestones: bool = False
+    """Whether intermediate students are rows, too."""
+    pooled: bool = False
+    """Whether intervals and tests use one variance common to all configurations."""
+    latency_protocol: str | None = None
+    fingerprint: str | None = None
+
+    def without_names(self) -> Filters:
+        """The same cells, of every model."""
+        return replace(self, student=(), teacher=(), language=(), family=())
+
+
+@dataclass(frozen=True, eq=False)
+class Scope:
+    """Cells of one fine-tuning protocol a task, and their configurations, whatever names a reader asks for."""
+
+    cells: pd.DataFrame
+    other_protocols: dict[str, int]
+    """As in `harness.ranking.board.Leaderboard`."""
+    required: dict[str, tuple[str, ...]]
+    """Task -> languages that a complete score is the mean over."""
+    students: pd.DataFrame
+    """config_id, distil_seed, model_key, role, task, value, dev_value: one row per model and complete task."""
+    padded: pd.DataFrame
+    """`students`, and one row without a value for each model that has not one complete task."""
+    scores: pd.DataFrame
+    """`statistics.scores_table` of all that can be ranked, each row with a variance of its own."""
+    references: pd.DataFrame
+    """The same of the teachers, which are not ranked."""
+    guessing: pd.DataFrame
+    """`statistics.better_than_guessing` of the cells."""
+    about: pd.DataFrame
+    """By config_id: names, settings that tell it apart, retention, gaps in words, where it is no better than
+    guessing in words, flags and measures."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """In the order of their names."""
+        return tuple(sorted(self.required))
+
+    @cached_property
+    def dev_means(self) -> pd.Series:
+        """By config_id: mean dev score over students and complete tasks."""
+        return self.students.groupby("config_id", observed=True)["dev_value"].mean()
+
+
+def scoped(snapshot: Snapshot, filters: Filters) -> Scope:
+    """The scope in which `filters` choose names; a task must have the languages that any model among them was
+    scored in."""
+    wide = replace(filters.without_names(), pooled=False)
+    cells, other = snapshot.once(
+        ("cells", wide), lambda: _one_protocol(_in_scope(snapshot.cells, wide), wide.protocols)
+    )
+    models = matching(snapshot.models, filters)
+    made = cells[["model_key", "task", "language"]]
+    mine = made[made["model_key"].isin(models.index[~models["role"].isin(TEACHERS)])]
+    required = _required(mine if len(mine) else made[made["model_key"].isin(models.index)])
+    key = ("scope", wide, tuple(required.items()))
+    return snapshot.once(key, lambda: _scope(snapshot, wide, cells, other, required))
+
+
+def _scope(
+    snapshot: Snapshot,
+    filters: Filters,
+    cells: pd.DataFrame,
+    other: dict[str, int],
+    required: dict[str, tuple[str, ...]],
+) -> Scope:
+    keyed = _task_values(cells, required).join(
+        snapshot.models[["row_id", "role", "distil_seed"]], on="model_key"
+    )
+    students = keyed.assign(config_id=keyed["row_id"], distil_seed=keyed["distil_seed"].fillna(0))
+    students = students[["config_id", "distil_seed", "model_key", "role", "task", "value", "dev_value"]]
+    present = scored(snapshot.models, cells)
+    tasks = tuple(sorted(required))
+    padded = _padded(students, present, tasks)
+    scores = scores_of(padded[~padded["role"].isin(TEACHERS)], tasks)
+    references = scores_of(padded[padded["role"].isin(TEACHERS)], tasks)
+    about = pd.concat([scores, references], ignore_index=True)[["config_id", "missing"]]
+    about = _with_names(about, snapshot, present)
+    about = _with_retention(about, students, snapshot, tasks)
+    guessing = statistics.better_than_guessing(cells)
+    about = _with_guessing(_with_gaps(about, cells, required), guessing).set_index("config_id")
+    about = about.join(measures(snapshot, filters.latency_protocol, filters.fingerprint))
+    absent = [column for column in MEASURES if column not in about]
+    return Scope(
+        cells=cells,
+        other_protocols=other,
+        required=required,
+        students=students,
+        padded=padded,
+        scores=scores,
+        references=references,
+        guessing=guessing,
+        about=about.assign(**dict.fromkeys(absent, np.nan)),
+    )
+
+
+def scores_of(students: pd.DataFrame, tasks: tuple[str, ...], pooled: bool = False) -> pd.DataFrame:
+    """`statistics.scores_table`, without rows where there are no students."""
+    if students.empty or not tasks:
+        return pd.DataFrame(columns=[*SCORES])
+    return statistics.scores_table(students, tasks, pooled=pooled)
+
+
+def matching(models: pd.DataFrame, filters: Filters) -> pd.DataFrame:
+    keep = pd.Series(True, index=models.index)
+    for column in ("student", "teacher", "language", "family"):
+        wanted = getattr(filters, column)
+        if wanted:
+            keep &= models[column].isin(wanted)
+    return models[keep]
+
+
+def _in_scope(cells: pd.DataFrame, filters: Filters) -> pd.DataFrame:
+    keep = pd.Series(True, index=cells.index)
+    if filters.suite:
+        keep &= cells["suite"].eq(filters.suite)
+    for column, wanted in (("task", filters.tasks), ("language", filters.evaluation)):
+        if wanted:
+            keep &= cells[column].isin(wanted)
+    if not filters.milestones:
+        keep &= cells["milestone"].isna()
+    return cells[keep]
+
+
+def _one_protocol(cells: pd.DataFrame, wanted: Iterable[str]) -> tuple[pd.DataFrame, dict[str, int]]:
+    """One fine-tuning protocol for each task, and how many models that leaves out."""
+    counted = (
+        cells.groupby(["task", "protocol"], observed=True)["model_key"]
+        .nunique()
+        .rename("models")
+        .reset_index()
+    )
+    counted["wanted"] = counted["protocol"].isin(tuple(wanted))
+    ordered = counted.sort_values(
+        ["task", "wanted", "models", "protocol"], ascending=[True, False, False, True]
+    )
+    chosen = ordered.drop_duplicates("task")[["task", "protocol"]]
+    if len(chosen) == len(counted):
+        return cells, {}
+    keep = cells.set_index(["task", "protocol"]).index.isin(pd.MultiIndex.from_frame(chosen))
+    left = cells[~keep]
+    left = left[~left["model_key"].isin(cells[keep]["model_key"])]
+    return cells[keep], _counted(left)
+
+
+def _counted(cells: pd.DataFrame) -> dict[str, int]:
+    """Task -> models."""
+    models = cells.groupby("task", observed=True)["model_key"].nunique()
+    return {str(task): int(count) for task, count in models.items()}
+
+
+def scored(models: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """The models that have a cell at all."""
+    keys = set(cells["model_key"].unique())
+    return models[[key in keys for key in models.index]]
+
+
+def _required(cells: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Task -> every language that any ranked model was scored in."""
+    pairs = cells[["task", "language"]].drop_duplicates()
+    found: dict[str, list[str]] = {}
+    for task, language in pairs.astype(str).sort_values(["task", "language"]).itertuples(index=False):
+        found.setdefault(task, []).append(language)
+    return {task: tuple(languages) for task, languages in found.items()}
+
+
+def _task_values(cells: pd.DataFrame, required: dict[str, tuple[str, ...]]) -> pd.DataFrame:
+    """model_key, task, value (mean over the task's languages; none where a language is missing),
+    dev_value.
+    """
+    grouped = cells.groupby(["model_key", "task"], observed=True, sort=False)
+    values = grouped.agg(
+        total=("value", "sum"),
+        defined=("value", "count"),
+        found=("language", "size"),
+        dev_value=("dev_value", "mean"),
+    )
+    values = values.reset_index()
+    values["task"] = values["task"].astype(str)
+    values["value"] = (values["total"] / values["found"]).where(values["defined"] == values["found"])
+    enough = values["found"] == values["task"].map({task: len(codes) for task, codes in required.items()})
+    return values.loc[enough, ["model_key", "task", "value", "dev_value"]].reset_index(drop=True)
+
+
+def _padded(students: pd.DataFrame, present: pd.DataFrame, tasks: tuple[str, ...]) -> pd.DataFrame:
+    """With a row for each model that has none of the required cells whole: it must still show, as
+    incomplete."""
+    absent = present.loc[present.index.difference(pd.Index(students["model_key"].unique()), sort=False)]
+    if absent.empty or not tasks:
+        return students
+    added = pd.DataFrame(
+        {
+            "config_id": absent["row_id"],
+            "distil_seed": absent["distil_seed"].fillna(0),
+            "model_key": absent.index,
+            "role": absent["role"],
+            "task": tasks[0],
+            "value": np.nan,
+        }
+    )
+    return pd.concat([students, added], ignore_index=True)
+
+
+def _with_names(about: pd.DataFrame, snapshot: Snapshot, present: pd.DataFrame) -> pd.DataFrame:
+    first = present.drop_duplicates("row_id").set_index("row_id")
+    named = about.join(
+        first[["role", "family", *NAMES, "milestone", "teacher_key", "tokens"]], on="config_id"
+    )
+    names = {str(row["config_id"]): tuple(row[name] for name in NAMES) for row in named.to_dict("records")}
+    named["variant"] = named["config_id"].map(variants(names, snapshot.varied)).astype(object)
+    return named
+
+
+def _with_retention(
+    about: pd.DataFrame, students: pd.DataFrame, snapshot: Snapshot, tasks: tuple[str, ...]
+) -> pd.DataFrame:
+    """The share of the teacher's score that is kept, per task and student first; of the teacher it learnt
+    from, and as shipped.
+    """
+    reference = students[["model_key", "task", "value"]].rename(columns={"model_key": "teacher_key"})
+    for column, teacher_of in (
+        ("retention", snapshot.models["teacher_key"]),
+        ("retention_of_shipped", snapshot.shipped_teacher),
+    ):
+        own = students.assign(teacher_key=students["model_key"].map(teacher_of)).dropna(subset="teacher_key")
+        pairs = own[["config_id", "teacher_key"]].drop_duplicates("config_id")
+        teacher = pairs.merge(reference, on="teacher_key")[["config_id", "task", "value"]]
+        names = [column, f"{column}_low", f"{column}_high"]
+        if teacher.empty:
+            about[names] = np.nan
+            continue
+        kept = statistics.scores_table(statistics.retention(own, teacher), tasks).set_index("config_id")
+        about = about.join(kept[["mean", "low", "high"]].set_axis(names, axis="columns"), on="config_id")
+    about.loc[about["role"] == "prepared", "retention"] = np.nan  # it is the measure, not the measured
+    return about
+
+
+def _with_gaps(
+    about: pd.DataFrame, cells: pd.DataFrame, required: dict[str, tuple[str, ...]]
+) -> pd.DataFrame:
+    """What is missing in words, e.g. `rte` or `xnli (sw, th)`, and the flags of the scores."""
+    if "missing" not in about:
+        return about.assign(missing="", flags="")
+    gappy = about.loc[about["missing"].map(len) > 0, "config_id"]
+    found = (
+        cells[cells["row_id"].isin(gappy)]
+        .groupby(["row_id", "task", "language"], observed=True)["model_key"]
+        .nunique()
+    )
+    about["missing"] = [
+        ", ".join(_gap(config, task, found, required[task]) for task in gaps) if gaps else ""
+        for config, gaps in zip(about["config_id"], about["missing"], strict=True)
+    ]
+    flagged = cells[cells["flags"].map(len) > 0]
+    by_row = flagged.groupby("row_id")["flags"].agg(
+        lambda lists: ", ".join(sorted({flag for flags in lists for flag in flags}))
+    )
+    about["flags"] = about["config_id"].map(by_row).fillna("")
+    return about
+
+
+def _with_guessing(about: pd.DataFrame, guessing: pd.DataFrame) -> pd.DataFrame:
+    """What is no better than guessing in words, e.g. `rte` or `xnli (3 of 15 languages)`."""
+    counted = (
+        guessing.groupby(["row_id", "task"], observed=True)["better"]
+        .agg(languages="size", better="sum")
+        .reset_index()
+    )
+    counted = counted[counted["better"] < counted["languages"]].astype({"row_id": str, "task": str})
+    said: dict[str, list[str]] = {}
+    for row, task, languages, better in counted.itertuples(index=False):
+        part = f"{task} ({languages - better} of {languages} languages)" if languages > 1 else task
+        said.setdefault(row, []).append(part)
+    return about.assign(at_guessing=[", ".join(said.get(row, ())) for row in about["config_id"]])
+
+
+def _gap(config: str, task: str, found: pd.Series, languages: tuple[str, ...]) -> str:
+    counts = [int(found.get((config, task, code), 0)) for code in languages]
+    lacking = [code for code, count in zip(languages, counts, strict=True) if count < max(counts)]
+    return f"{task} ({', '.join(lacking)})" if lacking else task

@@ -1,0 +1,174 @@
+"""What the leaderboard needs of the database, read once per state of it: every later question is a pure
+function of these frames.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from harness.ranking.settings import differing, flattened_all
+from harness.results.store import Store
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Frames of one state of the database."""
+
+    cells: pd.DataFrame
+    """row_id, model_key, role, suite, task, language, protocol, value, runs, n, no_information, dev_value, flags:
+    see the view `cells`.
+    """
+    models: pd.DataFrame
+    """Indexed by model_key: row_id, role, family, method, student, teacher, language, distil_seed,
+    teacher_key, arch_key, tokens.
+    """
+    settings: dict[str, dict[str, object]]
+    """row_id -> the settings of its distillation, flattened to dotted paths; a milestone has those of its
+    configuration.
+    """
+    measurements: pd.DataFrame
+    """arch_key, model_key, metric, value, unit, protocol, fingerprint, device, spread, valid."""
+    trials: pd.DataFrame
+    """Count of trials by kind and status."""
+
+    def once(self, question: Hashable, answer: Callable[[], T]) -> T:
+        """What `answer` returned when `question` was first asked of this state."""
+        if question not in self._known:
+            self._known[question] = answer()
+        found: T = self._known[question]
+        return found
+
+    @cached_property
+    def _known(self) -> dict[Hashable, Any]:
+        return {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been scored yet."""
+        return self.cells.empty
+
+    @cached_property
+    def varied(self) -> dict[str, dict[str, object]]:
+        """`settings`, of them only those that are not the same everywhere."""
+        paths = list(differing(self.settings))
+        return {row: {path: one[path] for path in paths if path in one} for row, one in self.settings.items()}
+
+    @cached_property
+    def shipped_teacher(self) -> pd.Series:
+        """Model -> the checkpoint as shipped at the root of its teachers."""
+        parent = self.models["teacher_key"]
+        root = parent.copy()
+        for _ in range(8):  # a chain of assistants longer than this has not been seen
+            above = root.map(parent)
+            root = above.where(above.notna(), root)
+        return root
+
+    @cached_property
+    def usual_measures(self) -> pd.DataFrame:
+        """`measures` under the widest-used protocol."""
+        return _measures(self, None, None)
+
+
+def load(store: Store) -> Snapshot:
+    """Read everything in one short connection."""
+    with store.read() as con:
+        cells = con.execute(
+            "SELECT * REPLACE (coalesce(config_id, model_key) AS config_id) FROM cells ORDER BY ALL"
+        ).df()
+        models = con.execute("SELECT * EXCLUDE (config) FROM models ORDER BY model_key").df()
+        jobs = con.execute(
+            "SELECT coalesce(config_id, trial_id), min_by(config, trial_id) FROM trials "
+            "WHERE kind IN ('distil', 'prepare') GROUP BY 1"
+        ).fetchall()
+        measurements = con.execute(
+            "SELECT m.*, t.finished_at FROM measurements m JOIN trials t USING (trial_id) "
+            "WHERE m.valid ORDER BY t.finished_at"
+        ).df()
+        trials = con.execute(
+            "SELECT kind, status, count(*) AS count FROM trials GROUP BY ALL ORDER BY ALL"
+        ).df()
+    models["config_id"] = models["config_id"].fillna(models["model_key"])
+    for frame in (cells, models):
+        frame.insert(0, "row_id", _row_ids(frame["config_id"], frame["milestone"]))
+    for column in ("row_id", "model_key", "suite", "task", "language", "protocol", "role"):
+        cells[column] = cells[column].astype("category")
+    made_by = flattened_all(dict(jobs))
+    first = models.drop_duplicates("row_id")
+    settings = {
+        row_id: made_by[maker]
+        for row_id, config, model in zip(first["row_id"], first["config_id"], first["model_key"], strict=True)
+        for maker in (config, model)  # a prepared teacher has no configuration
+        if maker in made_by
+    }
+    return Snapshot(cells, models.set_index("model_key"), settings, measurements, trials)
+
+
+def _row_ids(config: pd.Series, milestone: pd.Series) -> pd.Series:
+    """A configuration, or one of its milestones, as the name of a row."""
+    whole = config.astype(object)
+    return whole.where(milestone.isna(), whole + "@" + milestone.astype("Int64").astype(str))
+
+
+def measures(
+    snapshot: Snapshot, latency_protocol: str | None = None, fingerprint: str | None = None
+) -> pd.DataFrame:
+    """One row per row_id, one column per measure; not to be changed.
+
+    Timings are taken under one protocol on one hardware, given or by `timings`; a measure of the model itself
+    (made by its own trial) goes before one of its architecture. Where a model was measured twice, the last
+    time counts.
+    """
+    if latency_protocol is None and fingerprint is None:
+        return snapshot.usual_measures
+    return _measures(snapshot, latency_protocol, fingerprint)
+
+
+def _measures(snapshot: Snapshot, latency_protocol: str | None, fingerprint: str | None) -> pd.DataFrame:
+    found = snapshot.measurements
+    timed = timings(snapshot)
+    protocol = latency_protocol or (timed["protocol"].iloc[0] if len(timed) else None)
+    hardware = fingerprint or (timed["fingerprint"].iloc[0] if len(timed) else None)
+    latency = found["metric"].eq("latency_ms")
+    kept = found[~latency | ((found["protocol"] == protocol) & (found["fingerprint"] == hardware))]
+    rows = snapshot.models.reset_index().drop_duplicates("row_id")[["row_id", "model_key", "arch_key"]]
+    by_arch = kept[kept["model_key"].isna()].drop_duplicates(["arch_key", "metric"], keep="last")
+    by_model = kept[kept["model_key"].notna()].drop_duplicates(["model_key", "metric"], keep="last")
+    long = pd.concat(
+        [
+            rows.merge(by_model[["model_key", "metric", "value"]], on="model_key"),
+            rows.merge(by_arch[["arch_key", "metric", "value"]].dropna(subset="arch_key"), on="arch_key"),
+        ]
+    ).drop_duplicates(["row_id", "metric"])
+    wide = long.pivot(index="row_id", columns="metric", values="value")
+    wide.columns.name = None
+    return wide.reindex(rows["row_id"])
+
+
+def timings(snapshot: Snapshot) -> pd.DataFrame:
+    """Protocols under which latency was measured, with hardware, the widest covered first: protocol,
+    fingerprint, device, models; not to be changed.
+    """
+    return snapshot.once("timings", lambda: _timings(snapshot))
+
+
+def _timings(snapshot: Snapshot) -> pd.DataFrame:
+    latency = snapshot.measurements[snapshot.measurements["metric"] == "latency_ms"]
+    keys = ["protocol", "fingerprint", "device"]
+    counted = latency.groupby(keys, dropna=False)["arch_key"].nunique().rename("models").reset_index()
+    counted["batch"] = [_batch(protocol) for protocol in counted["protocol"]]
+    return counted.sort_values(
+        ["models", "batch", *keys], ascending=[False, True, True, True, True], ignore_index=True
+    )
+
+
+def _batch(protocol: str) -> int:
+    found = re.search(r"batch (\d+)", protocol)
+    return int(found.group(1)) if found else 0

@@ -1,0 +1,63 @@
+"""Pure functions from scores to means, intervals, ranks and comparisons; they know nothing of files,
+databases or models.
+
+Data flow: scores of students -> `scores_table` -> `rank`. What each interval and test assumes and
+estimates is told in plain words in docs/statistics.md. A new statistic is a function in the module of its
+subject, exported here.
+"""
+
+from harness.ranking.statistics.bootstrap import (
+    PairedBootstrap,
+    bootstrap_means,
+    paired_bootstrap,
+    percentile_interval,
+    resample_indices,
+)
+from harness.ranking.statistics.family_gap import (
+    FamilyComparison,
+    WelchDifference,
+    compare_families,
+    family_sentence,
+    welch_difference,
+)
+from harness.ranking.statistics.guessing import better_than_guessing
+from harness.ranking.statistics.holm import holm, holm_within
+from harness.ranking.statistics.intervals import summarise
+from harness.ranking.statistics.rank_tests import Friedman, average_ranks, friedman, wilcoxon_pairs
+from harness.ranking.statistics.ranks import Ranking, definitely_above, rank
+from harness.ranking.statistics.scores import (
+    cell_summary,
+    retention,
+    scores_table,
+    student_scores,
+    task_means,
+)
+
+__all__ = [
+    "FamilyComparison",
+    "Friedman",
+    "PairedBootstrap",
+    "Ranking",
+    "WelchDifference",
+    "average_ranks",
+    "better_than_guessing",
+    "bootstrap_means",
+    "cell_summary",
+    "compare_families",
+    "definitely_above",
+    "family_sentence",
+    "friedman",
+    "holm",
+    "holm_within",
+    "paired_bootstrap",
+    "percentile_interval",
+    "rank",
+    "resample_indices",
+    "retention",
+    "scores_table",
+    "student_scores",
+    "summarise",
+    "task_means",
+    "welch_difference",
+    "wilcoxon_pairs",
+]

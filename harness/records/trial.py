@@ -1,0 +1,184 @@
+"""What a trial is and what it leaves behind: `trial.json`, `progress.jsonl`, `result.json` of `runs/<id>/`.
+
+Everything after the plan reads and writes these models and nothing else. A `Trial` is complete: with its parents'
+folders and the sources it names, it runs anywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.base import Added, Frozen, digest
+from harness.spec.entries import Corpus, Initialisation, Method, Student, Task, Teacher
+from harness.spec.recipes import Distil, Measure, OnNan, Precision, Prepare, Rate, Resources
+
+Kind = Literal["prepare", "distil", "finetune", "measure"]
+KINDS: tuple[Kind, ...] = ("prepare", "distil", "finetune", "measure")
+
+RECIPE_VERSIONS: dict[Kind, int] = {"prepare": 1, "distil": 1, "finetune": 2, "measure": 2}
+"""Raised when a change of code changes what a number of that kind means."""
+
+TrialId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
+class ModelSource(Frozen):
+    """A model by where it comes from: exactly one of a catalog entry or another trial's `model/` folder."""
+
+    teacher: Teacher | None = None
+    """A checkpoint as shipped."""
+    trial: TrialId | None = None
+    """A `prepare` or `distil` trial whose exported model this is."""
+    milestone: int | None = None
+    """Step of an intermediate student of that trial."""
+
+
+class PrepareJob(Frozen):
+    """Adapt a teacher to the corpus with masked-LM training."""
+
+    kind: Literal["prepare"] = "prepare"
+    teacher: Teacher
+    corpus: Corpus
+    recipe: Prepare
+
+
+class DistilJob(Frozen):
+    """Make one student by one method from one teacher on one language set with one seed."""
+
+    kind: Literal["distil"] = "distil"
+    teacher: ModelSource
+    method: Method
+    student: Student
+    init: Initialisation
+    corpus: Corpus
+    recipe: Distil
+    seed: int
+
+
+class FinetuneRecipe(Frozen):
+    """One point of the fine-tuning grid; fields as in `harness.spec.recipes.Finetune`."""
+
+    learning_rate: Rate
+    epochs: int
+    batch_size: int
+    length: int
+    warmup_ratio: float
+    weight_decay: float
+    betas: tuple[float, float]
+    epsilon: float
+    clip_norm: float | None
+    dropout: float
+    precision: Precision
+    on_nan: OnNan = "fail"
+    train_rows: int | None
+    patience: int | None
+    select_on: Literal["dev", "dev_en", "dev_all", "train_holdout"]
+    eval_rows: Annotated[int | None, Added()] = None
+    dev_rows: Annotated[int | None, Added()] = None
+
+
+class Rung(Frozen):
+    """A trial's place in the successive halving of one model's settings on one task."""
+
+    share: Annotated[float, Field(gt=0, le=1)]
+    """Of the training rows; below 1 the trial only decides which settings go on."""
+    below: tuple[tuple[TrialId, ...], ...] = ()
+    """The rung below: one group a setting, lower learning rates and fewer epochs first, one trial a seed.
+    Empty on the lowest rung."""
+    own: int = 0
+    """Which of these groups has this trial's setting."""
+    keep: int = 1
+    """How many of these settings go on."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the trial trains on all rows, so that its score counts."""
+        return self.share == 1
+
+
+class FinetuneJob(Frozen):
+    """Fine-tune one model on one task at one setting and score it on dev and on the reported split."""
+
+    kind: Literal["finetune"] = "finetune"
+    model: ModelSource
+    task: Task
+    languages: tuple[str, ...]
+    recipe: FinetuneRecipe
+    seed: int
+    rung: Annotated[Rung | None, Added()] = None
+    """Null: trained in full, whatever other settings do."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether its score is one of the model's, not only a step in choosing a setting."""
+        return self.rung is None or self.rung.is_last
+
+
+class MeasureJob(Frozen):
+    """Measure an architecture on this hardware. Latency does not depend on what the weights were trained for, so one
+    measurement serves every student of the same shape and teacher family."""
+
+    kind: Literal["measure"] = "measure"
+    teacher: Teacher
+    student: Student | None = None
+    """Null measures the teacher itself."""
+    protocol: Measure
+    fingerprint: str
+    """Hardware and thread fingerprint, `harness.results.provenance.fingerprint()`."""
+
+
+Job = Annotated[PrepareJob | DistilJob | FinetuneJob | MeasureJob, Field(discriminator="kind")]
+
+
+class Trial(Frozen):
+    """One unit of work of a plan."""
+
+    id: TrialId
+    """Hash of everything that can change its number: kind, recipe version, job, data identities, parents."""
+    kind: Kind
+    recipe_version: int
+    job: Job
+    data: dict[str, str]
+    """Data identity: what was read -> SHA-256 of the content, or `repo@commit`. Keys: `teacher`, `corpus/<language>/<n>`,
+    `task/<asset>`, ..."""
+    parents: tuple[TrialId, ...] = ()
+    """Trials that must have ended before (Merkle: their ids enter this id): those whose exported model this one
+    reads, and the rung below."""
+    config_id: TrialId | None = None
+    """The configuration this belongs to: a distil id without its seed. Shared by a student and its evaluations;
+    for teachers and external models, a hash of the model's own identity."""
+    labels: dict[str, str] = {}
+    """Names for people: method, family, student, teacher, language, task, seed, learning_rate, ... Never hashed."""
+    resources: Resources = Resources()
+    spec: str = ""
+    """Name of the spec that planned it first."""
+
+    @property
+    def title(self) -> str:
+        """One line for progress and tables."""
+        order = (
+            "method",
+            "student",
+            "language",
+            "teacher",
+            "task",
+            "learning_rate",
+            "epochs",
+            "seed",
+            "finetune_seed",
+            "rung",
+        )
+        return " ".join([self.kind, *(self.labels[key] for key in order if self.labels.get(key))])
+
+    @property
+    def makers(self) -> tuple[TrialId, ...]:
+        """The parents whose exported model it reads."""
+        rung = self.job.rung if isinstance(self.job, FinetuneJob) else None
+        weighed = {trial for setting in rung.below for trial in setting} if rung else set()
+        return tuple(parent for parent in self.parents if parent not in weighed)
+
+
+def trial_id(kind: Kind, job: Frozen, data: dict[str, str], parents: tuple[str, ...]) -> str:
+    """The id of a trial: 16 hex digits of SHA-256 over what can change its number."""
+    return digest([kind, RECIPE_VERSIONS[kind], job, data, list(parents)])

@@ -1,0 +1,301 @@
+"""From a trial and its result to the rows of each table: pure functions, no files, no database."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from harness.base import digest
+from harness.records.result import Progress, Result
+from harness.records.trial import (
+    RECIPE_VERSIONS,
+    DistilJob,
+    FinetuneJob,
+    Job,
+    MeasureJob,
+    ModelSource,
+    PrepareJob,
+    Trial,
+)
+from harness.spec.entries import Student, Teacher
+
+Row = dict[str, Any]
+T = TypeVar("T")
+_JOB: TypeAdapter[Job] = TypeAdapter(Job)
+
+PROGRESS_POINTS = 200
+"""Most points of a learning curve kept per trial."""
+
+_SETTING = ("learning_rate", "epochs")
+"""Fields of a fine-tuning recipe that the dev score chooses; all others belong to the protocol."""
+
+
+def model_key(source: ModelSource) -> str:
+    """Names a model: the trial that made it (`@step` for a milestone), or the content of a teacher as
+    shipped.
+    """
+    if source.trial is None:
+        assert source.teacher is not None
+        return shipped_key(source.teacher)
+    return source.trial if source.milestone is None else f"{source.trial}@{source.milestone}"
+
+
+def shipped_key(teacher: Teacher) -> str:
+    """Names a checkpoint as shipped, by its content."""
+    return digest(teacher)
+
+
+def arch_key(teacher: Teacher, student: Student | None) -> str:
+    """Names what one measurement serves: a teacher's family and vocabulary with a student's shape."""
+    shape = (
+        None
+        if student is None
+        else [student.layers, student.width, student.heads, student.ffn or 4 * student.width]
+    )
+    return digest([teacher, shape])
+
+
+def protocol_of(job: FinetuneJob, data: dict[str, str]) -> str:
+    """Names everything that must be equal before two scores of a task may be compared, besides the model:
+    8 hex digits.
+    """
+    recipe = job.recipe.model_dump(mode="json", exclude=set(_SETTING))
+    task_data = {key: value for key, value in data.items() if key.startswith("task")}
+    return digest([recipe, job.task, task_data], length=8)
+
+
+def trial_row(
+    trial: Trial, result: Result | None, *, parents: Mapping[str, Trial], status: str | None = None
+) -> Row:
+    """The row of `trials`. `parents` holds the trials it descends from, as far as they are known."""
+    labels = trial.labels
+    row: Row = {
+        "trial_id": trial.id,
+        "kind": trial.kind,
+        "status": status or (result.status if result else "running"),
+        "title": trial.title,
+        "spec": trial.spec,
+        "config_id": trial.config_id,
+        "parents": list(trial.parents),
+        "method": labels.get("method"),
+        "family": labels.get("family"),
+        "teacher": labels.get("teacher"),
+        "student": labels.get("student"),
+        "language": labels.get("language"),
+        "labels": _json(labels),
+        "config": trial.job.model_dump_json(by_alias=True),
+        "data": _json(trial.data),
+        "selected": False,
+    }
+    row |= _job_columns(trial, parents)
+    row |= _result_columns(result) if result else {}
+    return row
+
+
+def _job_columns(trial: Trial, parents: Mapping[str, Trial]) -> Row:
+    job = trial.job
+    if isinstance(job, PrepareJob):
+        return {
+            "role": "prepared",
+            "model_key": trial.id,
+            "teacher_key": shipped_key(job.teacher),
+            "arch_key": arch_key(job.teacher, None),
+            "teacher": job.teacher.name,
+            "family": "teacher",
+            "method": "prepared",
+        }
+    if isinstance(job, DistilJob):
+        root = root_teacher(job.teacher, parents)
+        return {
+            "role": "student",
+            "model_key": trial.id,
+            "teacher_key": model_key(job.teacher),
+            "arch_key": arch_key(root, job.student) if root else None,
+            "method": job.method.name,
+            "family": job.method.family,
+            "student": job.student.name,
+            "distil_seed": job.seed,
+        } | ({"teacher": root.name} if root and not trial.labels.get("teacher") else {})
+    if isinstance(job, MeasureJob):
+        return {
+            "role": "student" if job.student else "shipped",
+            "arch_key": arch_key(job.teacher, job.student),
+            "fingerprint": job.fingerprint,
+            "teacher": job.teacher.name,
+            "student": job.student.name if job.student else None,
+        }
+    return _finetune_columns(trial, job, parents)
+
+
+def _finetune_columns(trial: Trial, job: FinetuneJob, parents: Mapping[str, Trial]) -> Row:
+    row: Row = {
+        "model_key": model_key(job.model),
+        "milestone": job.model.milestone,
+        "suite": job.task.suite,
+        "task": job.task.name,
+        # a rung's score may be compared with nothing but its neighbours'
+        "protocol": protocol_of(job, trial.data) if job.counts else None,
+        "learning_rate": job.recipe.learning_rate,
+        "epochs": job.recipe.epochs,
+        "finetune_seed": job.seed,
+    }
+    if job.model.teacher is not None:
+        family = "external" if trial.labels.get("family") == "external" else "teacher"
+        return row | {
+            "role": "shipped",
+            "family": family,
+            "method": "as shipped",
+            "teacher": job.model.teacher.name,
+            "student": None,
+            "arch_key": arch_key(job.model.teacher, None),
+        }
+    maker = parents.get(job.model.trial or "")
+    if maker is None:
+        return row | {"role": "student" if trial.labels.get("student") else "prepared"}
+    made = _job_columns(maker, parents)
+    wanted = ("role", "family", "method", "student", "teacher", "teacher_key", "arch_key", "distil_seed")
+    return (
+        row | {key: made[key] for key in wanted if key in made} | {"language": maker.labels.get("language")}
+    )
+
+
+def root_teacher(source: ModelSource, parents: Mapping[str, Trial]) -> Teacher | None:
+    """The shipped checkpoint at the root of a chain of prepared teachers and assistants, where the chain
+    is known.
+    """
+    if source.teacher is not None:
+        return source.teacher
+    maker = parents.get(source.trial or "")
+    if maker is None:
+        return None
+    if isinstance(maker.job, PrepareJob):
+        return maker.job.teacher
+    return root_teacher(maker.job.teacher, parents) if isinstance(maker.job, DistilJob) else None
+
+
+def _result_columns(result: Result) -> Row:
+    error, behind = result.error, result.provenance
+    return {
+        "error": error.reason if error else None,
+        "error_message": error.message if error else None,
+        "error_step": error.step if error else None,
+        "error_term": error.term if error else None,
+        "started_at": result.started_at,
+        "finished_at": result.finished_at,
+        "seconds": result.seconds,
+        "resumed": result.resumed,
+        "device": behind.device,
+        "fingerprint": behind.fingerprint,
+        "precision": behind.precision,
+        "threads": behind.threads,
+        "tokens": result.tokens,
+        "tokens_per_second": result.tokens_per_second,
+        "flops_per_second": result.flops_per_second,
+        "utilisation": result.utilisation,
+        "weights_sha256": result.weights_sha256,
+        "dev_value": finite(result.dev_value),
+        "flags": list(result.flags),
+        "facts": _json(result.facts),
+        "provenance": behind.model_dump_json(),
+        "result_sha256": sha256_of(result),
+    }
+
+
+def sha256_of(record: Trial | Result) -> str:
+    """SHA-256 of a record's canonical JSON, independent of how its file was laid out."""
+    canonical = json.dumps(
+        record.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":")
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def score_rows(trial: Trial, result: Result) -> list[Row]:
+    """The rows of `scores`; `selected` is set later, by the dev scores of the trial's neighbours."""
+    job = trial.job if isinstance(trial.job, FinetuneJob) else None
+    return [
+        {
+            "trial_id": trial.id,
+            **score.model_dump(
+                include={"suite", "task", "language", "split", "metric", "n", "no_information", "data_id"}
+            ),
+            "value": finite(score.value),
+            "dev_value": finite(result.dev_value),
+            "reported": job is not None
+            and job.counts
+            and score.split == job.task.report
+            and score.metric in job.task.metrics,
+            "selected": False,
+            "flags": list(score.flags),
+        }
+        for score in result.scores
+    ]
+
+
+def measurement_rows(trial: Trial, result: Result, row: Row) -> list[Row]:
+    """The rows of `measurements`; `row` is the trial's own."""
+    return [
+        {
+            "trial_id": trial.id,
+            "arch_key": row.get("arch_key"),
+            "model_key": row.get("model_key"),
+            "fingerprint": row.get("fingerprint"),
+            "device": result.provenance.device,
+            **measurement.model_dump(),
+        }
+        for measurement in result.measurements
+    ]
+
+
+def progress_rows(trial_id: str, lines: Iterable[Progress]) -> list[Row]:
+    """The rows of `progress`: the last line of each step, thinned evenly to `PROGRESS_POINTS` with the
+    first and last kept.
+    """
+    by_step = {line.step: line for line in lines}
+    return [
+        {
+            "trial_id": trial_id,
+            **line.model_dump(exclude={"terms", "loss", "gradient_norm"}),
+            "loss": finite(line.loss),
+            "gradient_norm": finite(line.gradient_norm),
+            "terms": _json({name: finite(value) for name, value in line.terms.items()}),
+        }
+        for line in thinned([by_step[step] for step in sorted(by_step)], PROGRESS_POINTS)
+    ]
+
+
+def thinned(items: Sequence[T], most: int) -> list[T]:
+    """At most `most` of `items`, evenly spaced, the first and last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def finite(value: float | None) -> float | None:
+    """The number, or None where it is none that a database can average."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def trial_of(
+    trial_id: str, kind: Any, parents: list[str], config_id: str | None, labels: str, config: str, data: str
+) -> Trial:
+    """A trial again from its row, as far as its descendants need it; not checked a second time."""
+    job = _JOB.validate_json(config)
+    return Trial.model_construct(
+        id=trial_id,
+        kind=kind,
+        recipe_version=RECIPE_VERSIONS[kind],
+        parents=tuple(parents),
+        config_id=config_id,
+        labels=json.loads(labels),
+        job=job,
+        data=json.loads(data),
+    )

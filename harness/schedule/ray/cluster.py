@@ -1,0 +1,177 @@
+"""Ray as this project wants it: quiet, without telemetry, with its own store of objects kept small; joined or
+started."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psutil
+
+from harness.errors import HarnessError, InputError
+from harness.schedule.dispatch.slot_shapes import Node
+
+ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",  # since 2.60 the default of `ray start`, but not of those that join
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # trials without a GPU do not see one
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    # Its memory monitor kills several processes at once, the dispatcher among them; the kernel takes the largest alone.
+    "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # a lost connection is an error, not a reason to start another Ray
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the driver's
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the runs directory is the state; Tune need not keep its own
+    "TUNE_MAX_PENDING_TRIALS_PG": "1024",  # slots start side by side, not one after another
+    "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "86400",
+}
+"""Read by Ray when it is imported; a value that the user has set stays."""
+
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Only trials and results pass through Ray; weights and data go by the file system."""
+END_SECONDS = 10.0
+"""How long killed processes are waited for."""
+
+
+@contextmanager
+def connected(address: str | None, cpus: int | None = None) -> Iterator[Any]:
+    """The `ray` module, connected: to the cluster at `address` (`auto`, `ray://host:port`), else to a Ray of
+    this process's own on this machine with `cpus` cores, ended with the block. Raises InputError where there
+    is no such cluster, HarnessError where Ray does not start.
+
+    Nobody else's Ray is ever stopped, and nothing of one's own stays behind.
+    """
+    _set_environment()
+    import ray
+
+    own = _start(ray, cpus) if address is None else None
+    if address is not None:
+        _join(ray, address)
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    try:
+        with guarded([] if own is None else _below(own)):
+            yield ray
+    finally:
+        below = [] if own is None else _below(own)
+        ray.shutdown()
+        _end(below)
+        if own is not None:
+            shutil.rmtree(own.get_session_dir_path(), ignore_errors=True)
+
+
+OPTIONS: dict[str, Any] = {
+    "logging_level": logging.ERROR,
+    "log_to_driver": False,
+    "namespace": "distil-harness",
+}
+"""Of `ray.init`, whatever it connects to."""
+
+
+def _start(ray: Any, cpus: int | None) -> Any:
+    """The node of a new Ray."""
+    try:
+        ray.init(
+            "local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **OPTIONS
+        )
+    except Exception as error:  # Ray has no class for a start that takes longer than it waits
+        raise HarnessError(
+            f"Ray did not start on this machine: {' '.join(str(error).split())[:300]}; try again when it is "
+            "less busy, or use --backend local"
+        ) from error
+    return ray._private.worker._global_node
+
+
+def _join(ray: Any, address: str) -> None:
+    try:
+        ray.init(address, **OPTIONS)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"no Ray cluster answers at --address {address}: {reason[:300]}; start one with "
+            "`RAY_AUTH_MODE=token ray start --head`, or leave --address out to use this machine alone"
+        ) from error
+
+
+def _below(node: Any) -> list[psutil.Process]:
+    """What a node's servers have started: its agents and workers."""
+    servers = [info.process.pid for infos in node.all_processes.values() for info in infos]
+    found = []
+    for pid in servers:
+        with suppress(psutil.NoSuchProcess):
+            found += psutil.Process(pid).children(recursive=True)
+    return found
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    """Kill those of a Ray that has ended which are still there. It gives its raylet a second to take them along,
+    then kills it, and agents that are left alone live on for a minute, trying to tell its server of it."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=END_SECONDS)
+
+
+_GUARD = """
+import sys, psutil
+processes = [psutil.Process(int(pid)) for pid in sys.argv[1:] if psutil.pid_exists(int(pid))]
+sys.stdin.read()
+for process in filter(psutil.Process.is_running, processes):
+    process.kill()
+"""
+
+
+@contextmanager
+def guarded(processes: list[psutil.Process]) -> Iterator[None]:
+    """Should this process be killed inside the block, `processes` are killed as well, by one that hears of it
+    from a pipe. Ray sees to its servers and workers; its agents would live on for a minute."""
+    if not processes:
+        yield
+        return
+    command = [sys.executable, "-c", _GUARD, *(str(process.pid) for process in processes)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as guard:
+        try:
+            yield
+        finally:
+            guard.kill()
+
+
+def _set_environment() -> None:
+    """Ray's own process reads these on import: where somebody has imported it already, the kind of
+    authentication that it has found stays, since its children would follow ours."""
+    late = {"RAY_AUTH_MODE"} if "ray" in sys.modules else set()
+    for name, value in ENVIRONMENT.items():
+        if name not in late:
+            os.environ.setdefault(name, value)
+
+
+def nodes(ray: Any) -> list[Node]:
+    """The cluster's living machines that have processors to lend."""
+    return [
+        Node(
+            id=node["NodeID"],
+            cpus=int(node["Resources"].get("CPU", 0)),
+            gpus=node["Resources"].get("GPU", 0.0),
+            memory=node["Resources"].get("memory", float("inf")),
+            address=node["NodeManagerAddress"],
+        )
+        for node in ray.nodes()
+        if node["Alive"] and node["Resources"].get("CPU", 0) >= 1
+    ]
+
+
+def measuring_node(ray: Any, candidates: list[Node]) -> Node:
+    """Where latencies are taken: the driver's own machine if it lends processors, else the first by name, so
+    that all measurements of a run come from one machine."""
+    own = ray.get_runtime_context().get_node_id()
+    return min(candidates, key=lambda node: (node.id != own, node.id))

@@ -1,0 +1,345 @@
+"""Labelled rows of a task: one frame per split and language, labels mapped by name, identity by content.
+
+Reading goes through `datasets.load_dataset` on a local folder in hub layout, so a copy on disk and the hub's
+own files are read by the same code.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from harness.assets.fetch import AssetFolder, fetch
+from harness.assets.problems import first_cause
+from harness.assets.sources import Sources
+from harness.errors import InputError
+from harness.files import text_fraction, text_hash
+from harness.formats.documents import declaration_rows
+from harness.registry import did_you_mean
+from harness.sentences import sentence_keys
+from harness.spec.entries import Columns, Split, Task
+from harness.tasks.labels import LabelMap
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+HOLDOUT_SHARE = 0.1
+"""Share of train kept for choosing settings where dev is what is reported."""
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task's rows."""
+
+    task: Task
+    frames: Mapping[tuple[str, str], pd.DataFrame]
+    """(split, language) -> columns text (str), text_pair (str or None), label (class index in the order of
+    `task.labels`, or float; None for retrieval), row (position in the files), id where the task has one."""
+    data_ids: Mapping[tuple[str, str], str]
+    """(split, language) -> SHA-256 of the rows used."""
+
+    def languages(self, split: str) -> tuple[str, ...]:
+        """Languages of a split, alphabetically."""
+        return tuple(sorted(language for name, language in self.frames if name == split))
+
+    def split(self, name: str) -> pd.DataFrame:
+        """All languages of a split, one below the other, with a column `language`."""
+        parts = [self.frames[name, language].assign(language=language) for language in self.languages(name)]
+        if not parts:
+            raise InputError(f"task {self.task.name} has no split {name!r}; it has {self._split_names()}")
+        return pd.concat(parts, ignore_index=True)
+
+    def with_train_holdout(self, share: float = HOLDOUT_SHARE) -> TaskData:
+        """The same rows, a `share` of train moved to a split `train_holdout`: by hash of the text, so
+        that rows with the same text stay together."""
+        frames = dict(self.frames)
+        for language in self.languages("train"):
+            frame = frames["train", language]
+            held = frame["text"].map(lambda text: text_fraction("train_holdout", text) < share)
+            frames["train_holdout", language] = frame[held].reset_index(drop=True)
+            frames["train", language] = frame[~held].reset_index(drop=True)
+        return _with_identity(self.task, frames)
+
+    def with_train_rows(self, rows: int | None) -> TaskData:
+        """At most `rows` training rows a language, those whose text hashes lowest, in their order; a larger
+        choice contains every smaller one."""
+        if rows is None:
+            return self
+        frames = {
+            key: _fewer(frame, rows) if key[0] == "train" else frame for key, frame in self.frames.items()
+        }
+        return _with_identity(self.task, frames)
+
+    def with_train_share(self, share: float) -> TaskData:
+        """`share` of the training rows of each language (at least one), chosen as by `with_train_rows`."""
+        if share == 1:
+            return self
+        frames = {
+            key: _fewer(frame, max(1, round(share * len(frame)))) if key[0] == "train" else frame
+            for key, frame in self.frames.items()
+        }
+        return _with_identity(self.task, frames)
+
+    def with_eval_rows(self, rows: int | None, dev_rows: int | None = None) -> TaskData:
+        """At most `rows` rows of dev and test a language and at most `dev_rows` of dev, those whose positions
+        hash lowest, in their order: the same rows in every language where languages are parallel."""
+        if rows is None and dev_rows is None:
+            return self
+        dev = min(most for most in (rows, dev_rows) if most is not None)
+        frames = dict(self.frames)
+        for (split, language), frame in self.frames.items():
+            most = {"dev": dev, "test": rows}.get(split)
+            if most is not None:
+                order = [text_hash("eval_rows", str(row)) for row in frame["row"]]
+                frames[split, language] = _lowest(frame, order, most)
+        return _with_identity(self.task, frames)
+
+    def _split_names(self) -> list[str]:
+        return sorted({name for name, _ in self.frames})
+
+
+def load_task(task: Task, languages: tuple[str, ...], sources: Sources) -> TaskData:
+    """The rows of every split: train in the task's training languages, dev and test in `languages`, dev in
+    the training languages too.
+
+    Raises AssetError where the data cannot be had, InputError where it is not what the task file says.
+    """
+    for language in languages:
+        if language not in task.languages:
+            hint = did_you_mean(language, list(task.languages))
+            raise InputError(f"task {task.name} has no language {language!r}; {hint}")
+    frames = _read_splits(task, tuple(task.splits), languages, sources)
+    _check_alignment(task, frames)
+    return _with_identity(task, frames)
+
+
+def evaluation_sentences(task: Task, sources: Sources) -> set[str]:
+    """Normalised texts of the dev and test splits in all languages, whole and sentence by sentence."""
+    evaluated = tuple(split for split in task.splits if split != "train")
+    keys: set[str] = set()
+    for frame in _read_splits(task, evaluated, task.languages, sources).values():
+        keys |= sentence_keys(frame["text"])
+        keys |= sentence_keys(pair for pair in frame["text_pair"] if pair is not None)
+    return keys
+
+
+def check_rows(task: Task, languages: tuple[str, ...], sources: Sources) -> None:
+    """Read every row once, as `load_task` would, and keep none. Raises what it raises."""
+    for part, frame in _each_split(task, tuple(task.splits), languages, sources):
+        _check_alignment(task, {part: frame})
+
+
+def _read_splits(
+    task: Task, splits: tuple[str, ...], languages: tuple[str, ...], sources: Sources
+) -> dict[tuple[str, str], pd.DataFrame]:
+    return dict(_each_split(task, splits, languages, sources))
+
+
+def _each_split(
+    task: Task, splits: tuple[str, ...], languages: tuple[str, ...], sources: Sources
+) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+    folders = {name: fetch(asset, sources) for name, asset in task.assets.items()}
+    for name, split in task.splits.items():
+        for language in languages_of(task, name, languages) if name in splits else ():
+            reader = _Reader(as_laid_out(task, split), split, name, language, sources)
+            yield (name, language), reader.read(folders[split.asset])
+
+
+def languages_of(task: Task, split: str, languages: tuple[str, ...]) -> tuple[str, ...]:
+    """Languages in which a split is read when `languages` are asked for."""
+    if split == "train":
+        return task.train_languages
+    if split == "dev":
+        return tuple(sorted({*languages, *task.train_languages} & set(task.languages)))
+    return languages
+
+
+def as_laid_out(task: Task, split: Split) -> Task:
+    """The task with what its split states otherwise about its files."""
+    own = {name: getattr(split, name) for name in ("format", "columns", "labels", "drop_labels")}
+    return task.model_copy(update={name: value for name, value in own.items() if value is not None})
+
+
+def pattern_of(split: Split, language: str) -> str:
+    """Glob of a split's files in one language; empty where it names none."""
+    if isinstance(split.files, dict):
+        return split.files.get(language, "")
+    return split.files.replace("{language}", language)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads one split in one language."""
+
+    task: Task
+    spec: Split
+    split: str
+    language: str
+    sources: Sources
+
+    def read(self, folder: AssetFolder) -> pd.DataFrame:
+        """The rows that count, in the order of the files."""
+        data = self._load(folder)
+        columns = self._columns(data)
+        frame = pd.DataFrame({"text": columns["text"], "text_pair": columns.get("text_pair")}, dtype=object)
+        frame["row"] = range(len(frame))
+        if "id" in columns:
+            frame["id"] = columns["id"]
+        frame["label"] = self._labels(data, columns)
+        if self.spec.hash_range is not None:
+            low, high = self.spec.hash_range
+            frame = frame[frame["text"].map(lambda text: low <= text_fraction(text) < high)]
+        if self.task.type != "retrieval":
+            frame = frame[frame["label"].notna()]
+            frame["label"] = frame["label"].astype(float if self.task.type == "regression" else int)
+        if frame.empty:
+            raise InputError(
+                f"{self._where}: no rows are left (of {len(data)} read); see `hash_range` and labels"
+            )
+        return frame.reset_index(drop=True)
+
+    @property
+    def _where(self) -> str:
+        return f"task {self.task.name}, split {self.split} ({self.language})"
+
+    def _load(self, folder: AssetFolder) -> Dataset:
+        import datasets
+        from datasets.exceptions import DatasetGenerationError
+
+        pattern = pattern_of(self.spec, self.language)
+        paths = folder.matching(pattern) if pattern else ()
+        if not paths:
+            raise InputError(self._no_files(folder, pattern))
+        if self.task.format == "udhr":
+            return datasets.Dataset.from_list([row for path in paths for row in declaration_rows(path)])
+        files = [str(path) for path in paths if not _is_empty(path)]
+        if not files:
+            raise InputError(f"{self._where}: no rows: {', '.join(path.name for path in paths)} is empty")
+        builder = {"parquet": "parquet", "jsonl": "json", "csv": "csv", "tsv": "csv"}[self.task.format]
+        progress = datasets.is_progress_bar_enabled()
+        datasets.disable_progress_bars()
+        try:
+            return datasets.load_dataset(
+                builder,
+                data_files={"rows": files},
+                split="rows",
+                cache_dir=str(self.sources.cache_dir / "datasets"),
+                **self._options(),
+            )
+        except (DatasetGenerationError, ValueError, TypeError, OSError) as error:
+            raise InputError(
+                f"{self._where}: {Path(files[0]).name} cannot be read: {first_cause(error)}"
+            ) from error
+        finally:
+            if progress:
+                datasets.enable_progress_bars()
+
+    def _options(self) -> dict[str, Any]:
+        """What the readers of `datasets` must know of csv and tsv files."""
+        if self.task.format not in ("csv", "tsv"):
+            return {"encoding": self.task.encoding} if self.task.format == "jsonl" else {}
+        options: dict[str, Any] = {"encoding": self.task.encoding, "keep_default_na": False}
+        if self.task.format == "tsv":
+            options |= {"sep": "\t", "quoting": csv.QUOTE_NONE}
+        if self.task.header is not None:
+            options |= {"names": list(self.task.header), "header": None}
+        return options
+
+    def _columns(self, data: Dataset) -> dict[str, list[Any]]:
+        """The columns that the task names, as lists; texts are checked to be text."""
+        from datasets import Json
+
+        named: Columns = self.task.columns
+        columns: dict[str, list[Any]] = {}
+        for role in ("text", "text_pair", "id", "label"):
+            column = getattr(named, role)
+            if column is None:
+                continue
+            if column not in data.column_names:
+                raise InputError(
+                    f"{self._where}: no column {column!r} in the data; it has {', '.join(data.column_names)}"
+                )
+            columns[role] = data.data.column(column).to_pylist()
+            if isinstance(data.features[column], Json):  # what `datasets` makes of a column of mixed types
+                columns[role] = [value if value is None else json.loads(value) for value in columns[role]]
+        for role in ("text", "text_pair"):
+            for row, value in enumerate(columns.get(role, ())):
+                if not isinstance(value, str):
+                    name = getattr(named, role)
+                    raise InputError(f"{self._where}: column {name!r} holds no text in row {row}: {value!r}")
+        return columns
+
+    def _labels(self, data: Dataset, columns: Mapping[str, list[Any]]) -> list[Any]:
+        column = self.task.columns.label
+        if column is None or self.task.type == "retrieval":
+            return [None] * len(data)
+        names = getattr(data.features[column], "names", None)
+        return LabelMap(self.task, names).column(columns["label"], self._where)
+
+    def _no_files(self, folder: AssetFolder, pattern: str) -> str:
+        patterns = {code: pattern_of(self.spec, code) for code in self.task.languages}
+        have = [code for code, glob in patterns.items() if glob and folder.matching(glob)]
+        if have:
+            lacks = f"lacks the language {self.language!r}; it has {', '.join(have)}"
+            return f"{self._where}: {folder.source} {lacks}"
+        shown = ", ".join(folder.files[:8]) + (", …" if len(folder.files) > 8 else "")
+        return f"{self._where}: no file matches {pattern!r} in {folder.source}; it has {shown}"
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a file has no row at all, which the readers of `datasets` do not take."""
+    if path.suffix != ".parquet" or path.stat().st_size == 0:
+        return path.stat().st_size == 0
+    import pyarrow.parquet
+
+    try:
+        return bool(pyarrow.parquet.read_metadata(path).num_rows == 0)
+    except (OSError, ValueError):
+        return False  # damaged: whoever reads it says so
+
+
+def _check_alignment(task: Task, frames: Mapping[tuple[str, str], pd.DataFrame]) -> None:
+    """Retrieval pairs rows by id: an id stands once a language."""
+    if task.columns.id is None:
+        return
+    for (split, language), frame in frames.items():
+        doubled = frame["id"][frame["id"].duplicated()]
+        if not doubled.empty:
+            twice = f"id {doubled.iloc[0]!r} stands on more than one row"
+            raise InputError(f"task {task.name}, split {split} ({language}): {twice}")
+
+
+def _with_identity(task: Task, frames: Mapping[tuple[str, str], pd.DataFrame]) -> TaskData:
+    return TaskData(task, frames, {key: _rows_sha256(frame) for key, frame in frames.items()})
+
+
+def _fewer(frame: pd.DataFrame, rows: int) -> pd.DataFrame:
+    """The `rows` rows whose text hashes lowest, in their order."""
+    columns = (frame[name] for name in ("text", "text_pair", "row"))
+    order = [
+        text_hash("train_rows", text, pair or "", str(row)) for text, pair, row in zip(*columns, strict=True)
+    ]
+    return _lowest(frame, order, rows)
+
+
+def _lowest(frame: pd.DataFrame, order: list[int], rows: int) -> pd.DataFrame:
+    chosen = pd.Series(order, index=frame.index).nsmallest(rows).index.sort_values()
+    return frame.loc[chosen].reset_index(drop=True)
+
+
+def _rows_sha256(frame: pd.DataFrame) -> str:
+    """SHA-256 over position, text, second text and label of every row."""
+    sha256 = hashlib.sha256()
+    for row, text, pair, label in zip(
+        *(frame[c] for c in ("row", "text", "text_pair", "label")), strict=True
+    ):
+        line = f"{row}\x1f{text}\x1f{pair}\x1f{label}\n"
+        sha256.update(line.encode("utf-8", "surrogatepass"))
+    return sha256.hexdigest()

@@ -1,0 +1,122 @@
+"""How large a task's data on this machine is, told without reading it whole: row counts, and the length of some
+training rows. For estimates; loads no torch and no `datasets`."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.assets.fetch import AssetFolder, fetch
+from harness.assets.sources import Sources
+from harness.errors import AssetError, InputError
+from harness.formats.documents import declaration_rows
+from harness.plan.task_rows import Part, TaskSize
+from harness.spec.entries import Split, Task
+from harness.tasks.data import as_laid_out, languages_of, pattern_of
+from harness.tasks.labels import LabelMap
+
+SAMPLE = 1_000
+"""Rows of a file that are looked at."""
+
+Row = Mapping[str, Any]
+
+
+def task_sizes(tasks: Iterable[Task], sources: Sources) -> dict[str, TaskSize]:
+    """Task -> its size, of those whose data is on this machine; nobody else is asked."""
+    here = dataclasses.replace(sources, offline=True)
+    found: dict[str, TaskSize] = {}
+    for task in tasks:
+        try:
+            found[task.name] = _size(task, {name: fetch(asset, here) for name, asset in task.assets.items()})
+        except (AssetError, InputError, OSError, ValueError, AttributeError, csv.Error):
+            continue  # not here, or not what the task file says: whoever reads it in earnest says so
+    return found
+
+
+def _size(task: Task, folders: Mapping[str, AssetFolder]) -> TaskSize:
+    rows: dict[Part, int] = {}
+    characters: list[int] = []
+    for name, split in task.splits.items():
+        laid_out = as_laid_out(task, split)
+        for language in languages_of(task, name, task.languages):
+            pattern = pattern_of(split, language)
+            paths = folders[split.asset].matching(pattern) if pattern else ()
+            if not paths:
+                continue
+            sample = list(itertools.islice(_rows(paths[0], laid_out), SAMPLE))
+            if name in task.rows and task.assets[split.asset].sha256:
+                rows[name, language] = task.rows[name]  # stated of this very content
+            else:
+                counted = sum(_count(path, laid_out) for path in paths)
+                rows[name, language] = round(counted * _kept(sample, laid_out, split))
+            if name == "train":
+                characters += [_characters(row, laid_out) for row in sample]
+    return TaskSize(rows, tuple(characters))
+
+
+def _count(path: Path, task: Task) -> int:
+    """Rows of a file; of csv and tsv its lines."""
+    if task.format == "parquet":
+        import pyarrow.parquet
+
+        return int(pyarrow.parquet.read_metadata(path).num_rows)
+    if task.format == "udhr":
+        return sum(1 for _ in declaration_rows(path))
+    with path.open("rb") as file:
+        lines = sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
+    return lines - (task.format in ("csv", "tsv") and task.header is None)
+
+
+def _rows(path: Path, task: Task) -> Iterator[Row]:
+    """The first rows of a file, with the columns that the task names."""
+    if task.format == "parquet":
+        import pyarrow.parquet
+
+        named = [name for name in _columns(task) if name is not None]
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=SAMPLE, columns=named):
+            yield from batch.to_pylist()
+    elif task.format == "udhr":
+        yield from declaration_rows(path)
+    elif task.format == "jsonl":
+        with path.open(encoding=task.encoding) as file:
+            yield from map(json.loads, file)
+    else:
+        with path.open(encoding=task.encoding, newline="") as file:
+            yield from _table(file, task)
+
+
+def _table(file: io.TextIOBase, task: Task) -> Iterator[Row]:
+    tabbed = task.format == "tsv"
+    yield from csv.DictReader(
+        file,
+        fieldnames=task.header,
+        delimiter="\t" if tabbed else ",",
+        quoting=csv.QUOTE_NONE if tabbed else csv.QUOTE_MINIMAL,
+    )
+
+
+def _columns(task: Task) -> tuple[str | None, ...]:
+    return task.columns.text, task.columns.text_pair, task.columns.label
+
+
+def _characters(row: Row, task: Task) -> int:
+    return sum(len(row.get(name) or "") for name in _columns(task)[:2] if name is not None)
+
+
+def _kept(sample: Sequence[Row], task: Task, split: Split) -> float:
+    """Share of the rows that `hash_range` and the labels keep."""
+    low, high = split.hash_range or (0.0, 1.0)
+    label = task.columns.label
+    if label is None or task.type == "retrieval" or not sample:
+        return high - low
+    try:
+        mapped = LabelMap(task).column([row.get(label) for row in sample], task.name)
+    except InputError:
+        return high - low
+    return (high - low) * sum(value is not None for value in mapped) / len(mapped)

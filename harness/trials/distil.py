@@ -1,0 +1,253 @@
+"""Students of one teacher: built from their trials, trained together, exported with their cards."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from harness.corpora.blocks import TokenBlocks, build_blocks
+from harness.devices.placement import Resolved, attention_rule, place_student, place_teacher
+from harness.errors import InputError
+from harness.flops import BACKWARD
+from harness.methods.loss import Needs
+from harness.methods.objective import build_objective, union
+from harness.models.export import export_model, model_card
+from harness.models.loaded import Loaded
+from harness.models.students import build_student
+from harness.models.taps import operations
+from harness.plan.work import head_positions
+from harness.records.trial import DistilJob
+from harness.training.attempt import Attempt, Outcome, Workplace
+from harness.training.checkpoints import Checkpoint
+from harness.training.held_out import HeldOut, uncorrupted
+from harness.training.loop import Course, train
+from harness.training.member import Member
+from harness.training.optimise import optimiser_for
+from harness.training.randomness import derived_seed
+from harness.trials.card import training_rows
+from harness.trials.load import (
+    check_length,
+    load_source,
+    longest_input,
+    parents_sha256,
+    started_precision,
+    thin_languages,
+    tokenizer_sha256,
+)
+from harness.trials.untrained import untrained_parts
+
+HELD_OUT_BLOCKS = 256
+"""Held-out blocks on which the loss is taken before and after training."""
+
+
+def distil(attempts: Sequence[Attempt], workplace: Workplace) -> None:
+    """Run one cohort (`harness.plan.cohorts`), each member to its result.
+
+    A trial that is taken up again keeps the precision it started in, whatever this machine would choose.
+    """
+    workers = workplace.workers
+    by_precision: dict[Resolved, list[tuple[Attempt, Checkpoint | None]]] = defaultdict(list)
+    for attempt in attempts:
+        try:
+            with workers.together():
+                checkpoint = attempt.begin()
+                precision = started_precision(_job(attempt).recipe.precision, checkpoint, attempt)
+            start = (precision, checkpoint.step if checkpoint else 0)
+            workers.require_same("where it starts (precision, step)", start)
+        except Exception as error:
+            attempt.fail(error)
+            continue
+        attempt.precision = precision
+        by_precision[precision].append((attempt, checkpoint))
+    for precision, cohort in by_precision.items():
+        _Cohort(cohort, workplace, precision).run()
+
+
+def _job(attempt: Attempt) -> DistilJob:
+    job = attempt.trial.job
+    assert isinstance(job, DistilJob)
+    return job
+
+
+class _Cohort:
+    """Members of one precision."""
+
+    def __init__(
+        self, attempts: Sequence[tuple[Attempt, Checkpoint | None]], workplace: Workplace, precision: Resolved
+    ) -> None:
+        self.attempts = attempts
+        self.workplace = workplace
+        self.precision = precision
+        self.device = workplace.torch_device
+
+    def run(self) -> None:
+        """Build the members, train them, export them."""
+        started = time.monotonic()
+        workers = self.workplace.workers
+        with workers.together():
+            teacher, blocks, course = self._course()
+        share = (time.monotonic() - started) / len(self.attempts)
+        members: list[Member] = []
+        for attempt, checkpoint in self.attempts:
+            with attempt.working(share):
+                try:
+                    with workers.together():
+                        member = self._member(attempt, checkpoint, teacher)
+                except Exception as error:
+                    attempt.fail(error)
+                else:
+                    members.append(member)
+        if any(member.learns_from_teacher for member in members):
+            with workers.together():
+                course = replace(course, teacher=place_teacher(teacher.model, self.device, self.precision))
+        finish = partial(
+            self._finish,
+            teacher=teacher,
+            reads=union(member.objective.teacher_needs for member in members),
+            cohort=len(members),
+            thin=thin_languages(blocks),
+        )
+        train(members, course, self.workplace, finish)
+
+    def _course(self) -> tuple[Loaded, TokenBlocks, Course]:
+        """The teacher as loaded, its text, and what the members share but for the teacher, which is not placed
+        before students are made of it."""
+        job = _job(self.attempts[0][0])
+        if any(
+            (_job(a).teacher, _job(a).corpus, _job(a).seed) != (job.teacher, job.corpus, job.seed)
+            for a, _ in self.attempts
+        ):
+            raise ValueError("members of a cohort share teacher, corpus and seed (harness.plan.cohorts)")
+        teacher = load_source(job.teacher, self.workplace)
+        recipe = job.recipe
+        if not any(
+            _job(attempt).method.objective for attempt, _ in self.attempts
+        ):  # controls learn from no text
+            recipe = recipe.model_copy(update={"length": min(recipe.length, longest_input(teacher))})
+        check_length(teacher, recipe.length)
+        blocks = build_blocks(
+            job.corpus, teacher.tokenizer, tokenizer_sha256(teacher), recipe.length, self.workplace.sources
+        )
+        held_out = blocks.held_out(recipe, max_blocks=HELD_OUT_BLOCKS)
+        if recipe.input == "clean":
+            held_out = [uncorrupted(batch) for batch in held_out]
+        return teacher, blocks, Course(None, blocks.stream(recipe, job.seed, recipe.input), held_out)
+
+    def _member(self, attempt: Attempt, checkpoint: Checkpoint | None, teacher: Loaded) -> Member:
+        job = _job(attempt)
+        recipe = job.recipe
+        for problem in job.method.problems(teacher.shape, job.student.shape(teacher.shape)):
+            raise InputError(f"method {job.method.name}: {problem.message}")
+        model = build_student(
+            teacher,
+            job.student,
+            job.init,
+            seed=job.seed,
+            dropout=recipe.dropout,
+            sources=self.workplace.sources,
+        )
+        place_student(model, self.device)
+        draws = torch.Generator().manual_seed(derived_seed(job.seed, "projections"))
+        objective = build_objective(
+            job.method.objective, teacher.shape, job.student.shape(teacher.shape), draws
+        ).to(self.device)
+        member = Member(
+            attempt,
+            model,
+            objective,
+            optimiser_for(model, objective, recipe),
+            steps=recipe.steps if job.method.objective else 0,
+            precision=self.precision,
+            seed=job.seed,
+            milestones=recipe.milestones,
+            export=partial(self._export, teacher=teacher) if self.workplace.workers.leads else None,
+        )
+        if checkpoint is not None:
+            member.restore(checkpoint)
+        return member
+
+    def _export(self, member: Member, folder: Path, *, teacher: Loaded) -> str:
+        """Write the student as it stands; SHA-256 of its weights."""
+        job = _job(member.attempt)
+        parts = self._untrained(member)
+        card = model_card(
+            f"{job.method.name} {job.student.name}",
+            summary=(
+                f"A {job.student.layers}-layer, {job.student.width}-wide {teacher.shape.model_type} encoder, "
+                f"made by `{job.method.name}` ({job.method.family}): {job.method.summary}"
+            ),
+            recipe={
+                "objective": " + ".join(term.formula() for term in job.method.objective) or "none (control)",
+                "initialised from": job.init.source,
+                **training_rows(member, job.recipe, job.seed),
+            },
+            provenance={
+                "trial": member.attempt.trial.id,
+                "teacher weights (SHA-256)": teacher.sha256,
+                "corpus": f"{job.corpus.name} ({', '.join(job.corpus.languages)})",
+                "tokens": member.tokens,
+            },
+            untrained=parts,
+            mlm_head=job.method.trains_mlm_head,
+            languages=job.corpus.languages,
+        )
+        return export_model(
+            member.model, teacher.tokenizer, folder, mlm_head=job.method.trains_mlm_head, card=card
+        )
+
+    def _untrained(self, member: Member) -> list[str]:
+        """Parts that stand as initialised, among those that are exported."""
+        whole = member.model if _job(member.attempt).method.trains_mlm_head else member.model.base_model
+        prefix = "" if whole is member.model else f"{member.model.base_model_prefix}."
+        own = {name.removeprefix(prefix) for name in member.untrained if name.startswith(prefix)}
+        return untrained_parts(whole, own)
+
+    def _step_flops(self, member: Member, teacher: Loaded, reads: Needs, cohort: int) -> int:
+        """Of one step: the student forward and backward, and its share of the teacher's pass."""
+        job = _job(member.attempt)
+        recipe = job.recipe
+        size = (recipe.batch_size, recipe.length, head_positions(job.method, recipe))
+        shared = operations(reads, teacher.shape, *size)
+        own = operations(member.objective.student_needs, job.student.shape(teacher.shape), *size)
+        return shared // cohort + (1 + BACKWARD) * own
+
+    def _finish(
+        self,
+        member: Member,
+        held_out: HeldOut,
+        *,
+        teacher: Loaded,
+        reads: Needs,
+        cohort: int,
+        thin: tuple[str, ...],
+    ) -> Outcome:
+        job = _job(member.attempt)
+        sha256 = self._export(member, member.attempt.folder.model, teacher=teacher)
+        return Outcome(
+            precision=self.precision,
+            kernels={
+                "student attention": attention_rule(self.device, trains=True),
+                "teacher attention": attention_rule(self.device, trains=False),
+                "optimiser": "fused AdamW",
+            },
+            tokens=member.tokens,
+            flops=member.step * self._step_flops(member, teacher, reads, cohort),
+            weights_sha256=sha256,
+            measurements=held_out.measurements() if job.method.trains_mlm_head else (),
+            flags=(*member.flags, *thin),
+            facts={
+                "steps": member.step,
+                "held_out_before": member.before.as_json() if member.before else None,
+                "held_out_after": held_out.as_json(),
+                "untrained": self._untrained(member),
+                "cohort": cohort,
+                "workers": sorted(member.workers),
+            },
+            parents_sha256=parents_sha256(job.teacher, teacher),
+        )

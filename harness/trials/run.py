@@ -1,0 +1,141 @@
+"""Run trials in their folders: a recorded success is returned, a checkpoint taken up, a failure recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+import torch
+
+from harness.devices.matmul import matmul_peak
+from harness.devices.memory import freed_memory_kept
+from harness.devices.placement import resolve_precision
+from harness.plan.cohorts import cohorts
+from harness.records.folder import TrialFolder
+from harness.records.result import Result
+from harness.records.trial import DistilJob, FinetuneJob, MeasureJob, PrepareJob, Trial
+from harness.training.attempt import Attempt, Outcome, Workplace
+from harness.training.faults import TrialInterruptedError
+from harness.training.process_group import ProcessGroup
+
+__all__ = ["TrialInterruptedError", "Workplace", "follow", "run_trials"]
+
+
+def run_trials(trials: Sequence[Trial], workplace: Workplace) -> list[Result]:
+    """Run distil trials cohort by cohort, trials of other kinds one after the other.
+
+    Returns one result a trial, in order, each written to its folder as soon as it stands; what fails is a
+    result too. A trial with a recorded success is not run again. Raises TrialInterruptedError, with
+    everything saved, where `workplace.stop()` says so.
+    """
+    results: dict[str, Result] = {}
+    for trial in trials:
+        recorded = TrialFolder.of(workplace.runs_dir, trial.id).read_result()
+        if recorded is not None and recorded.status != "failed":
+            results[trial.id] = recorded
+    for group in _groups([trial for trial in trials if trial.id not in results]):
+        ended = _run(group, workplace)
+        if len(group) > 1:  # one that ran out of memory in company may fit alone
+            crowded = [trial for trial in group if _ran_out_of_memory(ended[trial.id])]
+            for trial in crowded:
+                ended |= _run((trial,), workplace)
+        for trial in group:
+            step = _left_bf16(trial, ended[trial.id])
+            if step is not None:
+                ended |= _run((trial,), workplace, nan_at=step)
+        results |= ended
+    return [results[trial.id] for trial in trials]
+
+
+def _groups(trials: Sequence[Trial]) -> Iterator[tuple[Trial, ...]]:
+    yield from cohorts(trials)
+    for trial in trials:
+        if not isinstance(trial.job, DistilJob):
+            yield (trial,)
+
+
+def _run(trials: Sequence[Trial], workplace: Workplace, nan_at: int | None = None) -> dict[str, Result]:
+    """One cohort or one trial; what is raised here, other than the wish to stop, fails all that have not
+    ended. `nan_at`: step at which bf16 failed, so that it is fp32's turn."""
+    workers = workplace.workers
+    attempts = [Attempt(trial, workplace) for trial in trials]
+    if nan_at is not None:
+        for attempt in attempts:
+            attempt.avoid_bf16(nan_at)
+    if workers.leads:
+        workers.call((trials, nan_at))
+    torch.set_num_threads(trials[0].resources.cpus)
+    try:
+        with workers.together():
+            _measure_machine(trials[0], workplace)
+        with freed_memory_kept():
+            _work(attempts, workplace)
+    except TrialInterruptedError:
+        raise
+    except Exception as error:
+        workers.disown(error)
+        for attempt in attempts:
+            if attempt.result is None:
+                attempt.fail(error)
+    return {attempt.trial.id: attempt.result for attempt in attempts if attempt.result is not None}
+
+
+def follow(workplace: Workplace) -> None:
+    """Take part in what the leader of a process group runs by `run_trials`, until it sends everybody home."""
+    workers = workplace.workers
+    assert isinstance(workers, ProcessGroup)
+    while (called := workers.hear()) is not None:
+        trials, nan_at = called
+        with suppress(TrialInterruptedError):
+            _run(trials, workplace, nan_at)
+
+
+def _measure_machine(trial: Trial, workplace: Workplace) -> None:
+    """The first trial of a precision and number of threads in a process finds out how fast the machine multiplies,
+    before its own work."""
+    if isinstance(trial.job, PrepareJob | DistilJob | FinetuneJob):
+        precision = resolve_precision(trial.job.recipe.precision, workplace.torch_device)
+        threads = trial.resources.cpus
+        matmul_peak(workplace.sources.cache_dir, workplace.device, precision, threads)
+
+
+def _work(attempts: Sequence[Attempt], workplace: Workplace) -> None:
+    first = attempts[0]
+    match first.trial.job:
+        case PrepareJob():
+            from harness.trials.prepare import prepare
+
+            prepare(first, workplace)
+        case DistilJob():
+            from harness.trials.distil import distil
+
+            distil(attempts, workplace)
+        case FinetuneJob():
+            from harness.trials.finetune import finetune
+
+            finetune(first, workplace)
+        case MeasureJob() as job:
+            _measure(first, job, workplace)
+
+
+def _measure(attempt: Attempt, job: MeasureJob, workplace: Workplace) -> None:
+    from harness.trials.measure import measure
+
+    with attempt.working():
+        attempt.begin()
+        measurements = tuple(measure(job, workplace.sources, device=workplace.torch_device))
+        invalid = tuple(f"unsteady:{one.metric}" for one in measurements if not one.valid)
+        attempt.succeed(Outcome(precision=job.protocol.precision, measurements=measurements, flags=invalid))
+
+
+def _ran_out_of_memory(result: Result) -> bool:
+    return result.error is not None and result.error.reason == "out_of_memory"
+
+
+def _left_bf16(trial: Trial, result: Result) -> int | None:
+    """The step at which bf16 was no longer finite, where the recipe wants fp32 then."""
+    if isinstance(trial.job, MeasureJob) or trial.job.recipe.on_nan != "fp32":
+        return None
+    if result.error is None or result.error.reason != "nan" or result.provenance.precision != "bf16":
+        return None
+    return result.error.step

@@ -1,0 +1,49 @@
+"""Short names for rows: only what tells the rows shown apart."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from harness.ranking import text
+from harness.ranking.scope import TEACHERS
+
+NAMED_BY = ("config_id", "role", "method", "student", "teacher", "language", "variant", "milestone")
+
+
+def row_labels(table: pd.DataFrame) -> pd.Series:
+    """One name per row, by config_id: the method and student, and teacher, languages or settings where
+    they differ.
+    """
+    ranked = table[~table["role"].isin(TEACHERS)]
+    extra = [column for column in ("teacher", "language") if ranked[column].nunique() > 1]
+    names = {}
+    for row in table[[column for column in NAMED_BY if column in table]].to_dict("records"):
+        if row["role"] in TEACHERS:
+            parts = [row["teacher"], row["method"]]
+        else:
+            parts = [row["method"], row["student"], *(row[column] for column in extra), row["variant"]]
+        if text.known(row.get("milestone")):
+            parts.append(f"step {int(row['milestone']):,}")
+        names[row["config_id"]] = " · ".join(str(part) for part in parts if text.known(part) and part != "")
+    return _distinct(pd.Series(names, dtype=object))
+
+
+def _distinct(names: pd.Series) -> pd.Series:
+    """Names that are still shared get the start of the id."""
+    shared = names.duplicated(keep=False)
+    return names.where(~shared, names + " · " + names.index.to_series().astype(str).str[:6])
+
+
+def group_letters(groups: tuple[tuple[str, ...], ...]) -> dict[str, str]:
+    """Row -> letters of the groups it is in: rows that share a letter cannot be told apart."""
+    letters: dict[str, list[str]] = {}
+    for index, group in enumerate(groups):
+        for row in group:
+            letters.setdefault(row, []).append(_letter(index))
+    return {row: "".join(found) if len(groups) <= 26 else " ".join(found) for row, found in letters.items()}
+
+
+def _letter(index: int) -> str:
+    """a, b, … z, aa, ab, …"""
+    rest, place = divmod(index, 26)
+    return (_letter(rest - 1) if rest else "") + chr(ord("a") + place)
