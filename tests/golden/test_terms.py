@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.methods.loss import QKV, Activations
@@ -11,6 +12,7 @@ from harness.methods.losses.hidden_states import HiddenStatesTerm
 from harness.methods.losses.logits import LogitsTerm
 from harness.methods.losses.qkv import QkvTerm
 from harness.methods.losses.relations import RelationsTerm
+from harness.methods.mappings import Uniform
 from harness.methods.objective import build_objective
 from harness.methods.terms import (
     AttentionProbs,
@@ -206,21 +208,23 @@ def test_several_pairs_of_a_uniform_mapping_are_one_term(golden_case: GoldenCase
     if student.ndim != 4:
         pytest.skip("one pair of layers")
     parameters = golden_case.document["hyper_parameters"]
+    pairs = [tuple(pair) for pair in parameters["pairs_student_teacher"]]
     layers = {"student": len(student) - 1, "teacher": len(teacher) - 1}
+    mapping = Uniform(include_embeddings=True)
+    uniform = [(i, j) for i, js in mapping.layers(layers["teacher"], layers["student"]).items() for j in js]
+    if pairs != uniform:
+        pytest.skip(f"the pairs {pairs} are not those of a uniform mapping, {uniform}")
     params = HiddenStates.model_validate(
         {
-            "mapping": {"name": "uniform", "include_embeddings": True},
+            "mapping": mapping,
             "projection": "per_pair",
             "bias": True,
             "reduce": "sum",
-            "pair_weights": parameters["weights"],
+            "pair_weights": parameters.get("weights"),
         }
     )
     sizes = shape(teacher.shape[-1], layers["teacher"]), shape(student.shape[-1], layers["student"])
-    pairs = [tuple(pair) for pair in parameters["pairs_student_teacher"]]
     term = HiddenStatesTerm(params, *sizes).double()
-    if list(term.pairs) != pairs:
-        pytest.skip(f"the pairs {pairs} are not those of a uniform mapping")
     with torch.no_grad():
         for index, (i, j) in enumerate(pairs):
             matrix = term.projection.matrices[f"layer_{i}_{j}"]
@@ -231,6 +235,17 @@ def test_several_pairs_of_a_uniform_mapping_are_one_term(golden_case: GoldenCase
     loss = mean(term, theirs, mine, batch)
     golden_case.assert_scalar(loss.item(), golden_case.expected["loss"], "loss")
     assert_gradients(golden_case, loss, {"student_hidden": student})
+
+
+@pytest.mark.parametrize("states", [4, 5, 6])
+def test_pairs_that_are_no_uniform_mapping_are_skipped_whatever_their_weights(states: int, tmp_path) -> None:
+    pairs = [[0, 0], [1, 1], [2, 5], [3, 6]]
+    document = {"hyper_parameters": {"pairs_student_teacher": pairs, "weights": [1.0] * len(pairs)}}
+    tensors = {"student_hidden": torch.zeros(states, 1, 2, 3), "teacher_hidden": torch.zeros(7, 1, 2, 3)}
+    case = GoldenCase(tmp_path / "case.json", document)
+    save_file(tensors, case.path.with_suffix(".safetensors"))
+    with pytest.raises(pytest.skip.Exception, match="not those of a uniform mapping"):
+        test_several_pairs_of_a_uniform_mapping_are_one_term(case)
 
 
 # Output distribution ----------------------------------------
