@@ -13,7 +13,7 @@ from benchmarks.plain import RELATION_HEADS, relation_kl
 from benchmarks.rows import Row
 from benchmarks.timing import alternate, faster
 from harness.methods.loss import QKV, Activations, Batch
-from harness.methods.losses.relations import RelationsTerm
+from harness.methods.losses.relations import RelationsLoss
 from harness.methods.terms.relations import Relations
 from harness.shapes import Shape
 
@@ -46,7 +46,7 @@ Loss = Callable[[], tuple[Tensor, list[Tensor]]]
 def harness_loss(conditions: Conditions) -> Loss:
     """The term as a method uses it."""
     teacher, student, shape = _inputs(conditions)
-    term = RelationsTerm(Relations(pairs=("qq", "kk", "vv"), heads=RELATION_HEADS), shape, shape)
+    term = RelationsLoss(Relations(pairs=("qq", "kk", "vv"), heads=RELATION_HEADS), shape, shape)
     batch = _batch(conditions, teacher[0])
     seen = Activations(qkv={shape.layers: QKV(*teacher)})
 

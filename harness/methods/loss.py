@@ -116,7 +116,7 @@ class Batch:
         return [Batch(*part, self.padded) for part in parts]
 
 
-class Term(nn.Module):
+class TermLoss(nn.Module):
     """One unit of an objective. Owns its projections, if any, as trainable parameters (student side only)."""
 
     def __init__(self, params: TermParams, teacher: Shape, student: Shape) -> None:

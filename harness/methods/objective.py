@@ -13,7 +13,7 @@ from importlib import import_module
 import torch
 from torch import Tensor, nn
 
-from harness.methods.loss import Activations, Batch, Needs, Term
+from harness.methods.loss import Activations, Batch, Needs, TermLoss
 from harness.methods.numerics.projection import initialise
 from harness.methods.terms import TermParams
 from harness.shapes import Shape
@@ -25,13 +25,13 @@ class Objective(nn.Module):
     Its parameters are the terms' projections, which are trained with the student and dropped afterwards.
     """
 
-    def __init__(self, terms: Mapping[str, Term]) -> None:
+    def __init__(self, terms: Mapping[str, TermLoss]) -> None:
         super().__init__()
         self.terms = nn.ModuleDict(terms)
 
-    def _items(self) -> Iterator[tuple[str, Term]]:
+    def _items(self) -> Iterator[tuple[str, TermLoss]]:
         for name, term in self.terms.items():
-            assert isinstance(term, Term)
+            assert isinstance(term, TermLoss)
             yield name, term
 
     @property
@@ -101,7 +101,7 @@ def build_objective(
     params: Sequence[TermParams], teacher: Shape, student: Shape, generator: torch.Generator | None = None
 ) -> Objective:
     """The objective of these terms; projections are drawn from `generator` (CPU), the member's own."""
-    terms: dict[str, Term] = {}
+    terms: dict[str, TermLoss] = {}
     for one in params:
         terms[_free_name(one.term, terms)] = _implementation(one)(one, teacher, student)
     objective = Objective(terms)
@@ -109,12 +109,12 @@ def build_objective(
     return objective
 
 
-def _free_name(name: str, taken: Mapping[str, Term]) -> str:
+def _free_name(name: str, taken: Mapping[str, TermLoss]) -> str:
     uses = 1 + sum(1 for other in taken if other.partition("#")[0] == name)
     return name if uses == 1 else f"{name}#{uses}"
 
 
-def _implementation(params: TermParams) -> type[Term]:
+def _implementation(params: TermParams) -> type[TermLoss]:
     module, _, name = params.implementation.partition(":")
-    term: type[Term] = getattr(import_module(module), name)
+    term: type[TermLoss] = getattr(import_module(module), name)
     return term

@@ -24,7 +24,7 @@ class TermParams(Frozen):
     )
 
     implementation: ClassVar[str]
-    """`module:Class`, a `harness.methods.loss.Term`."""
+    """`module:Class`, a `harness.methods.loss.TermLoss`."""
     needs_mlm_head: ClassVar[bool] = False
     """True where the teacher's masked-LM head is read."""
     trains_mlm_head: ClassVar[bool] = False

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.methods.loss import QKV, Activations, Batch, Term
+from harness.methods.loss import QKV, Activations, Batch, TermLoss
 from harness.shapes import Shape
 
 from .cases import GoldenCase
@@ -62,7 +62,7 @@ def scores_as_qkv(scores: Tensor) -> QKV:
     return QKV(scores.transpose(1, 2).flatten(2), key, key)
 
 
-def mean(term: Term, teacher: Activations, student: Activations, batch: Batch) -> Tensor:
+def mean(term: TermLoss, teacher: Activations, student: Activations, batch: Batch) -> Tensor:
     """The term's loss: its sum over its count."""
     return term(teacher, student, batch) / term.count(batch)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from harness.methods.loss import Activations
-from harness.methods.losses.attention import AttentionProbsTerm, AttentionScoresTerm
+from harness.methods.losses.attention import AttentionProbsLoss, AttentionScoresLoss
 from harness.methods.terms import AttentionProbs, AttentionScores
 
 from .adapters import assert_gradients, batch_of, double_inputs, entropy_of, mean, scores_as_qkv, shape
@@ -25,7 +25,7 @@ def _attention(case: GoldenCase) -> tuple[Tensor, Tensor, Tensor | None]:
 
 def _scores_loss(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
     size = shape(width=student.shape[1] * student.shape[2], heads=student.shape[1])
-    term = AttentionScoresTerm(AttentionScores(), size, size)
+    term = AttentionScoresLoss(AttentionScores(), size, size)
     mine, theirs = (Activations(qkv={1: scores_as_qkv(scores)}) for scores in (student, teacher))
     return mean(term, theirs, mine, batch_of(mask, student[:, 0]))
 
@@ -33,7 +33,7 @@ def _scores_loss(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tenso
 def _probs_sum(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
     """Sum over examples of the KL, mean over heads and real rows."""
     size = shape(width=student.shape[1] * student.shape[2], heads=student.shape[1])
-    term = AttentionProbsTerm(AttentionProbs(), size, size)
+    term = AttentionProbsLoss(AttentionProbs(), size, size)
     mine, theirs = (Activations(qkv={1: scores_as_qkv(scores)}) for scores in (student, teacher))
     return term(theirs, mine, batch_of(mask, student[:, 0]))
 

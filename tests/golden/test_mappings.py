@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.methods.loss import Activations, Batch
-from harness.methods.losses.hidden_states import HiddenStatesTerm
+from harness.methods.losses.hidden_states import HiddenStatesLoss
 from harness.methods.mappings import (
     Last,
     LastK,
@@ -75,7 +75,7 @@ def test_half_open_blocks_without_a_teacher_layer_are_refused_by_name(golden_cas
             assert "balanced" in problems[0].message
 
 
-def _emd(case: GoldenCase) -> tuple[HiddenStatesTerm, torch.Tensor, Activations, Activations, Batch]:
+def _emd(case: GoldenCase) -> tuple[HiddenStatesLoss, torch.Tensor, Activations, Activations, Batch]:
     """(refreshed term, leaf student states, teacher, student, batch); no projection, float64."""
     tensors = case.tensors()
     student, teacher = tensors["student_hidden"].double().requires_grad_(), tensors["teacher_hidden"].double()
@@ -85,7 +85,7 @@ def _emd(case: GoldenCase) -> tuple[HiddenStatesTerm, torch.Tensor, Activations,
         return Shape(len(states), states.shape[-1], 1, 1, 1, "bert", mlm_head=False)
 
     params = HiddenStates.model_validate({"mapping": "emd", "projection": "none"})
-    term = HiddenStatesTerm(params, shape(teacher), shape(student))
+    term = HiddenStatesLoss(params, shape(teacher), shape(student))
     batch = Batch(torch.zeros_like(mask, dtype=torch.int64), mask, torch.full(mask.shape, -100))
     mine = Activations(hidden=dict(enumerate(student, start=1)))
     theirs = Activations(hidden=dict(enumerate(teacher, start=1)))

@@ -8,10 +8,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.methods.loss import QKV, Activations
-from harness.methods.losses.hidden_states import HiddenStatesTerm
-from harness.methods.losses.logits import LogitsTerm
-from harness.methods.losses.qkv import QkvTerm
-from harness.methods.losses.relations import RelationsTerm
+from harness.methods.losses.hidden_states import HiddenStatesLoss
+from harness.methods.losses.logits import LogitsLoss
+from harness.methods.losses.qkv import QkvLoss
+from harness.methods.losses.relations import RelationsLoss
 from harness.methods.mappings import Uniform
 from harness.methods.objective import build_objective
 from harness.methods.terms import (
@@ -58,7 +58,7 @@ def test_relations_of_given_projections(golden_case: GoldenCase) -> None:
 
     def relations(*pairs: str) -> Tensor:
         params = Relations.model_validate({"pairs": pairs, "heads": parameters["A_r"]})
-        return mean(RelationsTerm(params, *sizes), teacher, student, batch)
+        return mean(RelationsLoss(params, *sizes), teacher, student, batch)
 
     loss = relations("qq", "kk", "vv")
     golden_case.assert_scalar(loss.item(), expected["loss"], "loss")
@@ -82,7 +82,7 @@ def test_relations_of_whole_models(golden_case: GoldenCase) -> None:
         activations[name] = Activations(qkv={layer: _projections(models[name], layer, inputs)})
     sizes = {n: shape(m.config.hidden_size, m.config.num_hidden_layers) for n, m in models.items()}
     params = Relations(heads=parameters["A_r"], teacher_layer=parameters["L"], student_layer=parameters["M"])
-    term = RelationsTerm(params, sizes["teacher"], sizes["student"])
+    term = RelationsLoss(params, sizes["teacher"], sizes["student"])
     batch = batch_of(inputs["attention_mask"], inputs["input_ids"])
     loss = mean(term, activations["teacher"], activations["student"], batch)
     golden_case.assert_scalar(loss.item(), golden_case.expected["loss"], "loss")
@@ -146,7 +146,7 @@ def test_direct_minilm(golden_case: GoldenCase) -> None:
     tensors = double_inputs(golden_case, *STUDENT)
     heads, expected = golden_case.document["hyper_parameters"]["A_r"] or "whole", golden_case.expected
     sizes = [shape(tensors[f"{who}_q"].shape[-1]) for who in ("teacher", "student")]
-    term = QkvTerm(Qkv(heads=heads), *sizes).double()
+    term = QkvLoss(Qkv(heads=heads), *sizes).double()
     with torch.no_grad():
         term.weight.copy_(tensors["projection"].reshape(term.weight.shape))
     batch = batch_of(tensors.get("attention_mask"), tensors["student_q"])
@@ -174,7 +174,7 @@ def test_hidden_states(golden_case: GoldenCase) -> None:
     batch = batch_of(tensors.get("attention_mask"), like)
     for index, (i, j) in enumerate(pairs):
         # The peer pairs layers freely and sums; one pair at a time through `last`, each with its own matrix.
-        term = HiddenStatesTerm(
+        term = HiddenStatesLoss(
             HiddenStates.model_validate({"mapping": "last", "bias": True}),
             shape(teacher.shape[-1]),
             shape(student.shape[-1]),
@@ -224,7 +224,7 @@ def test_several_pairs_of_a_uniform_mapping_are_one_term(golden_case: GoldenCase
         }
     )
     sizes = shape(teacher.shape[-1], layers["teacher"]), shape(student.shape[-1], layers["student"])
-    term = HiddenStatesTerm(params, *sizes).double()
+    term = HiddenStatesLoss(params, *sizes).double()
     with torch.no_grad():
         for index, (i, j) in enumerate(pairs):
             matrix = term.projection.matrices[f"layer_{i}_{j}"]
@@ -269,7 +269,7 @@ def test_output_distribution(golden_case: GoldenCase) -> None:
         t = float(name)
 
         def kl(scale_t2: bool, t: float = t) -> Tensor:
-            term = LogitsTerm(Logits(temperature=t, positions="masked", scale_t2=scale_t2), size, size)
+            term = LogitsLoss(Logits(temperature=t, positions="masked", scale_t2=scale_t2), size, size)
             return mean(term, teacher, student, batch)
 
         plain, scaled = kl(scale_t2=False), kl(scale_t2=True)

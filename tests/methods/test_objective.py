@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.methods.loss import Needs
-from harness.methods.losses.layer_pairs import LayerPairTerm
+from harness.methods.losses.layer_pairs import LayerPairLoss
 from harness.methods.objective import Objective, build_objective
 from harness.methods.terms import Cosine, Logits, Mlm, Relations, TermParams
 
@@ -83,7 +83,7 @@ def test_mappings_that_are_due_are_refreshed_and_others_left_alone() -> None:
     assert not objective.observes(["hidden_states"])
     objective.refresh(["hidden_states"], {}, {"hidden_states": 8}, torch.Generator().manual_seed(0))
     static = objective.terms["hidden_states#2"]
-    assert isinstance(static, LayerPairTerm)
+    assert isinstance(static, LayerPairLoss)
     assert static.pairs == {(1, 2): 0.5, (2, 4): 0.5}
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.methods.loss import Activations, Batch
-from harness.methods.losses.qkv import QkvTerm
+from harness.methods.losses.qkv import QkvLoss
 from harness.methods.numerics.projection import Projection
 from harness.methods.objective import Objective, build_objective
 from harness.methods.terms import Cosine, HiddenStates, Mlm, TermParams
@@ -72,7 +72,7 @@ def with_identity(objective: Objective) -> Objective:
                 for matrix in module.matrices.values():
                     assert isinstance(matrix, torch.nn.Linear)
                     torch.nn.init.eye_(matrix.weight)
-            if isinstance(module, QkvTerm):
+            if isinstance(module, QkvLoss):
                 module.weight.copy_(torch.eye(module.weight.shape[-1]).expand_as(module.weight))
     return objective
 

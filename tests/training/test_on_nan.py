@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.errors import TrialError
-from harness.methods.losses.hidden_states import HiddenStatesTerm
+from harness.methods.losses.hidden_states import HiddenStatesLoss
 from harness.records.result import Result
 from harness.records.trial import Trial
 from harness.trials.finetune import _Run
@@ -24,9 +24,9 @@ FAILS_AT = 3
 def fragile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Losses that are NaN in bf16 from a certain step on."""
     seen = 0
-    term, loss = HiddenStatesTerm.forward, _Run._loss
+    term, loss = HiddenStatesLoss.forward, _Run._loss
 
-    def hidden_states(self: HiddenStatesTerm, *given: object) -> torch.Tensor:
+    def hidden_states(self: HiddenStatesLoss, *given: object) -> torch.Tensor:
         nonlocal seen
         value = term(self, *given)  # type: ignore[arg-type]
         if not torch.is_autocast_enabled("cpu") or not value.requires_grad:
@@ -38,7 +38,7 @@ def fragile(monkeypatch: pytest.MonkeyPatch) -> None:
         value = loss(self, *given)
         return value * float("nan") if self.attempt.precision == "bf16" and self.step >= FAILS_AT else value
 
-    monkeypatch.setattr(HiddenStatesTerm, "forward", hidden_states)
+    monkeypatch.setattr(HiddenStatesLoss, "forward", hidden_states)
     monkeypatch.setattr(_Run, "_loss", cross_entropy)
 
 

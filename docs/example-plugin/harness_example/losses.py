@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.methods.loss import Activations, Batch, Needs, Term
+from harness.methods.loss import Activations, Batch, Needs, TermLoss
 from harness.shapes import Shape
 from harness_example.params import StateNorm
 
 
-class StateNormTerm(Term):
+class StateNormLoss(TermLoss):
     """(‖H^S_L‖ − ‖H^T_L‖)², summed over real tokens."""
 
     params: StateNorm

@@ -32,7 +32,7 @@ class StateNorm(TermParams):
 
     term: Literal["state_norm"] = "state_norm"
     root: bool = Field(default=False, description="Divide lengths by √width first.")
-    implementation: ClassVar[str] = "harness_example.losses:StateNormTerm"
+    implementation: ClassVar[str] = "harness_example.losses:StateNormLoss"
 
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
         """Lengths of different widths compare only after division."""

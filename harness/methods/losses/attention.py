@@ -7,13 +7,13 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from harness.methods.loss import Activations, Batch, Needs, Term
+from harness.methods.loss import Activations, Batch, Needs, TermLoss
 from harness.methods.numerics.pairwise import kl_rows, score_loss, squared_pairs
 from harness.methods.terms.attention import AttentionParams
 from harness.shapes import Shape
 
 
-class _AttentionTerm(Term):
+class _AttentionLoss(TermLoss):
     """Student layer i against each teacher layer of φ(i); both models have the same number of heads."""
 
     params: AttentionParams
@@ -51,7 +51,7 @@ class _AttentionTerm(Term):
         return torch.stack(losses).sum()
 
 
-class AttentionProbsTerm(_AttentionTerm):
+class AttentionProbsLoss(_AttentionLoss):
     """KL(P_T ‖ P_S), P = softmax(Q Kᵀ/√d_h), mean over rows and heads (MiniLM, Wang et al., 2020, L_AT)."""
 
     def count(self, batch: Batch) -> int:
@@ -65,7 +65,7 @@ class AttentionProbsTerm(_AttentionTerm):
         return score_loss(student, teacher, self.heads, mask, kl_rows)
 
 
-class AttentionScoresTerm(_AttentionTerm):
+class AttentionScoresLoss(_AttentionLoss):
     """(A_S − A_T)², A = Q Kᵀ/√d_h, mean over heads and real pairs (TinyBERT, Jiao et al., 2020, L_attn)."""
 
     def count(self, batch: Batch) -> int:

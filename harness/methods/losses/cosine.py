@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.methods.losses.layer_pairs import LayerPairTerm
+from harness.methods.losses.layer_pairs import LayerPairLoss
 from harness.methods.numerics.precision import wide, without_autocast
 from harness.methods.terms.cosine import Cosine
 
 
-class CosineTerm(LayerPairTerm):
+class CosineLoss(LayerPairLoss):
     """1 − cos(H^S_i W, H^T_j), mean over real tokens (DistilBERT, Sanh et al., 2019)."""
 
     params: Cosine

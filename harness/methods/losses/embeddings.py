@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from harness.methods.loss import Activations, Batch, Needs, Term
+from harness.methods.loss import Activations, Batch, Needs, TermLoss
 from harness.methods.numerics.projection import Projection
 from harness.methods.numerics.squared_error import squared_error
 from harness.methods.terms.embeddings import Embeddings
@@ -12,7 +12,7 @@ from harness.methods.terms.layer_pairs import ProjectionKind
 from harness.shapes import Shape
 
 
-class EmbeddingsTerm(Term):
+class EmbeddingsLoss(TermLoss):
     """mean((H^S_0 W − H^T_0)²) over real tokens and width (TinyBERT, Jiao et al., 2020, L_embd)."""
 
     params: Embeddings

@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from harness.methods.loss import Batch
-from harness.methods.losses.layer_pairs import LayerPairTerm, layer_normed, mean_square
+from harness.methods.losses.layer_pairs import LayerPairLoss, layer_normed, mean_square
 from harness.methods.numerics.precision import wide
 from harness.methods.numerics.squared_error import squared_error
 from harness.methods.terms.hidden_states import HiddenStates
 
 
-class HiddenStatesTerm(LayerPairTerm):
+class HiddenStatesLoss(LayerPairLoss):
     """mean((H^S_i W − H^T_j)²) over real tokens and width (HS)."""
 
     params: HiddenStates

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.methods.loss import Activations, Batch, Needs, Term
+from harness.methods.loss import Activations, Batch, Needs, TermLoss
 from harness.methods.mappings.dynamic_weights import BlendWeights, PairWeights
 from harness.methods.mappings.mapping import MappingParams, StaticMapping
 from harness.methods.numerics.precision import wide, without_autocast
@@ -45,7 +45,7 @@ def dynamic_weights(mapping: MappingParams, teacher: Shape, student: Shape) -> P
     return weights
 
 
-class LayerPairTerm(Term):
+class LayerPairLoss(TermLoss):
     """What `hidden_states` and `cosine` share: pairs, projections, and the refresh of dynamic mappings."""
 
     params: LayerPairParams

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.methods.loss import Activations, Batch, Needs, Term
+from harness.methods.loss import Activations, Batch, Needs, TermLoss
 from harness.methods.numerics.linear_loss import distribution_kl, linear_loss
 from harness.methods.terms.logits import Logits
 from harness.shapes import Shape
 
 
-class LogitsTerm(Term):
+class LogitsLoss(TermLoss):
     """t² · KL(softmax(z_T/t) ‖ softmax(z_S/t)) at chosen positions (Hinton et al., 2015).
 
     Positions are chosen before the masked-LM head, and logits exist for a chunk of them at a time.

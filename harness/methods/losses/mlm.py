@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from harness.methods.loss import Activations, Batch, Needs, Term
+from harness.methods.loss import Activations, Batch, Needs, TermLoss
 from harness.methods.losses.logits import head_features
 from harness.methods.numerics.linear_loss import cross_entropy, linear_loss
 from harness.methods.terms.mlm import Mlm
 from harness.shapes import Shape
 
 
-class MlmTerm(Term):
+class MlmLoss(TermLoss):
     """Masked-LM cross-entropy against the true tokens; reads nothing of the teacher."""
 
     params: Mlm

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from harness.methods.layer import PROJECTIONS
-from harness.methods.loss import Activations, Batch, Needs, Term
+from harness.methods.loss import Activations, Batch, Needs, TermLoss
 from harness.methods.numerics.squared_error import squared_error
 from harness.methods.terms.qkv import Qkv
 from harness.shapes import Shape
 
 
-class QkvTerm(Term):
+class QkvLoss(TermLoss):
     """⅓ Σ_{α∈Q,K,V} mean((α_S W_α − α_T)²), no bias (Udagawa et al., 2023)."""
 
     params: Qkv

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from harness.methods.layer import PROJECTIONS
-from harness.methods.loss import QKV, Activations, Batch, Needs, Term
+from harness.methods.loss import QKV, Activations, Batch, Needs, TermLoss
 from harness.methods.numerics.pairwise import kl_rows, score_loss
 from harness.methods.terms.relations import Relations
 from harness.shapes import Shape
 
 
-class RelationsTerm(Term):
+class RelationsLoss(TermLoss):
     """Σ w · KL(softmax(X_T Y_Tᵀ/√d_r) ‖ softmax(X_S Y_Sᵀ/√d_r)) over relation heads (Wang et al., 2021)."""
 
     params: Relations

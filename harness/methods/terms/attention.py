@@ -68,7 +68,7 @@ class AttentionProbs(AttentionParams):
         description="One pair of layers instead of a mapping: the student's.",
     )
 
-    implementation: ClassVar[str] = "harness.methods.losses.attention:AttentionProbsTerm"
+    implementation: ClassVar[str] = "harness.methods.losses.attention:AttentionProbsLoss"
 
     @model_validator(mode="before")
     @classmethod
@@ -119,7 +119,7 @@ class AttentionScores(AttentionParams):
         default=Uniform(), description="Which teacher layers each student layer learns from."
     )
 
-    implementation: ClassVar[str] = "harness.methods.losses.attention:AttentionScoresTerm"
+    implementation: ClassVar[str] = "harness.methods.losses.attention:AttentionScoresLoss"
 
     def formula(self) -> str:
         """MSE of scores."""

@@ -20,7 +20,7 @@ class Cosine(LayerPairParams):
     )
     projection: ProjectionKind = Field(default="none", description=PROJECTION_HELP)
 
-    implementation: ClassVar[str] = "harness.methods.losses.cosine:CosineTerm"
+    implementation: ClassVar[str] = "harness.methods.losses.cosine:CosineLoss"
 
     def formula(self) -> str:
         """Cosine over pairs."""

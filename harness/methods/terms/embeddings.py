@@ -22,7 +22,7 @@ class Embeddings(TermParams):
     )
     bias: bool = Field(default=False, description="Whether the projection has a bias.")
 
-    implementation: ClassVar[str] = "harness.methods.losses.embeddings:EmbeddingsTerm"
+    implementation: ClassVar[str] = "harness.methods.losses.embeddings:EmbeddingsLoss"
 
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
         """Widths."""

@@ -40,7 +40,7 @@ class HiddenStates(LayerPairParams):
         ),
     )
 
-    implementation: ClassVar[str] = "harness.methods.losses.hidden_states:HiddenStatesTerm"
+    implementation: ClassVar[str] = "harness.methods.losses.hidden_states:HiddenStatesLoss"
 
     @model_validator(mode="before")
     @classmethod

@@ -27,7 +27,7 @@ class Logits(TermParams):
         default=True, description="Multiply by t², which keeps the gradient's size when t changes."
     )
 
-    implementation: ClassVar[str] = "harness.methods.losses.logits:LogitsTerm"
+    implementation: ClassVar[str] = "harness.methods.losses.logits:LogitsLoss"
     needs_mlm_head: ClassVar[bool] = True
     trains_mlm_head: ClassVar[bool] = True
 

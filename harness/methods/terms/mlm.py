@@ -12,7 +12,7 @@ class Mlm(TermParams):
 
     term: Literal["mlm"] = "mlm"
 
-    implementation: ClassVar[str] = "harness.methods.losses.mlm:MlmTerm"
+    implementation: ClassVar[str] = "harness.methods.losses.mlm:MlmLoss"
     trains_mlm_head: ClassVar[bool] = True
 
     @property

@@ -34,7 +34,7 @@ class Qkv(OneLayerParams):
         ),
     )
 
-    implementation: ClassVar[str] = "harness.methods.losses.qkv:QkvTerm"
+    implementation: ClassVar[str] = "harness.methods.losses.qkv:QkvLoss"
 
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
         """Layers and re-split heads."""

@@ -36,7 +36,7 @@ class Relations(OneLayerParams):
         description="A_r, relation heads into which the full width is re-split; must divide both widths.",
     )
 
-    implementation: ClassVar[str] = "harness.methods.losses.relations:RelationsTerm"
+    implementation: ClassVar[str] = "harness.methods.losses.relations:RelationsLoss"
 
     @model_validator(mode="before")
     @classmethod
