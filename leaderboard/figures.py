@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from harness.ranking import text
+from harness.ranking.render import text
 from harness.ranking.scope import FAMILIES
 from leaderboard.theme import COLOURS, SHAPES, colour, shape
 

@@ -10,20 +10,19 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from harness.ranking.board import Board
 from harness.ranking.scope import Filters
-from harness.ranking.snapshot import Snapshot, timings
-from leaderboard import data
 
 BOUND: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
 """What every widget shares: its value lives in the address and survives a change of page."""
 
 
-def sidebar(snapshot: Snapshot, *, suite: bool = True) -> Filters:
+def sidebar(board: Board, *, suite: bool = True) -> Filters:
     """Draw the filters that leave a choice, and return what they are set to."""
-    found = data.choices()
+    found = board.choices()
     with st.sidebar:
         picked = one("Suite", found["suite"], "suite") if suite and found["suite"] else None
-        tasks, languages = snapshot.once(("offered", picked), lambda: _offered(snapshot.cells, picked))
+        tasks, languages = board.once(("offered", picked), lambda: _offered(board.frames.cells, picked))
         filters = Filters(
             suite=picked,
             tasks=several("Tasks", tasks, "task"),
@@ -33,7 +32,7 @@ def sidebar(snapshot: Snapshot, *, suite: bool = True) -> Filters:
             language=several("Distilled on", found["language"], "corpus"),
             family=several("Family", found["family"], "family"),
         )
-        return _advanced(snapshot, filters)
+        return _advanced(board, filters)
 
 
 def _offered(cells: pd.DataFrame, suite: str | None) -> tuple[list[str], list[str]]:
@@ -44,8 +43,8 @@ def _offered(cells: pd.DataFrame, suite: str | None) -> tuple[list[str], list[st
     return tasks, languages
 
 
-def _advanced(snapshot: Snapshot, filters: Filters) -> Filters:
-    timed = timings(snapshot)
+def _advanced(board: Board, filters: Filters) -> Filters:
+    timed = board.timings()
     labels = {
         f"{row.device} · {row.protocol}": (str(row.protocol), str(row.fingerprint))
         for row in timed.itertuples()
@@ -58,7 +57,7 @@ def _advanced(snapshot: Snapshot, filters: Filters) -> Filters:
         **BOUND,
     )
     timing = labels[one("Latency measured on", list(labels), "timing")] if len(labels) > 1 else (None, None)
-    milestones = bool(snapshot.cells["milestone"].notna().any()) and st.toggle(
+    milestones = bool(board.frames.cells["milestone"].notna().any()) and st.toggle(
         "Intermediate students",
         key="milestones",
         help="Rank students exported before the last step, too.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.ranking import text
+from harness.ranking.render import text
 from harness.ranking.scope import TEACHERS
 
 NAMED_BY = ("config_id", "role", "method", "student", "teacher", "language", "variant", "milestone")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import RUNS, Database, Debug, RunsDir, database, example
+from harness.cli.options import RUNS, Database, Debug, RunsDir, database, example, known_suite
 from harness.errors import InputError
 
 
@@ -95,22 +95,19 @@ def export(
 
 
 def _ranking(out: Path, named: Format | None, suite: str | None, db: Path | None, runs_dir: Path) -> None:
-    from harness.ranking.board import choices, ranking
-    from harness.ranking.export import export as formatted
+    from harness.ranking.board import read_board
+    from harness.ranking.render.files import export as formatted
     from harness.ranking.scope import Filters
-    from harness.ranking.snapshot import load
-    from harness.registry import did_you_mean
 
     chosen = named or FORMAT_OF.get(out.suffix)
     if chosen is None:
         raise InputError(
             f"{out}: the ending says the format: {', '.join(FORMAT_OF)}; or name it with --format"
         )
-    snapshot = load(database(db, runs_dir))
-    suites = choices(snapshot)["suite"]
+    board = read_board(database(db, runs_dir))
+    suites = board.suites()
     if suite is None and len(suites) != 1:
         raise InputError(f"name one suite with --suite: {', '.join(suites) or 'nothing has been scored yet'}")
-    if suite is not None and suite not in suites:
-        raise InputError(f"no results of suite {suite!r}; {did_you_mean(suite, suites)}")
-    out.write_bytes(formatted(ranking(snapshot, Filters(suite=suite or suites[0])), chosen))
+    suite = suites[0] if suite is None else known_suite(board, suite)
+    out.write_bytes(formatted(board.ranking(Filters(suite=suite)), chosen))
     print(out)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A plan and what stood behind it."""
+class LoadedPlan:
+    """A plan and what it was built from."""
 
     plan: Plan
     sources: Sources
@@ -50,7 +50,7 @@ def load_plan(
     settings: Sequence[str],
     sources: Sources,
     update_lock: bool = False,
-) -> Loaded:
+) -> LoadedPlan:
     """Read, check and expand a spec. SpecError, one line a mistake, where it is wrong.
 
     `update_lock` asks the hub for the newest commits, whatever the lock file says."""
@@ -68,7 +68,7 @@ def load_plan(
     sources = dataclasses.replace(sources, pins=tuple(sorted({**pins, **pins_of(known)}.items())))
     threads = resolved.spec.measure.threads
     plan = build_plan(resolved, known.get, fingerprint(threads), cells)
-    return Loaded(plan, sources, left_out)
+    return LoadedPlan(plan, sources, left_out)
 
 
 def _without_missing(resolved: ResolvedSpec, sources: Sources) -> tuple[ResolvedSpec, tuple[LeftOut, ...]]:
@@ -97,7 +97,7 @@ def _without_missing(resolved: ResolvedSpec, sources: Sources) -> tuple[Resolved
     return dataclasses.replace(resolved, tasks=kept), left_out
 
 
-def note_lock(path: Path, loaded: Loaded) -> str:
+def note_lock(path: Path, loaded: LoadedPlan) -> str:
     """Write what is newly pinned to the lock file beside the spec; what happened in a sentence, or nothing."""
     before, now = read_lock(path), dict(loaded.sources.pins)
     if now == before:

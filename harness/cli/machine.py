@@ -24,11 +24,11 @@ def register(app: typer.Typer) -> None:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One line of the report."""
+class Check:
+    """One line of the report: what was looked at, and what was found."""
 
     what: str
-    told: str
+    outcome: str
     ok: bool = True
     advice: str = ""
 
@@ -61,19 +61,19 @@ def doctor(
     table = Table(box=None, pad_edge=False, show_header=False)
     for one in found:
         mark = Text("ok", style="green") if one.ok else Text("--", style="yellow")
-        table.add_row(mark, one.what, f"{one.told}{'; ' + one.advice if one.advice else ''}")
+        table.add_row(mark, one.what, f"{one.outcome}{'; ' + one.advice if one.advice else ''}")
     console().print(table)
 
 
-def _machine() -> Iterator[Finding]:
+def _machine() -> Iterator[Check]:
     import psutil
 
     from harness.devices.provenance import fingerprint
 
-    yield Finding("machine", fingerprint(1))
+    yield Check("machine", fingerprint(1))
     memory = psutil.virtual_memory()
     enough = memory.available > 4 * 2**30
-    yield Finding(
+    yield Check(
         "memory",
         f"{memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f}",
         enough,
@@ -81,25 +81,25 @@ def _machine() -> Iterator[Finding]:
     )
     for package in PACKAGES:
         try:
-            yield Finding(package, version(package))
+            yield Check(package, version(package))
         except PackageNotFoundError:
-            yield Finding(package, "not installed", False, "run `make setup`")
+            yield Check(package, "not installed", False, "run `make setup`")
 
 
-def _folders(runs_dir: Path, cache_dir: Path, data_dir: Path | None) -> Iterator[Finding]:
+def _folders(runs_dir: Path, cache_dir: Path, data_dir: Path | None) -> Iterator[Check]:
     for what, folder in (("runs", runs_dir), ("cache", cache_dir)):
         existing = folder.resolve()
         while not existing.exists():
             existing = existing.parent
         free = shutil.disk_usage(existing).free / 2**30
-        yield Finding(
+        yield Check(
             f"{what} folder", f"{folder}, {free:.0f} GiB free", free > 5, "" if free > 5 else "little room"
         )
     if data_dir is not None:
-        yield Finding("data folder", str(data_dir))
+        yield Check("data folder", str(data_dir))
 
 
-def _sources_found(sources: Sources) -> Iterator[Finding]:
+def _sources_found(sources: Sources) -> Iterator[Check]:
     """Whether each asset of the shipped catalog can be had."""
     from harness.assets.availability import check_all
     from harness.spec.catalog import Catalog
@@ -113,4 +113,4 @@ def _sources_found(sources: Sources) -> Iterator[Finding]:
     for task in catalog.entries("tasks", Task):
         assets |= {f"task {task.name}, {name}": asset for name, asset in task.assets.items()}
     for name, availability in check_all(assets, sources).items():
-        yield Finding(name, availability.where or " ".join(availability.problem.split()), availability.ok)
+        yield Check(name, availability.where or " ".join(availability.problem.split()), availability.ok)

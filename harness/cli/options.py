@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.errors import InputError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.ranking.board import Board
     from harness.results.store import Store
 
 SpecPath = Annotated[
@@ -58,7 +61,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 RUNS = Path("runs")
 
 
-class Backend(StrEnum):
+class BackendName(StrEnum):
     """Where trials run."""
 
     ray = "ray"
@@ -78,6 +81,16 @@ def database(db: Path | None, runs_dir: Path) -> Store:
     from harness.results.store import Store
 
     return Store(db or runs_dir / "results.duckdb")
+
+
+def known_suite(board: Board, suite: str) -> str:
+    """`suite`, where it has results; else InputError."""
+    from harness.registry import did_you_mean
+
+    if suite not in board.suites():
+        hint = did_you_mean(suite, board.suites()) if board.suites() else "nothing has been scored yet"
+        raise InputError(f"no results of suite {suite!r}; {hint}")
+    return suite
 
 
 def example(text: str) -> str:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import RUNS, AsJson, Database, Debug, RunsDir, console, database, example
+from harness.cli.options import (
+    RUNS,
+    AsJson,
+    Database,
+    Debug,
+    RunsDir,
+    console,
+    database,
+    example,
+    known_suite,
+)
+from harness.errors import InputError
 
 if TYPE_CHECKING:
+    from harness.ranking.board import Board
     from harness.results.store import Store
 
 
@@ -24,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 def status(db: Database = None, runs_dir: RunsDir = RUNS, debug: Debug = False) -> None:
     """Count trials by kind and state, and list failures with their reasons."""
-    from harness.ranking.report import render_status
+    from harness.ranking.render.trials import render_status
 
     console().print(render_status(database(db, runs_dir)))
 
@@ -46,56 +59,42 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Rank the methods, with the uncertainty of every rank."""
-    from harness.errors import InputError
-
-    store = database(db, runs_dir)
     if losses and suite is not None:
         raise InputError("--losses: students are distilled before any suite; leave out --suite")
-    if suite is not None:
-        _check_suite(store, suite)
+    store = database(db, runs_dir)
+    if losses:
+        _report_losses(store, as_json)
+        return
+    from harness.ranking.board import read_board
+
+    board = read_board(store)
+    suites = board.suites() if suite is None else [known_suite(board, suite)]
     if as_json:
-        print(_losses_as_json(store) if losses else _ranking_as_json(store, suite))
-    elif losses:
-        from harness.ranking.losses import render_losses
+        print(_ranking_as_json(board, suites))
+        return
+    from harness.ranking.render.report import render_report
 
-        console().print(render_losses(store))
-    else:
-        from harness.ranking.report import render_report
-        from harness.ranking.scope import Filters
-
-        console().print(render_report(store, Filters(suite=suite)))
+    console().print(render_report(store, board, suites))
 
 
-def _check_suite(store: Store, suite: str) -> None:
-    """InputError where no result is of `suite`."""
-    from harness.errors import InputError
-    from harness.ranking.board import choices
-    from harness.ranking.snapshot import load
-    from harness.registry import did_you_mean
+def _report_losses(store: Store, as_json: bool) -> None:
+    if as_json:
+        from harness.ranking.losses import own_losses
 
-    suites = choices(load(store))["suite"]
-    if suite not in suites:
-        raise InputError(f"no results of suite {suite!r}; {did_you_mean(suite, suites)}")
+        print(own_losses(store).to_json(orient="records", indent=2, force_ascii=False))
+        return
+    from harness.ranking.render.loss_table import render_losses
 
-
-def _losses_as_json(store: Store) -> str:
-    """A list of rows."""
-    from harness.ranking.losses import own_losses
-
-    return str(own_losses(store).to_json(orient="records", indent=2, force_ascii=False))
+    console().print(render_losses(store))
 
 
-def _ranking_as_json(store: Store, suite: str | None) -> str:
+def _ranking_as_json(board: Board, suites: Sequence[str]) -> str:
     """Suite -> what `harness export` writes as JSON."""
-    from harness.ranking.board import choices, ranking
-    from harness.ranking.export import export
+    from harness.ranking.render.files import export
     from harness.ranking.scope import Filters
-    from harness.ranking.snapshot import load
 
-    snapshot = load(store)
-    suites = choices(snapshot)["suite"] if suite is None else [suite]
-    boards = {one: json.loads(export(ranking(snapshot, Filters(suite=one)), "json")) for one in suites}
-    return json.dumps(boards, indent=2, ensure_ascii=False)
+    rankings = {one: json.loads(export(board.ranking(Filters(suite=one)), "json")) for one in suites}
+    return json.dumps(rankings, indent=2, ensure_ascii=False)
 
 
 def show(
@@ -107,7 +106,7 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Show everything recorded about one trial."""
-    from harness.ranking.report import render_trial
+    from harness.ranking.render.trials import render_trial
 
     console().print(render_trial(database(db, runs_dir), trial))
 
@@ -115,8 +114,6 @@ def show(
 def ingest(db: Database = None, runs_dir: RunsDir = RUNS, debug: Debug = False) -> None:
     """Rebuild the database from the trials' folders, which are the truth; a damaged or newer file is
     replaced."""
-    from harness.errors import InputError
-
     if not Path(runs_dir).is_dir():
         raise InputError(f"--runs-dir {runs_dir}: no such folder")
     store = database(db, runs_dir)

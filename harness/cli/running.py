@@ -9,7 +9,7 @@ import typer
 
 from harness.cli.options import (
     RUNS,
-    Backend,
+    BackendName,
     Catalogs,
     Database,
     DataDir,
@@ -37,8 +37,8 @@ def run(
     db: Database = None,
     data_dir: DataDir = None,
     backend: Annotated[
-        Backend, typer.Option(help="Ray, or one process for tests and debugging.")
-    ] = Backend.ray,
+        BackendName, typer.Option(help="Ray, or one process for tests and debugging.")
+    ] = BackendName.ray,
     address: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Ray cluster to join, e.g. auto.", show_default=False),

@@ -1,160 +1,120 @@
-"""The ranking: one row per configuration, with its uncertainty, what it keeps of its teacher, and what it
-costs.
+"""The board: one state of the database, and every question about it answered once.
 
-    snapshot = load(store)                                  # once per state of the database
-    board = ranking(snapshot, Filters(suite="GLUE"))        # as often as a reader turns a knob
-    board.table
+    board = read_board(store)                          # once per state of the database
+    board.ranking(Filters(suite="GLUE")).table         # as often as a reader turns a knob
 
-Scores are averaged over metrics, then fine-tuning seeds, then languages inside one task, then tasks inside
-one student, then students inside one configuration; never across configurations. What is compared, and how
-surely, is `harness.ranking.statistics`.
+`Board.once` is the only cache between the database and a page.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import pandas as pd
 
-from harness.ranking import statistics
+from harness.ranking import frames as reading
+from harness.ranking.frames import Frames, read_frames
+from harness.ranking.headline import FamilyAnswer, family_answers
 from harness.ranking.scope import (
     FAMILIES,
     TEACHERS,
     Filters,
     Scope,
-    matching,
-    scoped,
+    build_scope,
+    cells_of_one_protocol,
+    languages_required,
     scored,
-    scores_of,
 )
-from harness.ranking.snapshot import Snapshot
+from harness.ranking.table import Ranking, rank_rows
+from harness.results.store import Store
 
+T = TypeVar("T")
 EVERYTHING = Filters()
 
 
 @dataclass(frozen=True, eq=False)
-class Leaderboard:
-    """A ranking and what it was made of."""
+class Board:
+    """One state of the database and what has been asked of it; answers are shared and must not be changed."""
 
-    table: pd.DataFrame
-    """One row per configuration, best first, teachers after the ranked rows; columns in
-    `docs/statistics.md` and `COLUMNS`.
-    """
-    rank_test: str
-    groups: tuple[tuple[str, ...], ...]
-    """Runs of neighbours that cannot be told apart."""
-    scope: Scope
-    """What it was made of, of all models in reach."""
-    models: frozenset[str]
-    """Keys of the models that are shown, teachers among them."""
+    frames: Frames
+    _known: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def once(self, question: Hashable, answer: Callable[[], T]) -> T:
+        """What `answer` returned when `question` was first asked of this state."""
+        if question not in self._known:
+            self._known[question] = answer()
+        known: T = self._known[question]
+        return known
 
     @property
-    def tasks(self) -> tuple[str, ...]:
-        """The tasks every mean is over."""
-        return self.scope.tasks
+    def empty(self) -> bool:
+        """Whether nothing has been scored yet."""
+        return self.frames.empty
 
-    @property
-    def languages(self) -> dict[str, tuple[str, ...]]:
-        """Task -> languages its score is the mean over."""
-        return self.scope.required
+    def ranking(self, filters: Filters = EVERYTHING) -> Ranking:
+        """The configurations that `filters` let through, in order."""
+        return self.once(("ranking", filters), lambda: rank_rows(self.frames, self.scope(filters), filters))
 
-    @property
-    def other_protocols(self) -> dict[str, int]:
-        """Task -> models left out because they were scored under another fine-tuning protocol."""
-        return self.scope.other_protocols
+    def answers(self, filters: Filters = EVERYTHING, most: int | None = None) -> list[FamilyAnswer]:
+        """How the families compare under `filters`: every pair, or the first `most`."""
+        suite = filters.suite or "all suites"
+        return self.once(
+            ("answers", filters, most), lambda: family_answers(self.ranking(filters), suite, most)
+        )
 
-    @cached_property
-    def students(self) -> pd.DataFrame:
-        """row_id as config_id, distil_seed, task, value: one row per student (or teacher) and complete task."""
-        return self.scope.students[self.scope.students["model_key"].isin(self.models)]
+    def scope(self, filters: Filters) -> Scope:
+        """The scope in which `filters` choose names; a task must have the languages that any model among them was
+        scored in."""
+        wide = filters.without_names()
+        cells, other = self.once(("cells", wide), lambda: cells_of_one_protocol(self.frames.cells, wide))
+        required = languages_required(cells, self.frames.models, filters)
 
-    @cached_property
-    def cells(self) -> pd.DataFrame:
-        """The scores behind it, one row per model, task and language."""
-        return self.scope.cells[self.scope.cells["model_key"].isin(self.models)]
+        def build() -> Scope:
+            measured = self.measures(wide.latency_protocol, wide.fingerprint)
+            return build_scope(self.frames, cells, other, required, measured)
 
-    @cached_property
-    def ranked(self) -> pd.DataFrame:
-        """Rows that take part in the ranking (incomplete ones without a rank)."""
-        return self.table[~self.table["role"].isin(TEACHERS)]
+        return self.once(("scope", wide, tuple(required.items())), build)
 
-    @cached_property
-    def references(self) -> pd.DataFrame:
-        """The teachers, as prepared and as shipped."""
-        return self.table[self.table["role"].isin(TEACHERS)]
+    def timings(self) -> pd.DataFrame:
+        """Protocols under which latency was measured (see `harness.ranking.frames.timings`)."""
+        return self.once("timings", lambda: reading.timings(self.frames))
 
-    @cached_property
-    def per_task(self) -> pd.DataFrame:
-        """config_id × task: n, mean, low, high (long form)."""
-        if self.students.empty:
-            return pd.DataFrame(columns=["config_id", "task", "mean"])
-        return statistics.cell_summary(self.students)
+    def measures(self, latency_protocol: str | None = None, fingerprint: str | None = None) -> pd.DataFrame:
+        """What each row costs (see `harness.ranking.frames.measures`)."""
+        return self.once(
+            ("measures", latency_protocol, fingerprint),
+            lambda: reading.measures(self.frames, self.timings(), latency_protocol, fingerprint),
+        )
 
+    def choices(self) -> dict[str, list[str]]:
+        """What each filter can be set to: suite, task, evaluation, student, teacher, language, family."""
+        return self.once("choices", lambda: _choices(self.frames))
 
-def ranking(snapshot: Snapshot, filters: Filters = EVERYTHING) -> Leaderboard:
-    """Rank the configurations that `filters` let through."""
-    scope = scoped(snapshot, filters)
-    models = matching(snapshot.models, filters)
-    shown = frozenset(models.index) | _teachers_of(snapshot.models, models)
-    rows = snapshot.models.loc[snapshot.models.index.isin(shown), "row_id"]
-    table, ranked = _table(scope, rows, filters)
-    table = table.drop(columns="missing").join(scope.about, on="config_id")
-    return Leaderboard(
-        table=_with_family_ranks(table),
-        rank_test=ranked.test if ranked else "",
-        groups=ranked.groups if ranked else (),
-        scope=scope,
-        models=shown,
-    )
+    def suites(self) -> list[str]:
+        """Suites that have scores, the one with most ranked models first: it is the default."""
+        return self.choices()["suite"]
 
 
-def _teachers_of(everything: pd.DataFrame, models: pd.DataFrame) -> frozenset[str]:
-    """Keys of the teachers of these models, and of theirs."""
-    parent = everything["teacher_key"].dropna()
-    found: set[str] = set()
-    level = set(models["teacher_key"].dropna())
-    while level - found:
-        found |= level
-        level = {parent[key] for key in level if key in parent.index}
-    return frozenset(found)
+def read_board(store: Store) -> Board:
+    """The database as it is now. InputError where it is missing or cannot be read."""
+    return Board(read_frames(store))
 
 
-def _table(scope: Scope, rows: pd.Series, filters: Filters) -> tuple[pd.DataFrame, statistics.Ranking | None]:
-    """Means, intervals and ranks of these rows; teachers are summarised but not ranked."""
-    references = scope.references[scope.references["config_id"].isin(rows)]
-    scores = scope.scores[scope.scores["config_id"].isin(rows)]
-    if scores.empty:
-        return references, None
-    if filters.pooled:
-        competing = scope.padded["config_id"].isin(scores["config_id"])
-        scores = scores_of(scope.padded[competing], scope.tasks, pooled=True)
-    ranked = statistics.rank(scores, pooled=filters.pooled)
-    return pd.concat([ranked.table, references], ignore_index=True), ranked
-
-
-def _with_family_ranks(table: pd.DataFrame) -> pd.DataFrame:
-    ranked = ~table["role"].isin(TEACHERS) & table["mean"].notna()
-    means = table.loc[ranked, "mean"].astype(float).round(9)
-    within = (-means).groupby(table.loc[ranked, "family"]).rank(method="min")
-    return table.assign(family_rank=within.reindex(table.index).astype("Int64"))
-
-
-def choices(snapshot: Snapshot) -> dict[str, list[str]]:
-    """What each filter can be set to: suite, task, evaluation, student, teacher, language, family."""
-    seen = scored(snapshot.models, snapshot.cells)
+def _choices(frames: Frames) -> dict[str, list[str]]:
+    seen = scored(frames.models, frames.cells)
     found = {column: sorted(seen[column].dropna().unique()) for column in ("student", "teacher", "language")}
     families = set(seen["family"].dropna())
     found["family"] = [family for family in FAMILIES if family in families]
-    # suites with more ranked models first: the first is the default
-    students = snapshot.cells[~snapshot.cells["role"].isin(TEACHERS)]
-    source = students if len(students) else snapshot.cells
+    students = frames.cells[~frames.cells["role"].isin(TEACHERS)]
+    source = students if len(students) else frames.cells
     found["suite"] = list(
         source.groupby("suite", observed=True)["model_key"]
         .nunique()
         .sort_values(ascending=False, kind="stable")
         .index
     )
-    found["task"] = sorted(snapshot.cells["task"].astype(str).unique())
-    found["evaluation"] = sorted(snapshot.cells["language"].astype(str).unique())
+    found["task"] = sorted(frames.cells["task"].astype(str).unique())
+    found["evaluation"] = sorted(frames.cells["language"].astype(str).unique())
     return found

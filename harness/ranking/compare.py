@@ -14,8 +14,8 @@ import pandas as pd
 
 from harness.errors import InputError
 from harness.ranking import statistics
-from harness.ranking.board import Leaderboard
 from harness.ranking.settings import Settings, differing
+from harness.ranking.table import Ranking
 from harness.results import predictions
 
 SUITE = "all tasks"
@@ -23,7 +23,7 @@ SUITE = "all tasks"
 
 
 def differences(
-    board: Leaderboard,
+    ranking: Ranking,
     rows: Sequence[str],
     *,
     confidence: float = 0.95,
@@ -37,10 +37,10 @@ def differences(
     bootstrap over examples: these students, other examples like these. Elsewhere it is Welch's t over
     students: other students like these, on these tasks.
     """
-    cells = board.per_task.set_index(["config_id", "task"])
-    means = board.table.set_index("config_id")
+    cells = ranking.per_task.set_index(["config_id", "task"])
+    means = ranking.table.set_index("config_id")
     pairs = list(itertools.combinations(rows, 2))
-    wanted = [*board.tasks, SUITE] if len(board.tasks) > 1 else list(board.tasks)
+    wanted = [*ranking.tasks, SUITE] if len(ranking.tasks) > 1 else list(ranking.tasks)
     level = 1 - (1 - confidence) / max(1, len(pairs) * len(wanted))
     found = []
     for (a, b), task in itertools.product(pairs, wanted):
@@ -83,7 +83,7 @@ def _bootstrapped(examples: np.ndarray, level: float) -> dict[str, object]:
 
 
 def paired_examples(
-    board: Leaderboard, rows: Sequence[str], selected: pd.DataFrame, runs_dir: Path
+    ranking: Ranking, rows: Sequence[str], selected: pd.DataFrame, runs_dir: Path
 ) -> dict[tuple[str, str, str], np.ndarray]:
     """(a, b, task) -> difference per example of the share of students that are right, where predictions of
     both are kept.
@@ -102,7 +102,7 @@ def paired_examples(
         if all(share is not None for share in shares):
             right[str(row), str(task)] = pd.concat(shares, axis=1, join="outer").mean(axis=1, skipna=False)
     found = {}
-    for (a, b), task in itertools.product(itertools.combinations(rows, 2), board.tasks):
+    for (a, b), task in itertools.product(itertools.combinations(rows, 2), ranking.tasks):
         if (a, task) in right and (b, task) in right:
             first, second = right[a, task].align(right[b, task], join="outer")
             difference = first - second

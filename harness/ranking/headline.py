@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from harness.ranking import statistics
-from harness.ranking.board import Leaderboard
+from harness.ranking.table import Ranking
 
 COMPARED = ("MHA", "HS", "OD", "composite")
 """Families that are methods of distillation; controls, teachers and external models are not."""
@@ -29,20 +29,20 @@ class FamilyAnswer:
     student: str | None
 
 
-def family_answers(board: Leaderboard, suite: str, most: int | None = None) -> list[FamilyAnswer]:
+def family_answers(ranking: Ranking, suite: str, most: int | None = None) -> list[FamilyAnswer]:
     """Every pair of families (or the first `most` of them), the widest lead first, on the student shape that
     most families share.
 
     Each family is represented by its configuration with the best dev score, so that no reported score chose
     what is compared.
     """
-    ranked = board.ranked[["config_id", "family", "student", "mean", "std", "n", "complete"]]
+    ranked = ranking.ranked[["config_id", "family", "student", "mean", "std", "n", "complete"]]
     complete = ranked[ranked["mean"].notna() & ranked["family"].isin(COMPARED)]
     if complete.empty:
         return []
     student = _shared_student(complete)
     rows = complete if student is None else complete[complete["student"] == student]
-    chosen = best_by_dev(board, rows)
+    chosen = best_by_dev(ranking, rows)
     family_of = dict(zip(rows["config_id"], rows["family"], strict=True))
     where = f"{suite} ({student})" if student and complete["student"].nunique() > 1 else suite
     by_score = rows.groupby("family")["mean"].max().sort_values(ascending=False).index
@@ -57,11 +57,11 @@ def family_answers(board: Leaderboard, suite: str, most: int | None = None) -> l
     return answers
 
 
-def best_by_dev(board: Leaderboard, rows: pd.DataFrame) -> dict[str, str]:
-    """Family -> its complete configuration with the highest mean dev score over the board's tasks."""
+def best_by_dev(ranking: Ranking, rows: pd.DataFrame) -> dict[str, str]:
+    """Family -> its complete configuration with the highest mean dev score over the ranking's tasks."""
     whole = rows[rows["complete"]]
     of = whole if len(whole) else rows
-    dev = board.scope.dev_means.reindex(of["config_id"])
+    dev = ranking.scope.dev_means.reindex(of["config_id"])
     ranked = rows.assign(dev=rows["config_id"].map(dev)).sort_values(
         ["dev", "config_id"], ascending=[False, True]
     )

@@ -6,12 +6,7 @@ import json
 from typing import Any
 
 import pandas as pd
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
-from harness.ranking import text
-from harness.ranking.report import COLOURS
 from harness.ranking.scope import FAMILIES
 from harness.ranking.settings import flattened, variants
 from harness.results.store import Store
@@ -66,40 +61,3 @@ def _variants(table: pd.DataFrame) -> dict[str, str]:
     rows = table.to_dict("records")
     names = {str(row["config_id"]): tuple(str(row[name]) for name in NAMES) for row in rows}
     return variants(names, {str(row["config_id"]): flattened(json.loads(row["config"])) for row in rows})
-
-
-def render_losses(store: Store) -> RenderableType:
-    """`own_losses` for a terminal, grouped by family."""
-    table = own_losses(store)
-    if table.empty:
-        return Text("Nothing has been distilled with an objective yet.")
-    several = [name for name in ("teacher", "language") if table[name].nunique() > 1]
-    several += ["variant"] if table["variant"].astype(bool).any() else []
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("family", "method", "student", *several):
-        shown.add_column("settings" if name == "variant" else name, no_wrap=name != "variant")
-    for name in ("steps", "seeds", "before", "after", "after / before", "lowered"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    family = None
-    for row in table.to_dict("records"):
-        if family not in (None, row["family"]):
-            shown.add_section()
-        family = row["family"]
-        shown.add_row(
-            Text(family, style=COLOURS[family]),
-            *(str(row[name]) if text.known(row[name]) else text.NONE for name in ("method", "student")),
-            *(str(row[name]) if text.known(row[name]) else text.NONE for name in several),
-            f"{row['steps']:.0f}",
-            str(row["seeds"]),
-            *(text.significant(row[name]) for name in ("before", "after", "ratio")),
-            Text(
-                f"{row['lowered']} of {row['seeds']}",
-                style="green" if row["lowered"] == row["seeds"] else "red",
-            ),
-        )
-    note = (
-        "before, after: a method's own weighted loss on held-out text, before the first step and after the "
-        "last, mean over seeds.\nLosses of different methods measure different things: compare a row with "
-        "itself, never with another."
-    )
-    return Group(Text("Own loss on held-out text", style="bold underline"), shown, Text(note, style="dim"))

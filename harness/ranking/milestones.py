@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from harness.ranking.board import Leaderboard
+from harness.ranking.frames import Frames
 from harness.ranking.scope import TEACHERS
-from harness.ranking.snapshot import Snapshot
+from harness.ranking.table import Ranking
 
 COLUMNS = ["config_id", "family", "step", "tokens", "mean", "low", "high", "n"]
 OF_TRIAL = """
@@ -22,19 +22,19 @@ OF_TRIAL = """
 """Scores of one student and of what it was on the way there; languages averaged inside a task."""
 
 
-def quality_over_tokens(board: Leaderboard, snapshot: Snapshot) -> pd.DataFrame:
+def quality_over_tokens(ranking: Ranking, frames: Frames) -> pd.DataFrame:
     """Mean with interval of every configuration that was evaluated on the way, at each of its milestones and
     at its end, in order of tokens: `COLUMNS`.
 
-    `board` is a ranking with `Filters.milestones`.
+    `ranking` is one with `Filters.milestones`.
     """
-    rows = board.table[~board.table["role"].isin(TEACHERS) & board.table["mean"].notna()]
+    rows = ranking.table[~ranking.table["role"].isin(TEACHERS) & ranking.table["mean"].notna()]
     base = rows["config_id"].str.partition("@")[0]
     rows = rows.assign(config_id=base)[base.isin(base[rows["milestone"].notna()])]
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS)
-    whole = snapshot.models[snapshot.models["milestone"].isna()].groupby("row_id")["tokens"].mean()
-    settings = snapshot.settings
+    whole = frames.models[frames.models["milestone"].isna()].groupby("row_id")["tokens"].mean()
+    settings = frames.settings
     steps = rows["config_id"].map(lambda row: settings.get(row, {}).get("steps", np.nan)).astype(float)
     step = rows["milestone"].astype("Float64").fillna(steps).astype(float)
     tokens = rows["config_id"].map(whole).astype(float) * step / steps

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from harness.ranking import statistics
+from harness.ranking.frames import Frames
 from harness.ranking.settings import variants
-from harness.ranking.snapshot import Snapshot, measures
 
 TEACHERS = ("prepared", "shipped")
 FAMILIES = ("OD", "HS", "MHA", "composite", "control", "external", "teacher")
@@ -55,8 +55,8 @@ class Filters:
     fingerprint: str | None = None
 
     def without_names(self) -> Filters:
-        """The same cells, of every model."""
-        return replace(self, student=(), teacher=(), language=(), family=())
+        """The same cells, of every model; each row with a variance of its own."""
+        return replace(self, student=(), teacher=(), language=(), family=(), pooled=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class Scope:
 
     cells: pd.DataFrame
     other_protocols: dict[str, int]
-    """As in `harness.ranking.board.Leaderboard`."""
+    """As in `harness.ranking.table.Ranking`."""
     required: dict[str, tuple[str, ...]]
     """Task -> languages that a complete score is the mean over."""
     students: pd.DataFrame
@@ -93,44 +93,31 @@ class Scope:
         return self.students.groupby("config_id", observed=True)["dev_value"].mean()
 
 
-def scoped(snapshot: Snapshot, filters: Filters) -> Scope:
-    """The scope in which `filters` choose names; a task must have the languages that any model among them was
-    scored in."""
-    wide = replace(filters.without_names(), pooled=False)
-    cells, other = snapshot.once(
-        ("cells", wide), lambda: _one_protocol(_in_scope(snapshot.cells, wide), wide.protocols)
-    )
-    models = matching(snapshot.models, filters)
-    made = cells[["model_key", "task", "language"]]
-    mine = made[made["model_key"].isin(models.index[~models["role"].isin(TEACHERS)])]
-    required = _required(mine if len(mine) else made[made["model_key"].isin(models.index)])
-    key = ("scope", wide, tuple(required.items()))
-    return snapshot.once(key, lambda: _scope(snapshot, wide, cells, other, required))
-
-
-def _scope(
-    snapshot: Snapshot,
-    filters: Filters,
+def build_scope(
+    frames: Frames,
     cells: pd.DataFrame,
     other: dict[str, int],
     required: dict[str, tuple[str, ...]],
+    measured: pd.DataFrame,
 ) -> Scope:
+    """Everything about the configurations of `cells`; `other` and `cells` as from `cells_of_one_protocol`,
+    `required` as from `languages_required`, `measured` by row_id."""
     keyed = _task_values(cells, required).join(
-        snapshot.models[["row_id", "role", "distil_seed"]], on="model_key"
+        frames.models[["row_id", "role", "distil_seed"]], on="model_key"
     )
     students = keyed.assign(config_id=keyed["row_id"], distil_seed=keyed["distil_seed"].fillna(0))
     students = students[["config_id", "distil_seed", "model_key", "role", "task", "value", "dev_value"]]
-    present = scored(snapshot.models, cells)
+    present = scored(frames.models, cells)
     tasks = tuple(sorted(required))
     padded = _padded(students, present, tasks)
     scores = scores_of(padded[~padded["role"].isin(TEACHERS)], tasks)
     references = scores_of(padded[padded["role"].isin(TEACHERS)], tasks)
     about = pd.concat([scores, references], ignore_index=True)[["config_id", "missing"]]
-    about = _with_names(about, snapshot, present)
-    about = _with_retention(about, students, snapshot, tasks)
+    about = _with_names(about, frames, present)
+    about = _with_retention(about, students, frames, tasks)
     guessing = statistics.better_than_guessing(cells)
     about = _with_guessing(_with_gaps(about, cells, required), guessing).set_index("config_id")
-    about = about.join(measures(snapshot, filters.latency_protocol, filters.fingerprint))
+    about = about.join(measured)
     absent = [column for column in MEASURES if column not in about]
     return Scope(
         cells=cells,
@@ -159,6 +146,23 @@ def matching(models: pd.DataFrame, filters: Filters) -> pd.DataFrame:
         if wanted:
             keep &= models[column].isin(wanted)
     return models[keep]
+
+
+def cells_of_one_protocol(cells: pd.DataFrame, filters: Filters) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The cells that `filters` let through whatever the model, of one fine-tuning protocol for each task, and
+    how many models of each task that leaves out."""
+    return _one_protocol(_in_scope(cells, filters), filters.protocols)
+
+
+def languages_required(
+    cells: pd.DataFrame, models: pd.DataFrame, filters: Filters
+) -> dict[str, tuple[str, ...]]:
+    """Task -> languages in which any model that `filters` let through was scored; teachers count only where
+    there are no others."""
+    chosen = matching(models, filters)
+    pairs = cells[["model_key", "task", "language"]]
+    ranked = pairs[pairs["model_key"].isin(chosen.index[~chosen["role"].isin(TEACHERS)])]
+    return _required(ranked if len(ranked) else pairs[pairs["model_key"].isin(chosen.index)])
 
 
 def _in_scope(cells: pd.DataFrame, filters: Filters) -> pd.DataFrame:
@@ -252,26 +256,26 @@ def _padded(students: pd.DataFrame, present: pd.DataFrame, tasks: tuple[str, ...
     return pd.concat([students, added], ignore_index=True)
 
 
-def _with_names(about: pd.DataFrame, snapshot: Snapshot, present: pd.DataFrame) -> pd.DataFrame:
+def _with_names(about: pd.DataFrame, frames: Frames, present: pd.DataFrame) -> pd.DataFrame:
     first = present.drop_duplicates("row_id").set_index("row_id")
     named = about.join(
         first[["role", "family", *NAMES, "milestone", "teacher_key", "tokens"]], on="config_id"
     )
     names = {str(row["config_id"]): tuple(row[name] for name in NAMES) for row in named.to_dict("records")}
-    named["variant"] = named["config_id"].map(variants(names, snapshot.varied)).astype(object)
+    named["variant"] = named["config_id"].map(variants(names, frames.varied)).astype(object)
     return named
 
 
 def _with_retention(
-    about: pd.DataFrame, students: pd.DataFrame, snapshot: Snapshot, tasks: tuple[str, ...]
+    about: pd.DataFrame, students: pd.DataFrame, frames: Frames, tasks: tuple[str, ...]
 ) -> pd.DataFrame:
     """The share of the teacher's score that is kept, per task and student first; of the teacher it learnt
     from, and as shipped.
     """
     reference = students[["model_key", "task", "value"]].rename(columns={"model_key": "teacher_key"})
     for column, teacher_of in (
-        ("retention", snapshot.models["teacher_key"]),
-        ("retention_of_shipped", snapshot.shipped_teacher),
+        ("retention", frames.models["teacher_key"]),
+        ("retention_of_shipped", frames.shipped_teacher),
     ):
         own = students.assign(teacher_key=students["model_key"].map(teacher_of)).dropna(subset="teacher_key")
         pairs = own[["config_id", "teacher_key"]].drop_duplicates("config_id")

@@ -20,8 +20,7 @@ import duckdb
 import pandas as pd
 
 from harness.errors import InputError
-from harness.ranking import text
-from harness.ranking.report import find_trial
+from harness.ranking.render import text
 from harness.records.folder import TrialFolder
 from harness.results.store import Store
 
@@ -108,7 +107,7 @@ def find_model(store: Store, named: str) -> Model:
     prefix, at, step = named.partition("@")
     if at and not step.isdecimal():
         raise InputError(f"{named!r}: after @ stands a step, e.g. {prefix}@1000")
-    trial_id = find_trial(store, prefix)
+    trial_id = store.find_trial(prefix)
     (found,) = store.frame("SELECT * FROM trials WHERE trial_id = ?", [trial_id]).to_dict("records")
     row = {str(name): value for name, value in found.items()}
     if row["kind"] not in MAKERS:

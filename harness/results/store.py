@@ -21,6 +21,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from harness.errors import InputError
 from harness.records.folder import TrialFolder, trial_folders
 from harness.records.result import Progress, Result
 from harness.records.trial import Trial
@@ -117,6 +118,18 @@ class Store:
             rest = con.execute("SELECT trial_id FROM trials WHERE status NOT IN ('ok', 'pruned')").fetchall()
         return [trial_id for (trial_id,) in rest]
 
+    def find_trial(self, prefix: str) -> str:
+        """The one trial whose id starts with `prefix`; InputError for none or several."""
+        found = self.frame("SELECT trial_id FROM trials WHERE starts_with(trial_id, ?) ORDER BY 1", [prefix])
+        ids = found["trial_id"].astype(str).tolist()
+        if not ids:
+            raise InputError(f"no trial's id starts with {prefix!r}; `harness status` counts them by state")
+        if len(ids) > 1:
+            raise InputError(
+                f"{len(ids)} trials start with {prefix!r}: {', '.join(ids[:5])}; give more digits"
+            )
+        return ids[0]
+
     def record(
         self,
         trial: Trial,
@@ -128,9 +141,9 @@ class Store:
         """Put in one trial: as running without a result, else with everything its result holds. What was
         there of it is replaced.
         """
-        self.record_all([Entry(trial, result, rows.progress_rows(trial.id, progress), origin)])
+        self.record_all([Recorded(trial, result, rows.progress_rows(trial.id, progress), origin)])
 
-    def record_all(self, entries: Sequence[Entry]) -> None:
+    def record_all(self, entries: Sequence[Recorded]) -> None:
         """`record` for several trials, in one transaction: opening and closing the file costs more than the rows."""
         with writing(self.path, self.patience) as con:
             family = _ancestors(con, [entry.trial for entry in entries])
@@ -146,7 +159,7 @@ class Store:
 
     def ingest_folders(self, folders: Iterable[TrialFolder]) -> int:
         """Put in the trials of these folders, of those that can be read; how many."""
-        entries = [entry for folder in folders if (entry := read_entry(folder))]
+        entries = [entry for folder in folders if (entry := read_recorded(folder))]
         if entries:
             self.record_all(entries)
         return len(entries)
@@ -175,7 +188,7 @@ class Store:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Recorded:
     """What one folder holds."""
 
     trial: Trial
@@ -188,23 +201,23 @@ class Entry:
 
 @dataclass(frozen=True)
 class _Found:
-    entries: list[Entry]
+    entries: list[Recorded]
     unreadable: list[str]
 
 
-def read_entry(folder: TrialFolder) -> Entry | None:
+def read_recorded(folder: TrialFolder) -> Recorded | None:
     """What a folder holds; None where its trial cannot be read."""
     trial = folder.read_trial()
     if trial is None:
         return None
     progress = rows.progress_rows(trial.id, folder.read_progress())
-    return Entry(trial, folder.read_result(), progress, _origin(folder))
+    return Recorded(trial, folder.read_result(), progress, _origin(folder))
 
 
 def _read_folders(runs_dir: Path) -> _Found:
     found = _Found([], [])
     for folder in trial_folders(runs_dir):
-        entry = read_entry(folder)
+        entry = read_recorded(folder)
         if entry is None or (entry.result is None and (folder.path / "result.json").exists()):
             found.unreadable.append(folder.path.name)
         if entry is not None:
@@ -212,7 +225,7 @@ def _read_folders(runs_dir: Path) -> _Found:
     return found
 
 
-def _content(entries: Sequence[Entry], family: Mapping[str, Trial]) -> dict[str, list[rows.Row]]:
+def _content(entries: Sequence[Recorded], family: Mapping[str, Trial]) -> dict[str, list[rows.Row]]:
     """Table -> rows; `family` holds the ancestors of the trials."""
     trials = [
         rows.trial_row(entry.trial, entry.result, parents=family) | {"origin": entry.origin}
@@ -231,7 +244,7 @@ def _content(entries: Sequence[Entry], family: Mapping[str, Trial]) -> dict[str,
     }
 
 
-def write_database(path: Path, entries: Sequence[Entry]) -> None:
+def write_database(path: Path, entries: Sequence[Recorded]) -> None:
     """A whole database in one go, at a path where there is none."""
     content = _content(entries, {entry.trial.id: entry.trial for entry in entries})
     con = duckdb.connect(str(path))

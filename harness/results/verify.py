@@ -23,8 +23,8 @@ CLOSE = 1e-9
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something that does not agree."""
+class Disagreement:
+    """Something about one trial that does not agree with the rest."""
 
     trial_id: str
     message: str
@@ -33,16 +33,16 @@ class Finding:
         return f"{self.trial_id}: {self.message}"
 
 
-def verify(runs_dir: Path, store: Store | None = None) -> list[Finding]:
+def verify(runs_dir: Path, store: Store | None = None) -> list[Disagreement]:
     """Every disagreement below `runs_dir`, and with the database if one is given; empty where all is well."""
-    found: list[Finding] = []
+    found: list[Disagreement] = []
     hashes: dict[str, str | None] = {}
     folders = list(trial_folders(runs_dir))
     trials = {trial.id: trial for folder in folders if (trial := folder.read_trial())}
     for trial in trials.values():
-        found += [Finding(trial.id, message) for message in family_problems(trial, trials)]
+        found += [Disagreement(trial.id, message) for message in family_problems(trial, trials)]
     for folder in folders:
-        found += [Finding(folder.path.name, message) for message in folder_problems(folder)]
+        found += [Disagreement(folder.path.name, message) for message in folder_problems(folder)]
         result = folder.read_result()
         hashes[folder.path.name] = rows.sha256_of(result) if result else None
     if store is not None and store.exists:
@@ -157,20 +157,20 @@ def _same(given: float | None, computed: float) -> bool:
     return not math.isnan(computed) and math.isclose(given, computed, rel_tol=0, abs_tol=CLOSE)
 
 
-def _database_problems(store: Store, hashes: dict[str, str | None]) -> Iterator[Finding]:
+def _database_problems(store: Store, hashes: dict[str, str | None]) -> Iterator[Disagreement]:
     stored = store.frame("SELECT trial_id, status, result_sha256 FROM trials")
     known = dict(zip(stored["trial_id"], stored["result_sha256"], strict=True))
     planned = set(stored.loc[stored["status"] == "planned", "trial_id"])
     for name, sha in hashes.items():
         if name not in known or (name in planned and sha is not None):
-            yield Finding(name, "the database does not know it; `harness ingest` puts it in")
+            yield Disagreement(name, "the database does not know it; `harness ingest` puts it in")
         elif sha is not None and known[name] != sha:
-            yield Finding(name, "the database holds another result; `harness ingest` rebuilds it")
+            yield Disagreement(name, "the database holds another result; `harness ingest` rebuilds it")
         elif sha is None and isinstance(known[name], str):
-            yield Finding(name, "the database holds a result that its folder lacks")
+            yield Disagreement(name, "the database holds a result that its folder lacks")
     for name in known:
         if name not in hashes and name not in planned:
-            yield Finding(
+            yield Disagreement(
                 name, "the database knows it, its folder is gone; `harness ingest` rebuilds the database"
             )
 

@@ -7,12 +7,13 @@ import json
 import pandas as pd
 import streamlit as st
 
-from harness.ranking import text
-from harness.ranking.board import Leaderboard
+from harness.ranking.board import Board
 from harness.ranking.compare import SUITE, differences, paired_examples, settings_apart
-from harness.ranking.snapshot import Snapshot
+from harness.ranking.render import text
+from harness.ranking.table import Ranking
 from leaderboard import data, figures
 from leaderboard.filters import from_address, sidebar, to_address
+from leaderboard.opening import opened
 from leaderboard.wording import row_labels
 
 MOST = 6
@@ -21,17 +22,13 @@ MOST = 6
 
 def page() -> None:
     """Draw the page."""
-    st.title("Compare")
-    if data.explain_missing(data.store()):
+    board = opened("Compare", "Nothing has been scored yet, so there is nothing to compare.")
+    if board is None:
         return
-    snapshot = data.snapshot()
-    if snapshot.empty:
-        st.info("Nothing has been scored yet, so there is nothing to compare.")
-        return
-    filters = sidebar(snapshot)
-    board = data.board(filters)
-    labels = row_labels(board.table)
-    known = board.table["config_id"].tolist()
+    filters = sidebar(board)
+    ranking = board.ranking(filters)
+    labels = row_labels(ranking.table)
+    known = ranking.table["config_id"].tolist()
     from_address("rows", known)
     rows = st.multiselect(
         "Configurations",
@@ -43,14 +40,14 @@ def page() -> None:
     )
     to_address("rows", rows)
     if len(rows) < 2:
-        _suggest(board, labels)
+        _suggest(ranking, labels)
         return
-    _compare(board, snapshot, rows, labels)
-    _settings(snapshot, rows, labels)
+    _compare(ranking, board, rows, labels)
+    _settings(board, rows, labels)
 
 
-def _suggest(board: Leaderboard, labels: pd.Series) -> None:
-    ranked = board.ranked[board.ranked["mean"].notna()]
+def _suggest(ranking: Ranking, labels: pd.Series) -> None:
+    ranked = ranking.ranked[ranking.ranked["mean"].notna()]
     if len(ranked) < 2:
         st.info("There are fewer than two complete configurations under these filters.")
         return
@@ -63,10 +60,10 @@ def _suggest(board: Leaderboard, labels: pd.Series) -> None:
     st.button(f"Compare {labels[best[0]]} with {labels[best[1]]}", on_click=pick)
 
 
-def _compare(board: Leaderboard, snapshot: Snapshot, rows: list[str], labels: pd.Series) -> None:
-    selected = _selected(snapshot)
-    paired = paired_examples(board, rows, selected, data.store().runs_dir) if len(selected) else {}
-    found = differences(board, rows, paired=paired)
+def _compare(ranking: Ranking, board: Board, rows: list[str], labels: pd.Series) -> None:
+    selected = _selected(board)
+    paired = paired_examples(ranking, rows, selected, data.store().runs_dir) if len(selected) else {}
+    found = differences(ranking, rows, paired=paired)
     pairs = list(dict.fromkeys(zip(found["a"], found["b"], strict=True)))
     st.caption(
         f"{len(found)} comparisons; all intervals hold at once with 95 % (Bonferroni), p values are "
@@ -123,9 +120,9 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _settings(snapshot: Snapshot, rows: list[str], labels: pd.Series) -> None:
+def _settings(board: Board, rows: list[str], labels: pd.Series) -> None:
     st.subheader("Settings that differ")
-    apart = settings_apart(snapshot.settings, rows)
+    apart = settings_apart(board.frames.settings, rows)
     if apart.empty:
         st.caption("None that are recorded: these rows were not distilled here, or differ in the model only.")
         return
@@ -135,14 +132,14 @@ def _settings(snapshot: Snapshot, rows: list[str], labels: pd.Series) -> None:
     st.dataframe(shown.rename_axis("setting").reset_index(), hide_index=True, width="stretch")
 
 
-def _selected(snapshot: Snapshot) -> pd.DataFrame:
+def _selected(board: Board) -> pd.DataFrame:
     """Trials at the chosen settings of tasks scored by accuracy alone."""
     trials = data.query(
         "SELECT trial_id, model_key, task, config FROM trials WHERE kind = 'finetune' AND selected AND "
         "status = 'ok'"
     )
-    trials = trials[trials["model_key"].isin(snapshot.models.index)]
+    trials = trials[trials["model_key"].isin(board.frames.models.index)]
     jobs = [json.loads(config)["task"] for config in trials["config"]]
     trials["report"] = [job["report"] for job in jobs]
     plain = [set(job["metrics"]) <= {"accuracy", "accuracy@1"} for job in jobs]
-    return trials[plain].join(snapshot.models["row_id"], on="model_key")
+    return trials[plain].join(board.frames.models["row_id"], on="model_key")

@@ -6,8 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from harness.ranking.statistics.guessing import AT_GUESSING
-from leaderboard import data, figures
+from leaderboard import figures
 from leaderboard.filters import BOUND, one, sidebar
+from leaderboard.opening import opened
 from leaderboard.wording import row_labels
 
 MOST_ROWS = 30
@@ -15,11 +16,10 @@ MOST_ROWS = 30
 
 def page() -> None:
     """Draw the page."""
-    st.title("Languages")
-    if data.explain_missing(data.store()):
+    board = opened("Languages", unscored=None)
+    if board is None:
         return
-    snapshot = data.snapshot()
-    counted = snapshot.cells.groupby("task", observed=True)["language"].nunique()
+    counted = board.frames.cells.groupby("task", observed=True)["language"].nunique()
     tasks = sorted(counted[counted > 1].index.astype(str))
     if not tasks:
         st.info(
@@ -30,14 +30,14 @@ def page() -> None:
         return
     with st.sidebar:
         task = one("Task", tasks, "xtask")
-    filters = sidebar(snapshot, suite=False)
-    board = data.board(type(filters)(**{**filters.__dict__, "suite": None, "tasks": (task,)}))
-    labels = row_labels(board.table)
-    scores = _scores(board.cells[board.cells["task"] == task])
+    filters = sidebar(board, suite=False)
+    ranking = board.ranking(type(filters)(**{**filters.__dict__, "suite": None, "tasks": (task,)}))
+    labels = row_labels(ranking.table)
+    scores = _scores(ranking.cells[ranking.cells["task"] == task])
     if scores.empty:
         st.info("Nothing matches these filters. Clear one of them in the sidebar.")
         return
-    guessing = board.scope.guessing
+    guessing = ranking.scope.guessing
     _draw(scores, _no_better(guessing[guessing["task"] == task]), labels, task)
 
 

@@ -11,11 +11,17 @@ import streamlit as st
 from pydantic import TypeAdapter, ValidationError
 
 from harness.methods.mappings.mapping import AnyMapping, MappingParams, StaticMapping
-from harness.ranking import text
-from harness.ranking.board import Leaderboard
+from harness.ranking.render import text
+from harness.ranking.table import Ranking
 from leaderboard import data, figures
 from leaderboard.filters import one, sidebar
+from leaderboard.opening import opened
 from leaderboard.wording import row_labels
+
+NONE_RANKED = (
+    "No hidden-state method has been ranked here yet. Add `hs-uniform`, `hs-last` or another of those that "
+    "`harness methods` lists under HS to a spec's grid."
+)
 
 
 @dataclass(frozen=True)
@@ -30,22 +36,13 @@ class Mapped:
 
 def page() -> None:
     """Draw the page."""
-    st.title("Layer mappings")
-    if data.explain_missing(data.store()):
+    board = opened("Layer mappings", NONE_RANKED)
+    if board is None:
         return
-    snapshot = data.snapshot()
-    filters = sidebar(snapshot) if not snapshot.empty else None
-    board = data.board(filters) if filters else None
-    rows = (
-        board.ranked[(board.ranked["family"] == "HS") & board.ranked["mean"].notna()]
-        if board
-        else pd.DataFrame()
-    )
-    if board is None or rows.empty:
-        st.info(
-            "No hidden-state method has been ranked here yet. Add `hs-uniform`, `hs-last` or another of "
-            "`harness methods --family HS` to a spec's grid."
-        )
+    ranking = board.ranking(sidebar(board))
+    rows = ranking.ranked[(ranking.ranked["family"] == "HS") & ranking.ranked["mean"].notna()]
+    if rows.empty:
+        st.info(NONE_RANKED)
         return
     with st.sidebar:
         student = one(
@@ -56,11 +53,11 @@ def page() -> None:
             "hs_student",
         )
     rows = rows[rows["student"] == student]
-    _scores(board, rows)
+    _scores(ranking, rows)
     _maps(rows)
 
 
-def _scores(board: Leaderboard, rows: pd.DataFrame) -> None:
+def _scores(ranking: Ranking, rows: pd.DataFrame) -> None:
     labels = row_labels(rows)
     drawn = rows.assign(
         label=rows["config_id"].map(labels),
@@ -71,7 +68,7 @@ def _scores(board: Leaderboard, rows: pd.DataFrame) -> None:
         width="stretch",
     )
     st.caption(
-        f"{rows['student'].iloc[0]}, mean over {', '.join(board.tasks)}. Ranks are among all rows of the "
+        f"{rows['student'].iloc[0]}, mean over {', '.join(ranking.tasks)}. Ranks are among all rows of the "
         "ranking."
     )
 

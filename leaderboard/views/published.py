@@ -6,9 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from harness.errors import InputError
-from harness.ranking import text
-from harness.ranking.board import Leaderboard
 from harness.ranking.published import Group, cell_of, published, why_not_comparable
+from harness.ranking.render import text
 from harness.ranking.scope import Filters
 from leaderboard import data
 from leaderboard.wording import row_labels
@@ -79,9 +78,9 @@ def _beside(group: Group, ours: pd.DataFrame) -> None:
 
 def _our_rows(group: Group, task: str) -> list[dict[str, object]]:
     name, language = cell_of(task)
-    board: Leaderboard = data.board(Filters(tasks=(name,), evaluation=(language,) if language else ()))
-    labels = row_labels(board.table)
-    shown = board.table[board.table["mean"].notna()].head(10)
+    ranking = data.board().ranking(Filters(tasks=(name,), evaluation=(language,) if language else ()))
+    labels = row_labels(ranking.table)
+    shown = ranking.table[ranking.table["mean"].notna()].head(10)
     return [
         {
             "configuration": labels[str(row.config_id)],

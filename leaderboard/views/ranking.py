@@ -8,13 +8,15 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from harness.ranking import text
-from harness.ranking.board import Leaderboard
+from harness.ranking.board import Board
+from harness.ranking.render import text
 from harness.ranking.scope import FAMILIES, Filters
 from harness.ranking.statistics.guessing import AT_GUESSING
+from harness.ranking.table import Ranking
 from harness.results.left_out import read_left_out
 from leaderboard import data, figures
 from leaderboard.filters import sidebar
+from leaderboard.opening import opened
 from leaderboard.theme import COLOURS
 from leaderboard.wording import group_letters, row_labels
 
@@ -24,32 +26,31 @@ MOST_BARS = 30
 
 def page() -> None:
     """Draw the page."""
-    st.title("Ranking")
-    if data.explain_missing(data.store()):
+    board = opened(
+        "Ranking",
+        "Trials are running; nothing has been scored yet. The **Runs** page shows how far they are.",
+    )
+    if board is None:
         return
-    snapshot = data.snapshot()
-    if snapshot.empty:
-        st.info("Trials are running; nothing has been scored yet. The **Runs** page shows how far they are.")
-        return
-    filters = sidebar(snapshot)
-    board = data.board(filters)
-    _answers(filters)
-    _meta(board, filters)
+    filters = sidebar(board)
+    ranking = board.ranking(filters)
+    _answers(board, filters)
+    _meta(ranking, filters)
     for left_out in read_left_out(data.store().runs_dir):
         st.caption(left_out.sentence)
-    if board.ranked.empty and board.references.empty:
+    if ranking.ranked.empty and ranking.references.empty:
         st.info("Nothing matches these filters. Clear one of them in the sidebar.")
         return
-    labels = row_labels(board.table)
-    _chart(board, labels, filters)
-    _table(board, labels)
-    _incomplete(board, labels)
-    _how_to_read(board)
+    labels = row_labels(ranking.table)
+    _chart(ranking, labels, filters)
+    _table(ranking, labels)
+    _incomplete(ranking, labels)
+    _how_to_read(ranking)
 
 
-def _answers(filters: Filters) -> None:
+def _answers(board: Board, filters: Filters) -> None:
     """The family question, in a sentence or two."""
-    found = data.answers(filters)
+    found = board.answers(filters)
     lines = [
         f'<div class="answer" style="--c:{COLOURS[answer.comparison.a]}">{html.escape(answer.sentence)}</div>'
         for answer in found[:2]
@@ -61,15 +62,15 @@ def _answers(filters: Filters) -> None:
             st.markdown("\n".join(f"- {answer.sentence}" for answer in found))
 
 
-def _meta(board: Leaderboard, filters: Filters) -> None:
-    parts = [f"Mean over {_counted(board.tasks, 'task')}: {', '.join(board.tasks)}."]
-    languages = {codes for codes in board.languages.values() if len(codes) > 1}
+def _meta(ranking: Ranking, filters: Filters) -> None:
+    parts = [f"Mean over {_counted(ranking.tasks, 'task')}: {', '.join(ranking.tasks)}."]
+    languages = {codes for codes in ranking.languages.values() if len(codes) > 1}
     if languages:
         parts.append(
             f"Tasks in several languages count by their mean over {max(map(len, languages))} languages."
         )
-    if board.other_protocols:
-        count = sum(board.other_protocols.values())
+    if ranking.other_protocols:
+        count = sum(ranking.other_protocols.values())
         parts.append(f"{count} models scored under other fine-tuning settings are not shown.")
     st.html(f'<div class="meta">{html.escape(" ".join(parts))}</div>')
 
@@ -78,8 +79,8 @@ def _counted(items: tuple[str, ...], noun: str) -> str:
     return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
 
 
-def _chart(board: Leaderboard, labels: pd.Series, filters: Filters) -> None:
-    ranked = board.ranked[board.ranked["mean"].notna()]
+def _chart(ranking: Ranking, labels: pd.Series, filters: Filters) -> None:
+    ranked = ranking.ranked[ranking.ranked["mean"].notna()]
     if ranked.empty:
         return
     rows = ranked.assign(
@@ -89,7 +90,7 @@ def _chart(board: Leaderboard, labels: pd.Series, filters: Filters) -> None:
     every = len(rows) <= MOST_BARS or st.toggle(
         f"Draw all {len(rows)} configurations", key="all", bind="query-params"
     )
-    teacher = board.references[board.references["mean"].notna()]
+    teacher = ranking.references[ranking.references["mean"].notna()]
     columns = ["label", "family", "mean", "low", "high", "n", "rank_text"]
     chart = figures.forest(
         rows[columns] if every else rows[columns].head(MOST_BARS),
@@ -105,20 +106,20 @@ def _chart(board: Leaderboard, labels: pd.Series, filters: Filters) -> None:
         st.caption(f"Dashed: teachers ({named}).")
 
 
-def _table(board: Leaderboard, labels: pd.Series) -> None:
-    shown = _columns(board)
+def _table(ranking: Ranking, labels: pd.Series) -> None:
+    shown = _columns(ranking)
     event = st.dataframe(
         shown,
         hide_index=True,
         width="stretch",
         placeholder=text.NONE,
         height=min(36 * len(shown) + 40, 640),
-        column_config=_config(board),
+        column_config=_config(ranking),
         on_select="rerun",
         selection_mode="multi-row",
         key="table",
     )
-    picked = [str(board.table["config_id"].iloc[row]) for row in event["selection"]["rows"]]
+    picked = [str(ranking.table["config_id"].iloc[row]) for row in event["selection"]["rows"]]
     if len(picked) >= 2:
         names = " · ".join(labels[row] for row in picked[:2]) + (" …" if len(picked) > 2 else "")
         st.page_link(
@@ -137,9 +138,9 @@ def _suite() -> dict[str, str]:
     return {"suite": named} if named else {}
 
 
-def _columns(board: Leaderboard) -> pd.DataFrame:
-    table = board.table
-    letters = group_letters(board.groups)
+def _columns(ranking: Ranking) -> pd.DataFrame:
+    table = ranking.table
+    letters = group_letters(ranking.groups)
     shown = pd.DataFrame(
         {
             "rank": [
@@ -170,7 +171,7 @@ def _columns(board: Leaderboard) -> pd.DataFrame:
         }
     )
     dull = [column for column in ("variant", "notes", "group") if not shown[column].astype(bool).any()]
-    dull += [column for column in ("teacher", "language") if board.ranked[column].nunique() < 2]
+    dull += [column for column in ("teacher", "language") if ranking.ranked[column].nunique() < 2]
     dull += [
         column
         for column in ("parameters", "without", "latency", "retention", "shipped")
@@ -191,9 +192,9 @@ def _note(row: dict[Any, Any]) -> str:
     return "; ".join(parts)
 
 
-def _config(board: Leaderboard) -> dict[str, Any]:
+def _config(ranking: Ranking) -> dict[str, Any]:
     column = st.column_config
-    families = [family for family in FAMILIES if family in set(board.table["family"])]
+    families = [family for family in FAMILIES if family in set(ranking.table["family"])]
     return {
         "rank": column.TextColumn(
             "Rank", width=104, help="By mean; in brackets the best and worst rank that the data allow."
@@ -229,15 +230,15 @@ def _config(board: Leaderboard) -> dict[str, Any]:
     }
 
 
-def _incomplete(board: Leaderboard, labels: pd.Series) -> None:
-    gaps = board.ranked[board.ranked["n"] == 0]
+def _incomplete(ranking: Ranking, labels: pd.Series) -> None:
+    gaps = ranking.ranked[ranking.ranked["n"] == 0]
     if len(gaps):
         with st.expander(f"{len(gaps)} incomplete: not ranked, as means over fewer tasks cannot be compared"):
             pairs = zip(gaps["config_id"], gaps["missing"], strict=True)
             st.markdown("\n".join(f"- {labels[row]} lacks {missing}" for row, missing in pairs))
 
 
-def _how_to_read(board: Leaderboard) -> None:
+def _how_to_read(ranking: Ranking) -> None:
     with st.expander("How to read this"):
         st.markdown(
             f"""
@@ -245,7 +246,7 @@ def _how_to_read(board: Leaderboard) -> None:
   separately distilled students; fine-tuning seeds are averaged inside a student first.
 - **Mean**: points over the suite's tasks, each task counting once. **Interval**: 95 % t interval over the
   seeds, for these tasks.
-- **Rank (best–worst)**: {board.rank_test or "no test could be made"}. A single seed says
+- **Rank (best–worst)**: {ranking.rank_test or "no test could be made"}. A single seed says
   nothing about spread, so its rank can be any.
 - **Group**: rows that share a letter cannot be told apart.
 - **Retention**: per task, the share of the teacher's score that is kept, then averaged.

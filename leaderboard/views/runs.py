@@ -7,13 +7,15 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from harness.ranking import text
+from harness.ranking.board import Board
 from harness.ranking.milestones import quality_over_tokens
-from harness.ranking.report import STATES
+from harness.ranking.render import text
+from harness.ranking.render.trials import STATES
 from harness.ranking.scope import Filters
 from harness.results.in_progress import LiveTrial, curve, live_trials
 from leaderboard import data, figures
 from leaderboard.filters import BOUND, from_address, one, to_address
+from leaderboard.opening import opened
 from leaderboard.theme import STATES as COLOURS
 from leaderboard.wording import row_labels
 
@@ -24,13 +26,13 @@ MOST_CURVES = 8
 
 def page() -> None:
     """Draw the page."""
-    st.title("Runs")
-    if data.explain_missing(data.store()):
+    board = opened("Runs", unscored=None)
+    if board is None:
         return
     _now()
     _failures()
     _curves()
-    _quality()
+    _quality(board)
     _throughput()
 
 
@@ -177,19 +179,19 @@ def _curves() -> None:
         right.caption(f"The first {MOST_CURVES} of {len(titles)}; choose others above.")
 
 
-def _quality() -> None:
+def _quality(board: Board) -> None:
     """What students scored on the way, where a spec asked for `milestones`."""
-    snapshot = data.snapshot()
-    on_the_way = snapshot.cells[snapshot.cells["milestone"].notna()]
+    cells = board.frames.cells
+    on_the_way = cells[cells["milestone"].notna()]
     suites = sorted(map(str, on_the_way["suite"].unique()))
     if not suites:
         return
     st.subheader("Quality over tokens")
     suite = one("Suite", suites, "quality")
-    board = data.board(Filters(suite=suite, milestones=True))
-    points = quality_over_tokens(board, snapshot)
+    ranking = board.ranking(Filters(suite=suite, milestones=True))
+    points = quality_over_tokens(ranking, board.frames)
     best_first = points.groupby("config_id")["mean"].max().sort_values(ascending=False).index
-    ranked = board.ranked[board.ranked["milestone"].isna()]
+    ranked = ranking.ranked[ranking.ranked["milestone"].isna()]
     labels = row_labels(ranked)
     shown = points[points["config_id"].isin(best_first[:MOST_CURVES])]
     st.altair_chart(

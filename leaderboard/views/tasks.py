@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from harness.ranking import text
+from harness.ranking.render import text
 from leaderboard import data, figures
 from leaderboard.filters import BOUND, one, sidebar
+from leaderboard.opening import opened
 from leaderboard.wording import row_labels
 
 MOST_ROWS = 30
@@ -15,22 +16,18 @@ MOST_ROWS = 30
 
 def page() -> None:
     """Draw the page."""
-    st.title("Tasks")
-    if data.explain_missing(data.store()):
+    board = opened("Tasks")
+    if board is None:
         return
-    snapshot = data.snapshot()
-    if snapshot.empty:
-        st.info("Nothing has been scored yet.")
-        return
-    board = data.board(sidebar(snapshot))
-    labels = row_labels(board.table)
-    cells = board.per_task[board.per_task["mean"].notna()]
+    ranking = board.ranking(sidebar(board))
+    labels = row_labels(ranking.table)
+    cells = ranking.per_task[ranking.per_task["mean"].notna()]
     if cells.empty:
         st.info("Nothing matches these filters. Clear one of them in the sidebar.")
         return
-    order = [row for row in board.table["config_id"] if row in set(cells["config_id"])]
+    order = [row for row in ranking.table["config_id"] if row in set(cells["config_id"])]
     with st.sidebar:
-        choice = ["mean", *board.tasks] if len(board.tasks) > 1 else list(board.tasks)
+        choice = ["mean", *ranking.tasks] if len(ranking.tasks) > 1 else list(ranking.tasks)
         by = one("Sort by", choice, "sort")
     if by != "mean":
         best_first = cells[cells["task"] == by].sort_values("mean", ascending=False)["config_id"].tolist()
@@ -53,7 +50,7 @@ def page() -> None:
                 ],
             )[["label", "column", "number", "shade", "shown"]],
             [labels[row] for row in order],
-            list(board.tasks),
+            list(ranking.tasks),
             "points",
         ),
         width="stretch",
@@ -63,7 +60,7 @@ def page() -> None:
         "of each task. "
         "An empty cell is a task without a score."
     )
-    _one_task(board.table, cells, labels, board.tasks)
+    _one_task(ranking.table, cells, labels, ranking.tasks)
     _task_facts()
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from harness.ranking import text
+from harness.ranking.board import Board
 from harness.ranking.pareto import best_within, pareto_front
+from harness.ranking.render import text
 from harness.ranking.scope import Filters
-from harness.ranking.snapshot import Snapshot, timings
-from leaderboard import data, figures
+from leaderboard import figures
 from leaderboard.filters import BOUND, sidebar
+from leaderboard.opening import opened
 from leaderboard.wording import row_labels
 
 COSTS = {
@@ -32,16 +33,12 @@ STEPS = 60
 
 def page() -> None:
     """Draw the page."""
-    st.title("Trade-off")
-    if data.explain_missing(data.store()):
+    board = opened("Trade-off")
+    if board is None:
         return
-    snapshot = data.snapshot()
-    if snapshot.empty:
-        st.info("Nothing has been scored yet.")
-        return
-    filters = sidebar(snapshot)
-    board = data.board(filters)
-    available = [cost for cost in COSTS if board.table[cost].notna().any()]
+    filters = sidebar(board)
+    ranking = board.ranking(filters)
+    available = [cost for cost in COSTS if ranking.table[cost].notna().any()]
     if not available:
         st.info(
             "Nothing has been measured yet: `measure` trials run after training. `measure: "
@@ -58,8 +55,8 @@ def page() -> None:
         label_visibility="collapsed",
         **BOUND,
     )
-    labels = row_labels(board.table)
-    rows = board.table[board.table["mean"].notna() & board.table[cost].notna()]
+    labels = row_labels(ranking.table)
+    rows = ranking.table[ranking.table["mean"].notna() & ranking.table[cost].notna()]
     rows = rows.assign(label=rows["config_id"].map(labels))
     if rows.empty:
         st.info("No row under these filters has both a score and this measure.")
@@ -83,7 +80,7 @@ def page() -> None:
         "intervals. Dotted: the budget."
     )
     _front_table(front, cost)
-    _protocol(snapshot, filters)
+    _protocol(board, filters)
 
 
 def _budget(costs: pd.Series, cost: str) -> float:
@@ -129,15 +126,15 @@ def _front_table(front: pd.DataFrame, cost: str) -> None:
         st.dataframe(shown, hide_index=True, width="stretch")
 
 
-def _protocol(snapshot: Snapshot, filters: Filters) -> None:
-    timed = timings(snapshot)
+def _protocol(board: Board, filters: Filters) -> None:
+    timed = board.timings()
     lines = []
     if len(timed):
         chosen = timed[timed["protocol"] == filters.latency_protocol] if filters.latency_protocol else timed
         first = chosen.iloc[0]
         lines.append(f"Latency: {first['protocol']}; {first['device']} ({first['fingerprint']}).")
-    counted = snapshot.measurements[
-        snapshot.measurements["metric"].isin(["parameters", "parameters_without_embeddings", "flops"])
+    counted = board.frames.measurements[
+        board.frames.measurements["metric"].isin(["parameters", "parameters_without_embeddings", "flops"])
     ]
     lines += [
         f"{COSTS[str(metric)][0]}: {rows['protocol'].iloc[0]}." for metric, rows in counted.groupby("metric")

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from harness.ranking import milestones, text
+from harness.ranking import milestones
+from harness.ranking.render import text
 from harness.ranking.settings import flattened
 from harness.results.in_progress import curve
 from leaderboard import data, figures
 from leaderboard.filters import from_address, one, to_address
+from leaderboard.opening import opened
 from leaderboard.theme import STATES
 
 KINDS = ("distil", "finetune", "prepare", "measure")
@@ -22,8 +24,7 @@ KINDS = ("distil", "finetune", "prepare", "measure")
 
 def page() -> None:
     """Draw the page."""
-    st.title("Trial")
-    if data.explain_missing(data.store()):
+    if opened("Trial", unscored=None) is None:
         return
     trials = data.query("SELECT trial_id, title, kind, status FROM trials ORDER BY title, trial_id")
     _choose_from_address(trials)

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.ranking.board import ranking
+from harness.ranking.board import read_board
 from harness.ranking.scope import Filters
-from harness.ranking.snapshot import load
 from harness.results.store import Store
 from tests.leaderboard.serving import Served, chromium, served
 
@@ -158,7 +157,7 @@ def test_a_filter_goes_into_the_address_and_the_address_brings_it_back(
 def test_a_shared_comparison_shows_the_same_two_rows(
     server: Served, browser: sync_api.Browser, databases: dict[str, Path]
 ) -> None:
-    board = ranking(load(Store(databases["full"])), Filters(suite="GLUE"))
+    board = read_board(Store(databases["full"])).ranking(Filters(suite="GLUE"))
     rows = board.ranked["config_id"].head(2).tolist()
     watched = _watch(browser, server.address)
     watched.page.goto(f"{server.address}/compare?suite=GLUE&rows={rows[0]}&rows={rows[1]}")

@@ -12,11 +12,10 @@ from results.boards import Board, write_store
 from results.ingredients import XNLI
 from streamlit.testing.v1 import AppTest
 
-from harness.ranking.board import ranking
+from harness.ranking.board import read_board
 from harness.ranking.headline import family_answers
 from harness.ranking.milestones import quality_over_tokens
 from harness.ranking.scope import Filters
-from harness.ranking.snapshot import load
 from harness.ranking.statistics.guessing import AT_GUESSING
 from harness.results.store import Store
 from leaderboard.wording import group_letters
@@ -79,14 +78,14 @@ def test_a_damaged_database_names_the_way_out(
 def test_the_table_is_the_ranking_and_filters_narrow_it(
     databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    snapshot = load(Store(databases["full"]))
+    board = read_board(Store(databases["full"]))
     app = _run("ranking", databases["full"], monkeypatch, {"suite": "GLUE", "student": "3L-192"})
-    expected = ranking(snapshot, Filters(suite="GLUE", student=("3L-192",)))
+    expected = board.ranking(Filters(suite="GLUE", student=("3L-192",)))
     shown = app.dataframe[0].value
     assert shown["method"].tolist() == expected.table["method"].tolist()
     assert shown["mean"].tolist() == pytest.approx((100 * expected.table["mean"]).tolist(), nan_ok=True)
     app.multiselect(key="family").select("HS").run()
-    only = ranking(snapshot, Filters(suite="GLUE", student=("3L-192",), family=("HS",)))
+    only = board.ranking(Filters(suite="GLUE", student=("3L-192",), family=("HS",)))
     assert app.dataframe[0].value["method"].tolist() == only.table["method"].tolist()
     assert family_answers(only, "GLUE") == []
 
@@ -107,12 +106,12 @@ def test_an_unknown_value_in_the_address_is_ignored(
 def test_rows_named_in_the_address_are_compared(
     databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    board = ranking(load(Store(databases["full"])), Filters(suite="GLUE"))
-    rows = board.ranked["config_id"].head(2).tolist()
+    ranking = read_board(Store(databases["full"])).ranking(Filters(suite="GLUE"))
+    rows = ranking.ranked["config_id"].head(2).tolist()
     app = _run("compare", databases["full"], monkeypatch, {"suite": "GLUE", "rows": rows})
     assert app.multiselect(key="rows").value == rows
     assert "comparisons; all intervals hold at once" in app.caption[0].value
-    assert len(app.dataframe[0].value) == len(board.tasks) + 1
+    assert len(app.dataframe[0].value) == len(ranking.tasks) + 1
 
 
 def test_the_trial_page_tells_why_a_trial_failed(
@@ -168,9 +167,9 @@ def test_the_leaderboard_does_not_import_torch() -> None:
 def test_intermediate_students_are_drawn_over_their_tokens(
     databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    snapshot = load(Store(databases["full"]))
-    board = ranking(snapshot, Filters(suite="GLUE", milestones=True))
-    points = quality_over_tokens(board, snapshot)
+    board = read_board(Store(databases["full"]))
+    ranking = board.ranking(Filters(suite="GLUE", milestones=True))
+    points = quality_over_tokens(ranking, board.frames)
     assert points.groupby("config_id")["step"].agg(list).tolist() == [[250, 500, 1000, 2000]] * 2
     assert (
         points.groupby("config_id")["tokens"].agg(list).tolist()

@@ -29,7 +29,7 @@ from harness.records.trial import (
     trial_id,
 )
 from harness.results import tables as rows
-from harness.results.store import Entry, Store, write_database
+from harness.results.store import Recorded, Store, write_database
 from harness.results.verify import config_id
 from harness.spec.entries import Corpus, Initialisation, Method, Student, Teacher
 from harness.spec.languages import language_set_name
@@ -338,10 +338,10 @@ def write_folders(runs_dir: Path, board: Board, *, predictions: bool = False) ->
 
 def write_store(path: Path, *boards: Board) -> Store:
     """The boards straight into a new database, without folders."""
-    seen: dict[str, Entry] = {}
+    seen: dict[str, Recorded] = {}
     for board in boards:
         for trial, result, progress in entries(board):
-            seen[trial.id] = Entry(trial, result, rows.progress_rows(trial.id, progress))
+            seen[trial.id] = Recorded(trial, result, rows.progress_rows(trial.id, progress))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_database(path, list(seen.values()))
     return Store(path)

@@ -16,12 +16,13 @@ import pytest
 from rich.console import Console
 
 from harness.errors import InputError
-from harness.ranking.board import Leaderboard, ranking
-from harness.ranking.export import FORMATS, export, tex
+from harness.ranking.board import read_board
 from harness.ranking.published import published, why_not_comparable
-from harness.ranking.report import render_report, render_status, render_trial
+from harness.ranking.render.files import FORMATS, export, tex
+from harness.ranking.render.report import render_report
+from harness.ranking.render.trials import render_status, render_trial
 from harness.ranking.scope import Filters
-from harness.ranking.snapshot import load
+from harness.ranking.table import Ranking
 from harness.records.folder import trial_folders
 from harness.records.trial import Trial
 from harness.results.gc import garbage, remove
@@ -40,12 +41,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def board(store: Store) -> Leaderboard:
+def board(store: Store) -> Ranking:
     """Its ranking."""
-    return ranking(load(store), Filters(suite="GLUE"))
+    return read_board(store).ranking(Filters(suite="GLUE"))
 
 
-def test_programs_read_back_the_numbers_of_the_ranking(board: Leaderboard) -> None:
+def test_programs_read_back_the_numbers_of_the_ranking(board: Ranking) -> None:
     frames = {
         "csv": pd.read_csv(io.BytesIO(export(board, "csv"))),
         "parquet": pd.read_parquet(io.BytesIO(export(board, "parquet"))),
@@ -60,7 +61,7 @@ def test_programs_read_back_the_numbers_of_the_ranking(board: Leaderboard) -> No
 
 
 @pytest.mark.parametrize("name", ["markdown", "latex", "html"])
-def test_readers_see_intervals_gaps_and_the_best_in_bold(board: Leaderboard, name: str) -> None:
+def test_readers_see_intervals_gaps_and_the_best_in_bold(board: Ranking, name: str) -> None:
     text = export(board, name).decode()
     best = board.ranked.iloc[0]
     half = 50 * (best["high"] - best["low"])
@@ -78,7 +79,7 @@ def test_latex_escapes_what_would_not_compile() -> None:
     assert tex("ψ") == "?"
 
 
-def test_latex_compiles(board: Leaderboard, tmp_path: Path) -> None:
+def test_latex_compiles(board: Ranking, tmp_path: Path) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not installed")
     preamble = "\\documentclass{article}\\usepackage{booktabs}\\usepackage[margin=1cm,landscape]{geometry}"
@@ -89,7 +90,7 @@ def test_latex_compiles(board: Leaderboard, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-800:]
 
 
-def test_an_unknown_format_is_refused_with_the_nearest(board: Leaderboard) -> None:
+def test_an_unknown_format_is_refused_with_the_nearest(board: Ranking) -> None:
     assert set(FORMATS) == {"csv", "parquet", "json", "markdown", "latex", "html"}
     with pytest.raises(InputError, match="did you mean 'latex'"):
         export(board, "latx")
@@ -102,7 +103,7 @@ def _printed(renderable: object) -> str:
 
 
 def test_the_terminal_report_shows_ranks_teachers_and_gaps(store: Store) -> None:
-    text = _printed(render_report(store))
+    text = _printed(render_report(store, read_board(store)))
     assert "MHA is ahead of HS" in text
     assert len(re.findall(r"missing rte", text)) == 4
     assert "prepared" in text
@@ -110,7 +111,10 @@ def test_the_terminal_report_shows_ranks_teachers_and_gaps(store: Store) -> None
 
 
 def test_the_terminal_report_cuts_long_families_and_says_so(store: Store) -> None:
-    whole, cut = _printed(render_report(store, most_rows=None)), _printed(render_report(store, most_rows=1))
+    whole, cut = (
+        _printed(render_report(store, read_board(store), most_rows=None)),
+        _printed(render_report(store, read_board(store), most_rows=1)),
+    )
     assert "more: `harness export`" not in whole
     assert cut.count("… 3 more: `harness export`") == 4
     assert len(cut) < len(whole)

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from harness.base import digest
 from harness.cli import main
-from harness.ranking.losses import own_losses, render_losses
-from harness.ranking.text import significant
+from harness.ranking.losses import own_losses
+from harness.ranking.render.loss_table import render_losses
+from harness.ranking.render.text import significant
 from harness.records.folder import TrialFolder
 from harness.records.result import Result
 from harness.results.store import Store

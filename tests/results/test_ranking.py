@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.ranking.board import choices, ranking
+from harness.ranking.board import Board as Results
+from harness.ranking.board import read_board
 from harness.ranking.compare import SUITE, differences, paired_examples, settings_apart
 from harness.ranking.headline import family_answers
 from harness.ranking.pareto import best_within, pareto_front
 from harness.ranking.scope import Filters
 from harness.ranking.settings import differing, variants
-from harness.ranking.snapshot import Snapshot, load, measures
 from harness.results.store import Store
 
 from . import boards
@@ -23,9 +23,9 @@ from .boards import Board, write_store
 from .ingredients import GLUE, QUICK, XNLI, TaskShape
 
 
-def _snapshot(tmp_path: Path, *many: Board) -> tuple[Store, Snapshot]:
+def _results(tmp_path: Path, *many: Board) -> tuple[Store, Results]:
     store = write_store(tmp_path / "results.duckdb", *many)
-    return store, load(store)
+    return store, read_board(store)
 
 
 def _by_hand(store: Store, config: str) -> float:
@@ -42,18 +42,18 @@ def _by_hand(store: Store, config: str) -> float:
 
 
 def test_means_are_those_computed_by_hand(tmp_path: Path) -> None:
-    store, snapshot = _snapshot(
+    store, results = _results(
         tmp_path, Board(tasks=[*GLUE, *XNLI], methods=("od", "minilmv2"), students=("3L-192",))
     )
-    table = ranking(snapshot).table
+    table = results.ranking().table
     assert len(table) == 4
     for row in table.itertuples():
         assert row.mean == pytest.approx(_by_hand(store, row.config_id), abs=1e-12)  # type: ignore[comparison-overlap]
 
 
 def test_the_teacher_is_shown_but_not_ranked_and_retention_refers_to_it(tmp_path: Path) -> None:
-    _, snapshot = _snapshot(tmp_path, Board(tasks=QUICK, methods=("od", "minilmv2"), students=("3L-192",)))
-    board = ranking(snapshot)
+    _, results = _results(tmp_path, Board(tasks=QUICK, methods=("od", "minilmv2"), students=("3L-192",)))
+    board = results.ranking()
     assert board.references["rank"].isna().all()
     assert set(board.references["method"]) == {"prepared", "as shipped"}
     teacher = board.per_task.set_index(["config_id", "task"])["mean"]
@@ -68,86 +68,86 @@ def test_the_teacher_is_shown_but_not_ranked_and_retention_refers_to_it(tmp_path
 
 
 def test_a_row_without_a_task_is_named_and_not_ranked(tmp_path: Path) -> None:
-    _, snapshot = _snapshot(tmp_path, Board(tasks=GLUE, gaps={"od": "rte"}))
-    table = ranking(snapshot).table.set_index(["method", "student"])
+    _, results = _results(tmp_path, Board(tasks=GLUE, gaps={"od": "rte"}))
+    table = results.ranking().table.set_index(["method", "student"])
     assert set(table.loc["od", "missing"]) == {"rte"}
     assert table.loc["od", ["mean", "rank"]].isna().all(axis=None)
     assert table.loc["minilmv2", "rank"].notna().all()
-    without = ranking(snapshot, Filters(tasks=("cola", "sst2"))).table.set_index("method")
+    without = results.ranking(Filters(tasks=("cola", "sst2"))).table.set_index("method")
     assert without.loc["od", "rank"].notna().all()
 
 
 def test_missing_languages_are_named(tmp_path: Path) -> None:
     few = TaskShape("xnli", "XNLI", languages=("en", "de"), labels=3)
-    _, snapshot = _snapshot(
+    _, results = _results(
         tmp_path,
         Board(tasks=XNLI, methods=("od",), students=("3L-192",)),
         Board(tasks=[few], methods=("minilmv2",), students=("3L-192",), teacher="other"),
     )
-    snapshot.cells["protocol"] = "the same"
-    table = ranking(snapshot).table.set_index("method")
+    results.frames.cells["protocol"] = "the same"
+    table = results.ranking().table.set_index("method")
     assert table.loc["od", "complete"]
     assert table.loc["minilmv2", "missing"].startswith("xnli (ar, bg, el, es")
-    english = ranking(snapshot, Filters(evaluation=("en",))).table.set_index("method")
+    english = results.ranking(Filters(evaluation=("en",))).table.set_index("method")
     assert english.loc[["od", "minilmv2"], "complete"].all()
 
 
 def test_configurations_are_never_averaged_and_what_differs_is_shown(tmp_path: Path) -> None:
     board = Board(methods=("od",), students=("3L-192",), distil_rates=(3e-4, 6e-4))
-    _, snapshot = _snapshot(tmp_path, board)
-    rows = ranking(snapshot).ranked
+    _, results = _results(tmp_path, board)
+    rows = results.ranking().ranked
     assert set(rows["variant"]) == {"learning_rate 0.0003", "learning_rate 0.0006"}
     assert (rows["n"] == 3).all()
-    apart = settings_apart(snapshot.settings, rows["config_id"].tolist())
+    apart = settings_apart(results.frames.settings, rows["config_id"].tolist())
     assert apart.index.tolist() == ["learning_rate"]
 
 
 def test_scores_under_other_fine_tuning_settings_are_kept_apart(tmp_path: Path) -> None:
     board = Board(methods=("od",), students=("3L-192",), tasks=QUICK[:1])
-    _, snapshot = _snapshot(tmp_path, board, Board(methods=("od",), students=("6L-384",), tasks=QUICK[:1]))
-    models = snapshot.models
-    other = snapshot.cells["model_key"].isin(models.index[models["student"] == "6L-384"])
-    snapshot.cells["protocol"] = np.where(other, "b", "a")
-    found = ranking(snapshot)
+    _, results = _results(tmp_path, board, Board(methods=("od",), students=("6L-384",), tasks=QUICK[:1]))
+    models = results.frames.models
+    other = results.frames.cells["model_key"].isin(models.index[models["student"] == "6L-384"])
+    results.frames.cells["protocol"] = np.where(other, "b", "a")
+    found = results.ranking()
     assert set(found.ranked["student"]) == {"3L-192"}
     assert found.other_protocols == {"snli": 3}
-    assert set(ranking(snapshot, Filters(protocols=("b",))).ranked["student"]) == {"6L-384"}
+    assert set(results.ranking(Filters(protocols=("b",))).ranked["student"]) == {"6L-384"}
 
 
 def test_a_single_seed_has_no_interval_and_can_have_any_rank(tmp_path: Path) -> None:
-    _, snapshot = _snapshot(tmp_path, Board(seeds=(1,)))
-    rows = ranking(snapshot).ranked
+    _, results = _results(tmp_path, Board(seeds=(1,)))
+    rows = results.ranking().ranked
     assert rows["low"].isna().all()
     assert (rows["best_rank"] == 1).all()
     assert (rows["worst_rank"] == len(rows)).all()
 
 
 def test_filters_that_match_nothing_give_an_empty_ranking(tmp_path: Path) -> None:
-    _, snapshot = _snapshot(tmp_path, Board())
-    assert ranking(snapshot, Filters(suite="none")).table.empty
-    assert ranking(snapshot, Filters(student=("none",))).ranked.empty
+    _, results = _results(tmp_path, Board())
+    assert results.ranking(Filters(suite="none")).table.empty
+    assert results.ranking(Filters(student=("none",))).ranked.empty
 
 
 def test_every_choice_is_one_that_filters_something(tmp_path: Path) -> None:
-    _, snapshot = _snapshot(tmp_path, Board(tasks=[*GLUE, *XNLI]))
-    found = choices(snapshot)
+    _, results = _results(tmp_path, Board(tasks=[*GLUE, *XNLI]))
+    found = results.choices()
     assert found["suite"] == ["GLUE", "XNLI"] or found["suite"] == ["XNLI", "GLUE"]
     assert found["family"] == ["OD", "HS", "MHA", "control", "teacher"]
     for suite in found["suite"]:
-        assert len(ranking(snapshot, Filters(suite=suite)).ranked) == 8
+        assert len(results.ranking(Filters(suite=suite)).ranked) == 8
 
 
 def test_measurements_serve_every_student_of_a_shape(tmp_path: Path) -> None:
-    _, snapshot = _snapshot(tmp_path, Board())
-    table = ranking(snapshot).table
+    _, results = _results(tmp_path, Board())
+    table = results.ranking().table
     assert table["latency_ms"].notna().all()
     assert table.groupby("student", dropna=False)["parameters"].nunique().eq(1).all()
-    assert "latency_ms" not in measures(snapshot, latency_protocol="none of these")
+    assert "latency_ms" not in results.measures(latency_protocol="none of these")
 
 
 def test_the_family_question_is_answered_on_one_student_shape_by_dev_scores(tmp_path: Path) -> None:
-    _, snapshot = _snapshot(tmp_path, Board(noise=0.001, seeds=(1, 2, 3, 4)))
-    answers = family_answers(ranking(snapshot), "all")
+    _, results = _results(tmp_path, Board(noise=0.001, seeds=(1, 2, 3, 4)))
+    answers = family_answers(results.ranking(), "all")
     assert answers[0].sentence.startswith("MHA is ahead of HS by ")
     assert "4 seeds" in answers[0].sentence
     students = {answer.student for answer in answers}
@@ -163,11 +163,11 @@ def test_comparisons_pair_examples_where_predictions_are_kept(tmp_path: Path) ->
     )
     store = Store(runs / "results.duckdb")
     store.ingest()
-    snapshot = load(store)
-    board = ranking(snapshot)
+    results = read_board(store)
+    board = results.ranking()
     rows = board.ranked["config_id"].tolist()
     trials = store.frame("SELECT trial_id, model_key, task FROM trials WHERE kind = 'finetune' AND selected")
-    selected = trials.assign(report="test").join(snapshot.models["row_id"], on="model_key")
+    selected = trials.assign(report="test").join(results.frames.models["row_id"], on="model_key")
     paired = paired_examples(board, rows, selected, runs)
     assert {task for _, _, task in paired} == {"snli", "vader-movies"}
     found = differences(board, rows, paired=paired).set_index("task")
@@ -201,7 +201,7 @@ def test_what_is_no_better_than_guessing_is_named_whatever_its_retention(tmp_pat
             "UPDATE scores SET value = no_information FROM trials WHERE trials.trial_id = scores.trial_id "
             "AND method = 'od' AND scores.language <> 'en'"
         )
-    table = ranking(load(Store(path))).table.set_index("method")
+    table = read_board(Store(path)).ranking().table.set_index("method")
     [task] = XNLI
     others = len(task.languages) - 1
     assert table.loc["od", "at_guessing"] == f"{task.name} ({others} of {others + 1} languages)"

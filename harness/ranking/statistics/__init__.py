@@ -24,7 +24,7 @@ from harness.ranking.statistics.guessing import better_than_guessing
 from harness.ranking.statistics.holm import holm, holm_within
 from harness.ranking.statistics.intervals import summarise
 from harness.ranking.statistics.rank_tests import Friedman, average_ranks, friedman, wilcoxon_pairs
-from harness.ranking.statistics.ranks import Ranking, definitely_above, rank
+from harness.ranking.statistics.ranks import Ranks, definitely_above, rank
 from harness.ranking.statistics.scores import (
     cell_summary,
     retention,
@@ -37,7 +37,7 @@ __all__ = [
     "FamilyComparison",
     "Friedman",
     "PairedBootstrap",
-    "Ranking",
+    "Ranks",
     "WelchDifference",
     "average_ranks",
     "better_than_guessing",

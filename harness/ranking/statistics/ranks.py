@@ -16,7 +16,7 @@ TIE_DECIMALS = 9
 
 
 @dataclass(frozen=True, eq=False)
-class Ranking:
+class Ranks:
     """Configurations in order, with everything the order is worth."""
 
     table: pd.DataFrame
@@ -33,7 +33,7 @@ class Ranking:
     """The test, in words, with the number of pairs that could be tested and were corrected for."""
 
 
-def rank(table: pd.DataFrame, *, alpha: float = 0.05, pooled: bool = False) -> Ranking:
+def rank(table: pd.DataFrame, *, alpha: float = 0.05, pooled: bool = False) -> Ranks:
     """Rank ranges from a table as `scores_table` makes it (config_id, n, mean, std and what else it holds).
 
     i is *definitely above* j if its mean is higher and the difference is significant at `alpha` after Holm's
@@ -67,7 +67,7 @@ def rank(table: pd.DataFrame, *, alpha: float = 0.05, pooled: bool = False) -> R
     test = (
         "pooled-variance t" if pooled else "Welch's t"
     ) + f" on student scores, two-sided, Holm over {tested} pairs, {alpha:.0%}"
-    return Ranking(ordered, above, _groups(ordered["config_id"].tolist()[:ranked], above), test)
+    return Ranks(ordered, above, _groups(ordered["config_id"].tolist()[:ranked], above), test)
 
 
 def definitely_above(

@@ -1,26 +1,22 @@
-"""What the leaderboard needs of the database, read once per state of it: every later question is a pure
-function of these frames.
+"""What the ranking needs of the database, read in one short connection; everything later is a pure function of
+these frames.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
 
 import pandas as pd
 
 from harness.ranking.settings import differing, flattened_all
 from harness.results.store import Store
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, eq=False)
-class Snapshot:
-    """Frames of one state of the database."""
+class Frames:
+    """One state of the database."""
 
     cells: pd.DataFrame
     """row_id, model_key, role, suite, task, language, protocol, value, runs, n, no_information, dev_value, flags:
@@ -38,17 +34,6 @@ class Snapshot:
     """arch_key, model_key, metric, value, unit, protocol, fingerprint, device, spread, valid."""
     trials: pd.DataFrame
     """Count of trials by kind and status."""
-
-    def once(self, question: Hashable, answer: Callable[[], T]) -> T:
-        """What `answer` returned when `question` was first asked of this state."""
-        if question not in self._known:
-            self._known[question] = answer()
-        found: T = self._known[question]
-        return found
-
-    @cached_property
-    def _known(self) -> dict[Hashable, Any]:
-        return {}
 
     @property
     def empty(self) -> bool:
@@ -71,14 +56,9 @@ class Snapshot:
             root = above.where(above.notna(), root)
         return root
 
-    @cached_property
-    def usual_measures(self) -> pd.DataFrame:
-        """`measures` under the widest-used protocol."""
-        return _measures(self, None, None)
 
-
-def load(store: Store) -> Snapshot:
-    """Read everything in one short connection."""
+def read_frames(store: Store) -> Frames:
+    """The database as it is now. InputError where it is missing or cannot be read."""
     with store.read() as con:
         cells = con.execute(
             "SELECT * REPLACE (coalesce(config_id, model_key) AS config_id) FROM cells ORDER BY ALL"
@@ -108,7 +88,7 @@ def load(store: Store) -> Snapshot:
         for maker in (config, model)  # a prepared teacher has no configuration
         if maker in made_by
     }
-    return Snapshot(cells, models.set_index("model_key"), settings, measurements, trials)
+    return Frames(cells, models.set_index("model_key"), settings, measurements, trials)
 
 
 def _row_ids(config: pd.Series, milestone: pd.Series) -> pd.Series:
@@ -118,27 +98,20 @@ def _row_ids(config: pd.Series, milestone: pd.Series) -> pd.Series:
 
 
 def measures(
-    snapshot: Snapshot, latency_protocol: str | None = None, fingerprint: str | None = None
+    frames: Frames, timed: pd.DataFrame, latency_protocol: str | None = None, fingerprint: str | None = None
 ) -> pd.DataFrame:
-    """One row per row_id, one column per measure; not to be changed.
+    """One row per row_id, one column per measure.
 
-    Timings are taken under one protocol on one hardware, given or by `timings`; a measure of the model itself
-    (made by its own trial) goes before one of its architecture. Where a model was measured twice, the last
-    time counts.
+    Timings are those of one protocol on one hardware: the ones given, else the first of `timed` (see `timings`).
+    A measure of the model itself (taken by its own trial) goes before one of its architecture. Where a model was
+    measured twice, the last time counts.
     """
-    if latency_protocol is None and fingerprint is None:
-        return snapshot.usual_measures
-    return _measures(snapshot, latency_protocol, fingerprint)
-
-
-def _measures(snapshot: Snapshot, latency_protocol: str | None, fingerprint: str | None) -> pd.DataFrame:
-    found = snapshot.measurements
-    timed = timings(snapshot)
+    found = frames.measurements
     protocol = latency_protocol or (timed["protocol"].iloc[0] if len(timed) else None)
     hardware = fingerprint or (timed["fingerprint"].iloc[0] if len(timed) else None)
     latency = found["metric"].eq("latency_ms")
     kept = found[~latency | ((found["protocol"] == protocol) & (found["fingerprint"] == hardware))]
-    rows = snapshot.models.reset_index().drop_duplicates("row_id")[["row_id", "model_key", "arch_key"]]
+    rows = frames.models.reset_index().drop_duplicates("row_id")[["row_id", "model_key", "arch_key"]]
     by_arch = kept[kept["model_key"].isna()].drop_duplicates(["arch_key", "metric"], keep="last")
     by_model = kept[kept["model_key"].notna()].drop_duplicates(["model_key", "metric"], keep="last")
     long = pd.concat(
@@ -152,15 +125,11 @@ def _measures(snapshot: Snapshot, latency_protocol: str | None, fingerprint: str
     return wide.reindex(rows["row_id"])
 
 
-def timings(snapshot: Snapshot) -> pd.DataFrame:
+def timings(frames: Frames) -> pd.DataFrame:
     """Protocols under which latency was measured, with hardware, the widest covered first: protocol,
-    fingerprint, device, models; not to be changed.
+    fingerprint, device, models.
     """
-    return snapshot.once("timings", lambda: _timings(snapshot))
-
-
-def _timings(snapshot: Snapshot) -> pd.DataFrame:
-    latency = snapshot.measurements[snapshot.measurements["metric"] == "latency_ms"]
+    latency = frames.measurements[frames.measurements["metric"] == "latency_ms"]
     keys = ["protocol", "fingerprint", "device"]
     counted = latency.groupby(keys, dropna=False)["arch_key"].nunique().rename("models").reset_index()
     counted["batch"] = [_batch(protocol) for protocol in counted["protocol"]]

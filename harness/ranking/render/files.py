@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from harness.ranking import text
-from harness.ranking.board import Leaderboard
+from harness.ranking.render import text
+from harness.ranking.table import Ranking
 from harness.registry import Registry
 
 PLAIN = [
@@ -22,42 +22,42 @@ PLAIN = [
 """Columns for programs: numbers as they are, scores as fractions. One column `task:NAME` per task follows."""
 
 
-def plain_table(board: Leaderboard) -> pd.DataFrame:
+def plain_table(ranking: Ranking) -> pd.DataFrame:
     """One row per configuration with the columns `PLAIN` and the mean of every task."""
-    table = board.table.reindex(columns=PLAIN)
-    for task in board.tasks:
-        means = board.per_task[board.per_task["task"] == task].set_index("config_id")["mean"]
+    table = ranking.table.reindex(columns=PLAIN)
+    for task in ranking.tasks:
+        means = ranking.per_task[ranking.per_task["task"] == task].set_index("config_id")["mean"]
         table[f"task:{task}"] = table["config_id"].map(means)
     return table
 
 
-def _csv(board: Leaderboard) -> bytes:
-    return plain_table(board).to_csv(index=False).encode()
+def _csv(ranking: Ranking) -> bytes:
+    return plain_table(ranking).to_csv(index=False).encode()
 
 
-def _parquet(board: Leaderboard) -> bytes:
+def _parquet(ranking: Ranking) -> bytes:
     buffer = io.BytesIO()
-    plain_table(board).to_parquet(buffer, index=False)
+    plain_table(ranking).to_parquet(buffer, index=False)
     return buffer.getvalue()
 
 
-def _json(board: Leaderboard) -> bytes:
+def _json(ranking: Ranking) -> bytes:
     content = {
-        "tasks": {task: list(board.languages[task]) for task in board.tasks},
-        "rank_test": board.rank_test,
-        "groups": [list(group) for group in board.groups],
-        "rows": json.loads(plain_table(board).to_json(orient="records")),
+        "tasks": {task: list(ranking.languages[task]) for task in ranking.tasks},
+        "rank_test": ranking.rank_test,
+        "groups": [list(group) for group in ranking.groups],
+        "rows": json.loads(plain_table(ranking).to_json(orient="records")),
     }
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def reading_table(board: Leaderboard, bold: Callable[[str], str]) -> tuple[list[str], list[list[str]]]:
+def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[str], list[list[str]]]:
     """Heading and rows as readers see them, in points; the best of each column of scores goes through
     `bold`.
     """
-    tasks = list(board.tasks) if len(board.tasks) > 1 else []
-    extra = [name for name in ("teacher", "language") if board.ranked[name].nunique() > 1]
-    extra += ["variant"] if board.table["variant"].astype(bool).any() else []
+    tasks = list(ranking.tasks) if len(ranking.tasks) > 1 else []
+    extra = [name for name in ("teacher", "language") if ranking.ranked[name].nunique() > 1]
+    extra += ["variant"] if ranking.table["variant"].astype(bool).any() else []
     heading = [
         "rank",
         "family",
@@ -71,7 +71,7 @@ def reading_table(board: Leaderboard, bold: Callable[[str], str]) -> tuple[list[
         "latency",
         "seeds",
     ]
-    plain = plain_table(board)
+    plain = plain_table(ranking)
     columns = [*(f"task:{task}" for task in tasks), "mean"]
     ranked = plain[~plain["role"].isin(("prepared", "shipped"))]
     tops = {column: ranked.loc[ranked["n"] > 0, column].round(9).max() for column in columns}
@@ -104,19 +104,19 @@ def reading_table(board: Leaderboard, bold: Callable[[str], str]) -> tuple[list[
     return heading, rows
 
 
-def _caption(board: Leaderboard) -> str:
+def _caption(ranking: Ranking) -> str:
     return (
-        f"Mean over {', '.join(board.tasks)}, in points, ± 95 % t interval over distilled seeds; rank "
+        f"Mean over {', '.join(ranking.tasks)}, in points, ± 95 % t interval over distilled seeds; rank "
         "(best–worst). "
         "Best in bold. Retention: share of the teacher's score."
     )
 
 
-def _markdown(board: Leaderboard) -> bytes:
-    heading, rows = reading_table(board, lambda cell: f"**{cell}**")
+def _markdown(ranking: Ranking) -> bytes:
+    heading, rows = reading_table(ranking, lambda cell: f"**{cell}**")
     lines = [_bar(heading), _bar(["---"] * len(heading))]
     lines += [_bar([cell.replace("|", "\\|") for cell in row]) for row in rows]
-    return ("\n".join([*lines, "", _caption(board)]) + "\n").encode()
+    return ("\n".join([*lines, "", _caption(ranking)]) + "\n").encode()
 
 
 def _bar(cells: Sequence[str]) -> str:
@@ -138,15 +138,15 @@ def tex(cell: str) -> str:
     return plain.encode("latin-1", "replace").decode("latin-1")
 
 
-def _latex(board: Leaderboard) -> bytes:
+def _latex(ranking: Ranking) -> bytes:
     mark = "\0"
-    heading, rows = reading_table(board, lambda cell: f"{mark}{cell}")
+    heading, rows = reading_table(ranking, lambda cell: f"{mark}{cell}")
     names = heading.index("student") + 1
     lines = [
         r"% needs \usepackage{booktabs} and, with pdfLaTeX, UTF-8 input (the default)",
         r"\begin{table}[t]",
         r"  \centering\small",
-        rf"  \caption{{{tex(_caption(board))}}}",
+        rf"  \caption{{{tex(_caption(ranking))}}}",
         rf"  \begin{{tabular}}{{{'l' * names}{'r' * (len(heading) - names)}}}",
         r"    \toprule",
         f"    {' & '.join(tex(name) for name in heading)} \\\\",
@@ -159,9 +159,9 @@ def _latex(board: Leaderboard) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _html(board: Leaderboard) -> bytes:
+def _html(ranking: Ranking) -> bytes:
     mark = "\0"
-    heading, rows = reading_table(board, lambda cell: f"{mark}{cell}")
+    heading, rows = reading_table(ranking, lambda cell: f"{mark}{cell}")
     head = "".join(f"<th>{html.escape(name)}</th>" for name in heading)
     body = "\n".join(
         "<tr>"
@@ -182,12 +182,12 @@ def _html(board: Leaderboard) -> bytes:
     return (
         '<!doctype html>\n<html lang="en"><head><meta '
         f'charset="utf-8"><title>Ranking</title><style>{style}</style></head>\n'
-        f"<body><table><caption>{html.escape(_caption(board))}</caption>\n<thead><tr>{head}</tr></thead>\n"
+        f"<body><table><caption>{html.escape(_caption(ranking))}</caption>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody></table></body></html>\n"
     ).encode()
 
 
-FORMATS: Registry[Callable[[Leaderboard], bytes]] = Registry("format")
+FORMATS: Registry[Callable[[Ranking], bytes]] = Registry("format")
 for _name, _write in (
     ("csv", _csv),
     ("parquet", _parquet),
@@ -199,6 +199,6 @@ for _name, _write in (
     FORMATS.register(_name, _write)
 
 
-def export(board: Leaderboard, name: str) -> bytes:
+def export(ranking: Ranking, name: str) -> bytes:
     """The ranking in the format `name`, one of `FORMATS`; InputError for another."""
-    return FORMATS[name](board)
+    return FORMATS[name](ranking)

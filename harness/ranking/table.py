@@ -1,0 +1,124 @@
+"""One choice of configurations in order: each with its uncertainty, what it keeps of its teacher, and what it
+costs.
+
+Scores are averaged over metrics, then fine-tuning seeds, then languages inside one task, then tasks inside
+one student, then students inside one configuration; never across configurations. What is compared, and how
+surely, is `harness.ranking.statistics`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from harness.ranking import statistics
+from harness.ranking.frames import Frames
+from harness.ranking.scope import TEACHERS, Filters, Scope, matching, scores_of
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """A ranking and what it was made of."""
+
+    table: pd.DataFrame
+    """One row per configuration, best first, teachers after the ranked rows; columns in
+    `docs/statistics.md` and `COLUMNS`.
+    """
+    rank_test: str
+    groups: tuple[tuple[str, ...], ...]
+    """Runs of neighbours that cannot be told apart."""
+    scope: Scope
+    """What it was made of, of all models in reach."""
+    models: frozenset[str]
+    """Keys of the models that are shown, teachers among them."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks every mean is over."""
+        return self.scope.tasks
+
+    @property
+    def languages(self) -> dict[str, tuple[str, ...]]:
+        """Task -> languages its score is the mean over."""
+        return self.scope.required
+
+    @property
+    def other_protocols(self) -> dict[str, int]:
+        """Task -> models left out because they were scored under another fine-tuning protocol."""
+        return self.scope.other_protocols
+
+    @cached_property
+    def students(self) -> pd.DataFrame:
+        """row_id as config_id, distil_seed, task, value: one row per student (or teacher) and complete task."""
+        return self.scope.students[self.scope.students["model_key"].isin(self.models)]
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """The scores behind it, one row per model, task and language."""
+        return self.scope.cells[self.scope.cells["model_key"].isin(self.models)]
+
+    @cached_property
+    def ranked(self) -> pd.DataFrame:
+        """Rows that take part in the ranking (incomplete ones without a rank)."""
+        return self.table[~self.table["role"].isin(TEACHERS)]
+
+    @cached_property
+    def references(self) -> pd.DataFrame:
+        """The teachers, as prepared and as shipped."""
+        return self.table[self.table["role"].isin(TEACHERS)]
+
+    @cached_property
+    def per_task(self) -> pd.DataFrame:
+        """config_id × task: n, mean, low, high (long form)."""
+        if self.students.empty:
+            return pd.DataFrame(columns=["config_id", "task", "mean"])
+        return statistics.cell_summary(self.students)
+
+
+def rank_rows(frames: Frames, scope: Scope, filters: Filters) -> Ranking:
+    """Rank the configurations that `filters` let through, of those in `scope`."""
+    models = matching(frames.models, filters)
+    shown = frozenset(models.index) | _teachers_of(frames.models, models)
+    rows = frames.models.loc[frames.models.index.isin(shown), "row_id"]
+    table, ranked = _table(scope, rows, filters)
+    table = table.drop(columns="missing").join(scope.about, on="config_id")
+    return Ranking(
+        table=_with_family_ranks(table),
+        rank_test=ranked.test if ranked else "",
+        groups=ranked.groups if ranked else (),
+        scope=scope,
+        models=shown,
+    )
+
+
+def _teachers_of(everything: pd.DataFrame, models: pd.DataFrame) -> frozenset[str]:
+    """Keys of the teachers of these models, and of theirs."""
+    parent = everything["teacher_key"].dropna()
+    found: set[str] = set()
+    level = set(models["teacher_key"].dropna())
+    while level - found:
+        found |= level
+        level = {parent[key] for key in level if key in parent.index}
+    return frozenset(found)
+
+
+def _table(scope: Scope, rows: pd.Series, filters: Filters) -> tuple[pd.DataFrame, statistics.Ranks | None]:
+    """Means, intervals and ranks of these rows; teachers are summarised but not ranked."""
+    references = scope.references[scope.references["config_id"].isin(rows)]
+    scores = scope.scores[scope.scores["config_id"].isin(rows)]
+    if scores.empty:
+        return references, None
+    if filters.pooled:
+        competing = scope.padded["config_id"].isin(scores["config_id"])
+        scores = scores_of(scope.padded[competing], scope.tasks, pooled=True)
+    ranked = statistics.rank(scores, pooled=filters.pooled)
+    return pd.concat([ranked.table, references], ignore_index=True), ranked
+
+
+def _with_family_ranks(table: pd.DataFrame) -> pd.DataFrame:
+    ranked = ~table["role"].isin(TEACHERS) & table["mean"].notna()
+    means = table.loc[ranked, "mean"].astype(float).round(9)
+    within = (-means).groupby(table.loc[ranked, "family"]).rank(method="min")
+    return table.assign(family_rank=within.reindex(table.index).astype("Int64"))

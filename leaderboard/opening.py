@@ -1,0 +1,46 @@
+"""How every page opens: its title, then the present board, or what to do where there is nothing to show."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from harness.errors import InputError
+from harness.ranking.board import Board
+from harness.results.store import Store
+from leaderboard import data
+
+UNSCORED = "Nothing has been scored yet."
+
+
+def opened(title: str, unscored: str | None = UNSCORED) -> Board | None:
+    """Draw the title; the present board, or None once the page has said why there is nothing to show.
+
+    `unscored`: what to say where nothing has been scored; None for a page that has something to show even then.
+    """
+    st.title(title)
+    source = data.store()
+    try:
+        board = data.board()
+    except InputError as error:
+        if source.exists:
+            st.warning(str(error))
+        else:
+            st.info(
+                "**There are no results here yet.** Run a benchmark, and this page fills as its trials finish."
+            )
+        _ways_out(source)
+        return None
+    if board.frames.trials.empty:
+        st.info("**The database is empty.** Run a benchmark, and this page fills as its trials finish.")
+        _ways_out(source)
+        return None
+    if unscored is not None and board.empty:
+        st.info(unscored)
+        return None
+    return board
+
+
+def _ways_out(source: Store) -> None:
+    st.markdown("Run the quickstart, or rebuild the database from the folders of trials that have run:")
+    st.code("harness run specs/quickstart.yaml\nharness ingest --runs-dir runs", language="bash")
+    st.caption(f"Database: `{source.path}`. Another one: `streamlit run leaderboard/app.py -- --db PATH`.")
