@@ -111,10 +111,8 @@ def test_the_terminal_report_shows_ranks_teachers_and_gaps(store: Store) -> None
 
 
 def test_the_terminal_report_cuts_long_families_and_says_so(store: Store) -> None:
-    whole, cut = (
-        _printed(render_report(store, read_board(store), most_rows=None)),
-        _printed(render_report(store, read_board(store), most_rows=1)),
-    )
+    board = read_board(store)
+    whole, cut = (_printed(render_report(store, board, most_rows=most)) for most in (None, 1))
     assert "more: `harness export`" not in whole
     assert cut.count("… 3 more: `harness export`") == 4
     assert len(cut) < len(whole)
@@ -139,7 +137,7 @@ def test_a_trial_is_found_by_how_its_id_begins(store: Store) -> None:
 def test_nothing_scored_yet_is_said_so(tmp_path: Path) -> None:
     empty = Store(tmp_path / "results.duckdb")
     empty.plan([])
-    assert "Nothing has been scored yet" in _printed(render_report(empty))
+    assert "Nothing has been scored yet" in _printed(render_report(empty, read_board(empty)))
 
 
 def test_garbage_is_what_no_result_needs(tmp_path: Path) -> None:
