@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from importlib import import_module
+from typing import Any, Generic, TypeVar
 
 from harness.errors import InputError
 
@@ -20,6 +21,12 @@ def did_you_mean(name: str, known: list[str]) -> str:
     """`; did you mean 'x'?` when a near name exists, else the known names."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+
+
+def import_name(target: str) -> Any:
+    """The object that `module:name` names: how what validation reads refers to what only training loads."""
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
 
 
 class Registry(Generic[T]):

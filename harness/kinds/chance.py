@@ -7,6 +7,8 @@ something is above.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
@@ -22,16 +24,11 @@ _FEWEST = 10
 
 
 def no_information(metric: str, labels: NDArray[np.generic]) -> float | None:
-    """The best score that no look at the inputs is needed for: the share of the commonest class for accuracy (the
-    no-information rate), 1/n for the retrieval of one among the n candidates, 0 for a correlation; None where it
-    depends on more than that (F1), or where there are no labels."""
-    if len(labels) == 0:
-        return None
-    if metric == "accuracy":
-        return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
-    if METRICS[metric].kind == "retrieval":
-        return 1 / len(labels)
-    return 0.0 if METRICS[metric].lowest < 0 else None
+    """The best score that no look at the inputs is needed for, as the metric states it: the share of the commonest
+    class for accuracy (the no-information rate), 1/n for the retrieval of one among the n candidates, 0 for a
+    correlation; None where it depends on more than that (F1), or where there are no labels."""
+    best = METRICS[metric].no_information
+    return best(labels) if best is not None and len(labels) else None
 
 
 def p_above(value: ArrayLike, n: ArrayLike, level: ArrayLike) -> NDArray[np.float64]:
@@ -62,9 +59,11 @@ def p_above(value: ArrayLike, n: ArrayLike, level: ArrayLike) -> NDArray[np.floa
 def far_below_chance(metric: str, value: float, n: int, classes: int) -> bool:
     """Whether a score lies below that of guessing at random with a one-sided p under 1e-4: an accuracy over
     `classes` classes below 1/classes (exact binomial), a correlation of ten examples or more below 0. Never for
-    NaN, F1 and retrieval, which have no such level."""
-    if metric == "accuracy" and classes > 1:
-        return bool(special.bdtr(round(n * value), n, 1 / classes) < SUSPICIOUS)
-    if METRICS[metric].lowest >= 0 or n < _FEWEST:
+    NaN, and for metrics that state no such level (F1, retrieval)."""
+    chance = METRICS[metric].chance
+    level = None if chance is None else chance(classes)
+    if level is None or level >= 1 or math.isnan(value):
         return False
-    return bool(special.betainc(n / 2 - 1, n / 2 - 1, (value + 1) / 2) < SUSPICIOUS)  # False for NaN
+    if level > 0:
+        return bool(special.bdtr(round(n * value), n, level) < SUSPICIOUS)
+    return n >= _FEWEST and bool(special.betainc(n / 2 - 1, n / 2 - 1, (value + 1) / 2) < SUSPICIOUS)

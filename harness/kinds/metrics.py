@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from harness.registry import Registry
 
@@ -23,17 +23,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-Kind = Literal["classification", "regression", "retrieval"]
-
 
 @dataclass(frozen=True)
 class Metric:
     """One metric; `score(predictions, labels)` takes two checked 1-D arrays of one length."""
 
-    kind: Kind
-    """What the arrays hold: class indices, real numbers, or for each query the index of the retrieved / the
-    right candidate.
-    """
+    kind: str
+    """The kind of task whose predictions it compares: class indices, real numbers, for each query the index of the
+    retrieved and of the right candidate, or what a further kind predicts."""
     score: Callable[[NDArray[np.generic], NDArray[np.generic]], float]
     lowest: float
     """Smallest possible value; the largest, that of perfect predictions, is 1."""
@@ -41,6 +38,13 @@ class Metric:
     """The only number of classes the metric is defined for; None for any."""
     needs: int = 1
     """Fewest examples for which it is defined."""
+    read: Callable[[ArrayLike, str], NDArray[np.generic]] | None = None
+    """(values, what they are) -> a checked array of shape (examples,); None reads indices. Raises ValueError."""
+    no_information: Callable[[NDArray[np.generic]], float] | None = None
+    """Labels -> the best score that needs no look at the inputs; None where it depends on more than labels."""
+    chance: Callable[[int], float] | None = None
+    """Number of classes -> the score expected of guessing at random: a share of right answers where it is above 0,
+    a correlation where it is 0; None where it depends on more."""
 
 
 METRICS: Registry[Metric] = Registry("metric")
@@ -56,7 +60,7 @@ def compute(metric_name: str, predictions: ArrayLike, labels: ArrayLike) -> floa
     class outside {0, 1} where the metric is binary.
     """
     metric = METRICS[metric_name]
-    read = _real_numbers if metric.kind == "regression" else _indices
+    read = metric.read or _indices
     predicted, wanted = read(predictions, "predictions"), read(labels, "labels")
     if len(predicted) != len(wanted):
         raise ValueError(f"{metric_name}: {len(predicted)} predictions for {len(wanted)} labels")
@@ -162,10 +166,51 @@ def _constant(values: NDArray[np.generic]) -> bool:
     return bool((values == values[0]).all())
 
 
-METRICS.register("accuracy", Metric("classification", _accuracy, lowest=0.0))
+def _commonest(labels: NDArray[np.generic]) -> float:
+    """The share of the commonest class: the no-information rate."""
+    import numpy as np
+
+    return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+
+
+def _one_of_the_candidates(labels: NDArray[np.generic]) -> float:
+    return 1 / len(labels)
+
+
+def _unrelated(_: object) -> float:
+    """The correlation of guesses with anything."""
+    return 0.0
+
+
+METRICS.register(
+    "accuracy",
+    Metric(
+        "classification",
+        _accuracy,
+        lowest=0.0,
+        no_information=_commonest,
+        chance=lambda classes: 1 / max(1, classes),
+    ),
+)
 METRICS.register("f1", Metric("classification", _f1, lowest=0.0, classes=2))
 METRICS.register("macro_f1", Metric("classification", _macro_f1, lowest=0.0))
-METRICS.register("matthews", Metric("classification", _matthews, lowest=-1.0))
-METRICS.register("pearson", Metric("regression", _pearson, lowest=-1.0, needs=2))
-METRICS.register("spearman", Metric("regression", _spearman, lowest=-1.0, needs=2))
-METRICS.register("accuracy@1", Metric("retrieval", _accuracy, lowest=0.0))
+METRICS.register(
+    "matthews",
+    Metric("classification", _matthews, lowest=-1.0, no_information=_unrelated, chance=_unrelated),
+)
+for _name, _correlation in {"pearson": _pearson, "spearman": _spearman}.items():
+    METRICS.register(
+        _name,
+        Metric(
+            "regression",
+            _correlation,
+            lowest=-1.0,
+            needs=2,
+            read=_real_numbers,
+            no_information=_unrelated,
+            chance=_unrelated,
+        ),
+    )
+METRICS.register(
+    "accuracy@1", Metric("retrieval", _accuracy, lowest=0.0, no_information=_one_of_the_candidates)
+)

@@ -1,12 +1,13 @@
-"""Heads for evaluation: a classifier or regressor on top of an encoder, and mean-pooled sentence vectors."""
+"""Heads for evaluation: one of transformers' own on top of an encoder, and mean-pooled sentence vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+import transformers
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import PreTrainedModel
 
 from harness.models.build import seeded
 from harness.models.families import with_dropout
@@ -14,7 +15,7 @@ from harness.models.loaded import Loaded
 
 
 class Classifier(nn.Module):
-    """transformers' own sequence classification head of the model's family on its encoder."""
+    """One of transformers' own heads of the model's family on its encoder."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -23,7 +24,8 @@ class Classifier(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None = None
     ) -> Tensor:
-        """(n, tokens) ids and mask -> (n, labels) logits, or (n, 1) predicted values of a regression.
+        """(n, tokens) ids and mask -> logits or predicted values: (n, outputs) of a head on sequences, (n, tokens,
+        outputs) of one on tokens.
 
         `attention_mask=None` says that no position is padding. `token_type_ids` are ignored where the encoder
         has none to tell apart (all families but BERT)."""
@@ -47,9 +49,9 @@ def build_classifier(
     seed: int,
     labels: Sequence[str] = (),
     attention: str = "eager",
+    head: str = "AutoModelForSequenceClassification",
 ) -> Classifier:
-    """A classifier (`num_labels` ≥ 2) or regressor (1) whose encoder is a copy of `loaded`'s, float32, on
-    CPU.
+    """A head with `num_labels` outputs, a class of transformers, on a copy of `loaded`'s encoder, float32, on CPU.
 
     The head is drawn from `seed` alone. A BERT pooler that came with the checkpoint is kept, else drawn too.
     `labels` names the outputs in order. `attention` is transformers' implementation
@@ -61,7 +63,7 @@ def build_classifier(
     config.id2label = dict(enumerate(names))
     config.label2id = {name: i for i, name in enumerate(names)}
     with seeded(seed):
-        model = AutoModelForSequenceClassification.from_config(
+        model = getattr(transformers, head).from_config(
             config, attn_implementation=attention, dtype=torch.float32
         )
     encoder = loaded.model.base_model.state_dict()

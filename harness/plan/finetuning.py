@@ -90,7 +90,7 @@ def _ladder(one: ResolvedTask, settings: tuple[FinetuneRecipe, ...]) -> tuple[St
 
 
 def _grid(one: ResolvedTask, own: Finetune) -> _Settings:
-    if one.task.type == "retrieval":
+    if not one.task.kind.trains:
         # Nothing is trained: one trial, whatever the grid says.
         untrained = Finetune(batch_size=own.batch_size, length=own.length, precision=own.precision)
         return (_recipe(untrained, untrained.learning_rate[0], 0, "dev"),), (0,)

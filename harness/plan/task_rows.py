@@ -13,10 +13,6 @@ from harness.records.trial import FinetuneJob, Trial
 
 TRAIN_ROWS = 100_000
 """Of a task that nothing is known of, a training language."""
-SCORED_ROWS = 2_500
-"""Likewise, in every other split, a language."""
-RETRIEVED_ROWS = 100
-"""Likewise, of a retrieval task, a language."""
 FILLED = 1 / 3
 """Share of the recipe's `length` that an example fills whose text was never seen."""
 CHARACTERS_PER_TOKEN = 4.2
@@ -120,8 +116,7 @@ class TaskSizes:
         size = self.at_hand.get(task.name)
         rows = size.rows.get((split, language)) if size else None
         if rows is None:
-            otherwise = TRAIN_ROWS if split == "train" else SCORED_ROWS
-            rows = task.rows.get(split, RETRIEVED_ROWS if task.type == "retrieval" else otherwise)
+            rows = task.rows.get(split, TRAIN_ROWS if split == "train" else task.kind.typical_rows)
         if split == "train":
             return min(rows, recipe.train_rows or rows)
         fewer = recipe.dev_rows if split == "dev" else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.flops import BACKWARD, classifier_flops, forward_flops, head_flops, read_flops, training_flops
+from harness.flops import BACKWARD, forward_flops, head_flops, read_flops, training_flops
 from harness.plan.task_rows import SeenTask, TaskSizes
 from harness.records.trial import DistilJob, FinetuneJob, MeasureJob, ModelSource, PrepareJob, Trial
 from harness.shapes import Shape
@@ -59,14 +59,16 @@ class Work:
         recipe, shape = job.recipe, self._shape(job.model)
         rows = self.tasks.of(job)
         tokens = max(1, round(rows.tokens))
-        if job.task.type == "retrieval":
-            return forward_flops(shape, sum(rows.scored.values()), tokens)
+        kind = job.task.kind
+        if not kind.trains:
+            return kind.forward_flops(shape, sum(rows.scored.values()), tokens)
         rung = job.rung
         selecting = _selecting(job, rows)
         reported = sum(rows.scored.values()) - selecting if job.counts else 0  # those that choose are kept
         started = rung.keep / len(rung.below) if rung and rung.below else 1.0
         learnt = (1 + BACKWARD) * recipe.epochs * rows.train_rows
-        return round(started * classifier_flops(shape, learnt + recipe.epochs * selecting + reported, tokens))
+        passes = learnt + recipe.epochs * selecting + reported
+        return round(started * kind.forward_flops(shape, passes, tokens))
 
     def _shape(self, source: ModelSource) -> Shape:
         """Of the model that a trial starts from."""

@@ -20,6 +20,7 @@ import duckdb
 import pandas as pd
 
 from harness.errors import InputError
+from harness.kinds import KINDS
 from harness.ranking.render import text
 from harness.records.folder import TrialFolder
 from harness.results.store import Store
@@ -28,13 +29,6 @@ WEIGHTS = "model.safetensors"
 CARD = "README.md"
 MAKERS = {"distil": "student", "prepare": "prepared teacher"}
 """Kinds of trial that make a model -> what they make."""
-
-HUB_TASKS = {
-    "classification": "text-classification",
-    "regression": "text-classification",
-    "retrieval": "text-retrieval",
-}
-"""Type of a task -> the hub's name for it."""
 
 SCORES = """
     SELECT s.suite, s.task, s.language, s.split, s.metric, t.protocol,
@@ -178,7 +172,7 @@ def _eval_results(scores: pd.DataFrame) -> list[Any]:
 
     return [
         EvalResult(
-            task_type=HUB_TASKS[row.type],
+            task_type=KINDS[row.type].hub_task,
             dataset_type=row.task,
             dataset_name=f"{row.suite} {row.task}",
             dataset_config=row.language,
@@ -207,8 +201,7 @@ def _score_lines(scores: pd.DataFrame) -> list[str]:
     ]
     lines = [_row(heads + ["protocol"] * several), _row(["---"] * (len(heads) + several))]
     for row in _each(scores):
-        setting = f"learning rate {row.learning_rate:g}, {row.epochs} epochs"
-        setting = "nothing: the encoder as it is" if row.type == "retrieval" else setting
+        setting = KINDS[row.type].setting(row.learning_rate, row.epochs)
         cells = [
             f"{row.suite} {row.task}" if row.suite != row.task else row.task, row.language, row.split, row.metric,
             text.points(row.value), text.points(row.value_of_teacher), row.rows, setting, row.seeds,

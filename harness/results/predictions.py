@@ -37,6 +37,7 @@ def read(path: Path) -> pd.DataFrame:
                 raise InputError(f"{path}: unpacks to more than {MOST_UNPACKED >> 30} GiB")
             for name in ("label", "prediction"):
                 kind = file.schema_arrow.field(name).type
+                kind = kind.value_type if pa.types.is_list(kind) else kind
                 if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
                     raise InputError(f"{path}: {name} holds {kind}, not numbers")
             return file.read(columns=COLUMNS).to_pandas()

@@ -213,11 +213,7 @@ def _overlap_complaints(resolved: ResolvedSpec) -> Iterator[Complaint]:
 
 def _selection_problems(one: ResolvedTask) -> Iterator[str]:
     wanted = one.finetune.select_on
-    if (
-        wanted in ("dev", "dev_en", "dev_all")
-        and one.task.type != "retrieval"
-        and "dev" not in one.task.splits
-    ):
+    if wanted in ("dev", "dev_en", "dev_all") and one.task.kind.trains and "dev" not in one.task.splits:
         yield (
             f"`select_on: {wanted}` needs a dev split, which the task {one.task.name!r} has not; "
             "use train_holdout"

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Annotated, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import Discriminator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, field_validator, model_validator
 
 from harness.assets.asset import Asset, WebSource
 from harness.base import Frozen, Label, Problem, Text
+from harness.kinds import KINDS, TaskKind
 from harness.kinds.metrics import METRICS
 from harness.methods.mappings.mapping import MAPPINGS
 from harness.methods.terms import TERMS, TermParams
@@ -20,6 +21,7 @@ from harness.shapes import DeclaredShape, Shape
 if TYPE_CHECKING:
     TermUse = TermParams
 else:
+    KINDS.load_entry_points("harness.kinds")
     MAPPINGS.load_entry_points("harness.mappings")
     TERMS.load_entry_points("harness.terms")
     TermUse = Annotated[Union[tuple(TERMS.values())], Discriminator("term")]  # noqa: UP007 (made at run time)
@@ -288,12 +290,26 @@ class Split(Frozen):
         return value
 
 
+def _known_kind(name: str) -> str:
+    if name not in KINDS:
+        raise ValueError(f"unknown kind of task {name!r}; {did_you_mean(name, list(KINDS))}")
+    return name
+
+
+def _list_kinds(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(KINDS)
+
+
+KindOfTask = Annotated[str, AfterValidator(_known_kind), Field(json_schema_extra=_list_kinds)]
+
+
 class Task(Entry):
     """An evaluation task. Labels are mapped by name; scores are the mean of `metrics`."""
 
     suite: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
     """GLUE, XNLI, or another group that is averaged together."""
-    type: Literal["classification", "regression", "retrieval"] = "classification"
+    type: KindOfTask = "classification"
+    """Which kind of task it is, of those in `harness.kinds` and of installed packages."""
     assets: dict[str, Asset]
     splits: dict[Literal["train", "dev", "test"], Split]
     columns: Columns
@@ -317,6 +333,11 @@ class Task(Entry):
     """What a reader of its score must know (a stand-in, a partial copy)."""
     licence: Text | None = None
 
+    @property
+    def kind(self) -> TaskKind:
+        """All that is particular to its kind of task."""
+        return KINDS[self.type]
+
     @field_validator("metrics")
     @classmethod
     def _known_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -327,10 +348,8 @@ class Task(Entry):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Task:
-        if self.type == "classification" and len(self.labels) < 2:
-            raise ValueError("a classification task names at least two labels")
-        if self.type != "retrieval" and ("train" not in self.splits or self.columns.label is None):
-            raise ValueError(f"a {self.type} task needs a train split and a label column")
+        for problem in self.kind.problems(self):
+            raise ValueError(problem)
         if self.report not in self.splits:
             raise ValueError(f"the split {self.report!r} that is reported is not among {sorted(self.splits)}")
         for name, split in self.splits.items():

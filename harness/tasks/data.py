@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from harness.assets.fetch import AssetFolder, fetch
@@ -41,7 +42,8 @@ class TaskData:
     task: Task
     frames: Mapping[tuple[str, str], pd.DataFrame]
     """(split, language) -> columns text (str), text_pair (str or None), label (class index in the order of
-    `task.labels`, or float; None for retrieval), row (position in the files), id where the task has one."""
+    `task.labels`, a number, or what else the kind of task reads; None where it has no labels), row (position in
+    the files), id where the task has one."""
     data_ids: Mapping[tuple[str, str], str]
     """(split, language) -> SHA-256 of the rows used."""
 
@@ -196,9 +198,9 @@ class _Reader:
         if self.spec.hash_range is not None:
             low, high = self.spec.hash_range
             frame = frame[frame["text"].map(lambda text: low <= text_fraction(text) < high)]
-        if self.task.type != "retrieval":
+        if self.task.kind.has_labels:
             frame = frame[frame["label"].notna()]
-            frame["label"] = frame["label"].astype(float if self.task.type == "regression" else int)
+            frame["label"] = frame["label"].astype(np.dtype(self.task.kind.label_dtype))
         if frame.empty:
             raise InputError(
                 f"{self._where}: no rows are left (of {len(data)} read); see `hash_range` and labels"
@@ -278,10 +280,10 @@ class _Reader:
 
     def _labels(self, data: Dataset, columns: Mapping[str, list[Any]]) -> list[Any]:
         column = self.task.columns.label
-        if column is None or self.task.type == "retrieval":
+        if column is None or not self.task.kind.has_labels:
             return [None] * len(data)
         names = getattr(data.features[column], "names", None)
-        return LabelMap(self.task, names).column(columns["label"], self._where)
+        return self.task.kind.read_labels(LabelMap(self.task, names), columns["label"], self._where)
 
     def _no_files(self, folder: AssetFolder, pattern: str) -> str:
         patterns = {code: pattern_of(self.spec, code) for code in self.task.languages}

@@ -29,7 +29,7 @@ _POOL = 50
 
 
 @dataclass(frozen=True)
-class Inputs:
+class PaddedRows:
     """One padded batch."""
 
     input_ids: Tensor
@@ -73,7 +73,7 @@ class Encoded:
         """Tokens that each of these rows has in a batch: as many as the longest."""
         return int(self.lengths[rows].max())
 
-    def batch(self, rows: NDArray[np.int64], padding: int, device: torch.device) -> Inputs:
+    def batch(self, rows: NDArray[np.int64], padding: int, device: torch.device) -> PaddedRows:
         """The rows padded to the longest of them with the token id `padding`."""
         lengths = self.lengths[rows]
         width = self.padded_length(rows)
@@ -82,7 +82,7 @@ class Encoded:
         mask = np.arange(width) < lengths[:, None]
         where = np.concatenate([np.arange(self.offsets[row], self.offsets[row + 1]) for row in rows])
         ids[mask], segments[mask] = self.ids[where], self.segments[where]
-        return Inputs(
+        return PaddedRows(
             input_ids=torch.from_numpy(ids).to(device),
             attention_mask=torch.from_numpy(mask.astype(np.int64)).to(device),
             token_type_ids=torch.from_numpy(segments).to(device),

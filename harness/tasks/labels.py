@@ -11,8 +11,6 @@ from harness.errors import InputError
 from harness.registry import did_you_mean
 from harness.spec.entries import Between, Task
 
-Label = int | float
-
 
 class LabelMap:
     """Maps raw values of a task's label column; `names` are the class names that the data itself states."""
@@ -51,25 +49,29 @@ class LabelMap:
                 )
         return by_value
 
-    def column(self, values: Sequence[Any], where: str) -> list[Label | None]:
-        """Each value as class index (classification) or number (regression); None for rows to drop.
+    def numbers(self, values: Sequence[Any], where: str) -> list[float | None]:
+        """Each value as a number; None for rows to drop. Raises InputError for what is no finite number."""
+        plain = self._values(values, where)
+        return [
+            None if value in self._dropped or value is None else self._number(value, where) for value in plain
+        ]
+
+    def classes(self, values: Sequence[Any], where: str) -> list[int | None]:
+        """Each value as the index of its class in the order of the task file; None for rows to drop.
 
         Raises InputError for values of mixed types, and for values that the task file does not name.
         """
-        plain = [_plain(value) for value in values]
-        self._same_type(plain, where)
-        if self._task.type == "regression":
-            return [
-                None if value in self._dropped or value is None else self._number(value, where)
-                for value in plain
-            ]
-        mapped: list[Label | None] = [
-            None if value in self._dropped else self._class(value, where) for value in plain
-        ]
+        plain = self._values(values, where)
+        mapped = [None if value in self._dropped else self._class(value, where) for value in plain]
         unknown = Counter(value for value, label in zip(plain, mapped, strict=True) if label == _UNKNOWN)
         if unknown:
             raise InputError(self._unnamed(unknown, where))
         return mapped
+
+    def _values(self, values: Sequence[Any], where: str) -> list[str | int | float | None]:
+        plain = [_plain(value) for value in values]
+        self._same_type(plain, where)
+        return plain
 
     def _class(self, value: str | float | None, where: str) -> int | None:
         if value is not None and value in self._exact:

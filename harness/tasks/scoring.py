@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,12 +29,12 @@ class Predicted:
     language: str
     rows: NDArray[np.int64]
     """Position of each row in the file read."""
-    labels: NDArray[np.generic]
-    """Class index, number, or index of the right candidate."""
-    predictions: NDArray[np.generic]
-    scores: NDArray[np.float32]
-    """(rows, classes) logits, (rows, 1) the number, or (rows, 2) cosines of the chosen and the right
-    candidate."""
+    labels: NDArray[Any]
+    """(rows,) class index, number, index of the right candidate, or a list of what the kind of task has several of."""
+    predictions: NDArray[Any]
+    """Likewise."""
+    scores: Sequence[NDArray[np.float32]] | NDArray[np.float32]
+    """What each row was decided by: its logits, the number, or the cosines of the chosen and the right candidate."""
 
 
 def score(
@@ -83,7 +84,9 @@ def write_predictions(path: Path, parts: Sequence[Predicted]) -> None:
         "row": pa.array(np.concatenate([part.rows for part in parts])),
         "label": pa.array(np.concatenate([part.labels for part in parts])),
         "prediction": pa.array(np.concatenate([part.predictions for part in parts])),
-        "scores": pa.array([row for part in parts for row in part.scores], type=pa.list_(pa.float32())),
+        "scores": pa.array(
+            [row.ravel() for part in parts for row in part.scores], type=pa.list_(pa.float32())
+        ),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -113,10 +113,10 @@ def _kept(sample: Sequence[Row], task: Task, split: Split) -> float:
     """Share of the rows that `hash_range` and the labels keep."""
     low, high = split.hash_range or (0.0, 1.0)
     label = task.columns.label
-    if label is None or task.type == "retrieval" or not sample:
+    if label is None or not task.kind.has_labels or not sample:
         return high - low
     try:
-        mapped = LabelMap(task).column([row.get(label) for row in sample], task.name)
+        mapped = task.kind.read_labels(LabelMap(task), [row.get(label) for row in sample], task.name)
     except InputError:
         return high - low
     return (high - low) * sum(value is not None for value in mapped) / len(mapped)

@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from harness.devices.placement import attention_rule
-from harness.flops import BACKWARD, classifier_flops
+from harness.flops import BACKWARD
+from harness.kinds import FineTunedKind, UntrainedKind
 from harness.models.classify import build_classifier
 from harness.models.first_token import compute_first_token_only
 from harness.models.loaded import Loaded
 from harness.models.reached import keep_reached
 from harness.records.trial import FinetuneJob
-from harness.tasks.encoded import Inputs, evaluation_batches, training_batches
+from harness.tasks.encoded import PaddedRows, evaluation_batches, training_batches
 from harness.tasks.scoring import Predicted, score, selection_value, write_predictions
 from harness.training.attempt import Attempt, Outcome, Workplace
 from harness.training.checkpoints import Cadence, Checkpoint
@@ -34,7 +34,6 @@ from harness.training.steplog import StepLog
 from harness.trials.finetune_rows import Part, TaskRows
 from harness.trials.halving import standing_of
 from harness.trials.load import load_source, parents_sha256, started_precision
-from harness.trials.retrieve import retrieve
 
 EVALUATION_BATCH = 64
 """Rows predicted at a time; fixed, since in low precision a row's score depends on the shape of its batch."""
@@ -52,8 +51,8 @@ def finetune(attempt: Attempt, workplace: Workplace) -> None:
             return
         attempt.precision = started_precision(job.recipe.precision, checkpoint, attempt)
         loaded = load_source(job.model, workplace)
-        if job.task.type == "retrieval":
-            outcome = retrieve(attempt, job, loaded)
+        if isinstance(job.task.kind, UntrainedKind):
+            outcome = job.task.kind.evaluate(attempt, job, loaded)
         else:
             run = _Run(attempt, job, loaded)
             if checkpoint is not None:
@@ -70,7 +69,7 @@ def finetune(attempt: Attempt, workplace: Workplace) -> None:
 
 
 class _Run:
-    """A classifier or regressor under training."""
+    """A model and its head under training."""
 
     def __init__(self, attempt: Attempt, job: FinetuneJob, loaded: Loaded) -> None:
         recipe, task = job.recipe, job.task
@@ -80,19 +79,21 @@ class _Run:
         self.rows = TaskRows(job, loaded, attempt.workplace)
         self.train_rows = self.rows.training()
         self.padding = int(loaded.tokenizer.pad_token_id or 0)
-        self.is_regression = task.type == "regression"
-        self.width = 1 if self.is_regression else len(task.labels)
-        """Outputs of the model."""
+        assert isinstance(task.kind, FineTunedKind)
+        self.kind = task.kind
+        outputs = self.kind.outputs(task)
         self.model = build_classifier(
             loaded,
-            self.width,
+            len(outputs),
             dropout=recipe.dropout,
             seed=job.seed,
-            labels=() if self.is_regression else tuple(task.labels),
+            labels=outputs,
             attention=attention_rule(self.device, trains=True),
+            head=self.kind.head,
         )
         keep_reached(self.model.model, np.append(self.rows.token_ids(), self.padding))
-        compute_first_token_only(self.model.model)
+        if self.kind.reads_first_token:
+            compute_first_token_only(self.model.model)
         self.model.to(self.device)
         self.per_epoch = math.ceil(len(self.train_rows.labels) / recipe.batch_size)
         steps = self.per_epoch * recipe.epochs
@@ -229,42 +230,35 @@ class _Run:
         values = self._micro_batches.run(len(rows), lambda size: self._learn(rows, size), undo)
         encoded = self.train_rows.encoded
         self.tokens += int(encoded.lengths[rows].sum())
-        self.flops += (1 + BACKWARD) * classifier_flops(self.shape, len(rows), encoded.padded_length(rows))
-        self._log.add(self.step, [self._loss_name], values, self.tokens)
+        forward = self.kind.forward_flops(self.shape, len(rows), encoded.padded_length(rows))
+        self.flops += (1 + BACKWARD) * forward
+        self._log.add(self.step, [self.kind.loss_name], values, self.tokens)
         self.step += 1
-
-    @property
-    def _loss_name(self) -> str:
-        return "squared_error" if self.is_regression else "cross_entropy"
 
     def _learn(self, rows: NDArray[np.int64], size: int | None) -> Tensor:
         """Forward, backward, update; (3,) the loss under both its names and the gradient norm."""
         self.model.train()
         loss_of_batch = torch.zeros((), device=self.device)
+        labels = self.train_rows.labels
+        count = self.kind.averaged_over(labels[rows])
         with self._randomness.in_force() as reached:
             for start in range(0, len(rows), size or len(rows)):
                 part = rows[start : start + (size or len(rows))]
-                labels = torch.from_numpy(self.train_rows.labels[part]).to(self.device)
-                inputs = self.train_rows.encoded.batch(part, self.padding, self.device)
-                loss = self._loss(self._outputs(inputs), labels) / len(rows)
+                batch = self.train_rows.encoded.batch(part, self.padding, self.device)
+                targets = torch.from_numpy(self.kind.targets(labels[part], batch)).to(self.device)
+                loss = self.kind.loss(self._outputs(batch), targets) / count
                 loss.backward()
                 loss_of_batch += loss.detach()
             self._randomness = reached()
         norm = self.optimiser.step(self.step)
         return torch.stack([loss_of_batch, loss_of_batch, norm.detach().float()])
 
-    def _outputs(self, batch: Inputs) -> Tensor:
-        """(rows, outputs) float32."""
+    def _outputs(self, batch: PaddedRows) -> Tensor:
+        """(rows, outputs) or (rows, tokens, outputs) float32."""
         bf16 = self.attempt.precision == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
             outputs: Tensor = self.model(batch.input_ids, batch.attention_mask, batch.token_type_ids)
         return outputs.float()
-
-    def _loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Summed over rows."""
-        if self.is_regression:
-            return functional.mse_loss(outputs[:, 0], labels.float(), reduction="sum")
-        return functional.cross_entropy(outputs, labels, reduction="sum")
 
     def _end_epoch(self) -> None:
         """Predict the rows that select; keep the weights where they do better than before."""
@@ -279,12 +273,13 @@ class _Run:
         """Predictions on one split in one language, in the order of its rows."""
         self.model.eval()
         rows = self.rows.part(part)
-        outputs = np.zeros((len(rows.labels), self.width), dtype=np.float32)
+        outputs: dict[int, NDArray[np.float32]] = {}
         for done, chosen in enumerate(evaluation_batches(rows.encoded.lengths, EVALUATION_BATCH)):
             self._log.doing(
                 f"predicts {part[0]} {part[1]}, {done * EVALUATION_BATCH:,} of {len(rows.labels):,} rows"
             )
-            inputs = rows.encoded.batch(chosen, self.padding, self.device)
-            outputs[chosen] = self._outputs(inputs).cpu().numpy()
-        predictions = outputs[:, 0].astype(np.float64) if self.is_regression else outputs.argmax(axis=1)
-        return Predicted(*part, rows.numbers, rows.labels, predictions, outputs)
+            batch = rows.encoded.batch(chosen, self.padding, self.device)
+            by_row = self.kind.by_row(self._outputs(batch).cpu().numpy(), batch)
+            outputs.update(zip(chosen.tolist(), by_row, strict=True))
+        ordered = [outputs[row] for row in range(len(rows.labels))]
+        return Predicted(*part, rows.numbers, rows.labels, self.kind.predictions(ordered), ordered)

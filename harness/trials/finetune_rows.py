@@ -25,7 +25,7 @@ class Rows:
 
     encoded: Encoded
     labels: NDArray[np.generic]
-    """Class indices (int64) or numbers (float64)."""
+    """(rows,) of the type that the kind of task has: class indices, numbers, or lists."""
     numbers: NDArray[np.int64]
     """Position of each row in the file read."""
 
@@ -64,8 +64,8 @@ class TaskRows:
                 self._job.recipe.length,
                 self._cache,
             )
-            kind = np.float64 if self._job.task.type == "regression" else np.int64
-            self._rows[part] = Rows(encoded, frame["label"].to_numpy(kind), frame["row"].to_numpy(np.int64))
+            labels = frame["label"].to_numpy(self._job.task.kind.label_dtype)
+            self._rows[part] = Rows(encoded, labels, frame["row"].to_numpy(np.int64))
         return self._rows[part]
 
     def training(self) -> Rows:
