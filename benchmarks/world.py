@@ -15,7 +15,7 @@ from harness.assets.asset import Asset, LocalSource
 from harness.assets.sources import Sources
 from harness.corpora.blocks import TokenBlocks, build_blocks
 from harness.methods.loss import Batch
-from harness.models.loaded import Loaded, quiet_transformers
+from harness.models.loaded import LoadedModel, quiet_transformers
 from harness.models.loading import load_folder
 from harness.models.students import build_student
 from harness.records.trial import DistilJob, ModelSource, Trial, trial_id
@@ -24,7 +24,6 @@ from harness.spec.catalog import Catalog
 from harness.spec.entries import Corpus, CorpusText, Initialisation, Method, Student, Teacher
 from harness.spec.recipes import Distil, Precision, Resources
 from harness.training.attempt import Workplace
-from harness.trials.load import tokenizer_sha256
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
@@ -75,13 +74,13 @@ class World:
         """Of what the harness derives: token blocks, the machine's profile."""
         return Sources(cache_dir=self.conditions.cache)
 
-    def load_teacher(self) -> Loaded:
+    def load_teacher(self) -> LoadedModel:
         """The teacher with its tokenizer, float32, on the CPU."""
         source = self.teacher.asset.sources[0]
         assert isinstance(source, LocalSource)
         return load_folder(Path(source.path))
 
-    def build_student(self, teacher: Loaded, student: Student) -> torch.nn.Module:
+    def build_student(self, teacher: LoadedModel, student: Student) -> torch.nn.Module:
         """The student of one of the harness's own trials, without dropout."""
         return build_student(teacher, student, Initialisation(), seed=1)
 
@@ -96,15 +95,15 @@ class World:
             precision=precision,
         )
 
-    def batches(self, teacher: Loaded) -> list[Batch]:
+    def batches(self, teacher: LoadedModel) -> list[Batch]:
         """The first batches that the harness's own trials read, on the device."""
         stream = self.blocks(teacher).stream(self.recipe("fp32"), seed=1)
         return [stream.at(step).to(self.conditions.torch_device) for step in range(8)]
 
-    def blocks(self, teacher: Loaded) -> TokenBlocks:
+    def blocks(self, teacher: LoadedModel) -> TokenBlocks:
         """The corpus as token blocks."""
         return build_blocks(
-            self.corpus, teacher.tokenizer, tokenizer_sha256(teacher), self.conditions.length, self.sources
+            self.corpus, teacher.tokenizer, teacher.tokenizer_sha256, self.conditions.length, self.sources
         )
 
     def distil(

@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256_of(*paths: Path) -> str:
+    """SHA-256 of a file's content, or of the contents of several in a row, 64 hex digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 def tree_hash(files: Mapping[str, str]) -> str:

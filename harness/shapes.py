@@ -1,5 +1,4 @@
-"""The size of a checkpoint, read from config.json and the header of its safetensors files. Imports no
-torch."""
+"""The size of a checkpoint, as declared or as read from config.json and the headers of its safetensors files."""
 
 from __future__ import annotations
 
@@ -8,76 +7,66 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from harness.base import Frozen
 from harness.errors import InputError
+from harness.families import FAMILIES
 
 LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors format itself."""
 
 
+def _known(model_type: str) -> str:
+    """Refuse a name without a family, as pydantic refuses a value that is none of a `Literal`."""
+    if model_type not in FAMILIES:
+        *names, last = (repr(name) for name in FAMILIES)
+        expected = f"{', '.join(names)} or {last}"
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+    return model_type
+
+
+def _list_known(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(FAMILIES)
+
+
+ModelType = Annotated[str, AfterValidator(_known), Field(json_schema_extra=_list_known)]
+"""A name of `FAMILIES`."""
+
+
 @dataclass(frozen=True)
-class FamilyKeys:
-    """How one model_type spells its size in config.json and its masked-LM head in the weights."""
+class Shape:
+    """The size of a Transformer encoder."""
 
-    layers: str
-    width: str
-    heads: str
-    ffn: str
-    head: tuple[frozenset[str], ...]
-    """Tensors of a trained head besides the decoder matrix: one spelling of each must be there."""
-    decoder: str
-    """The decoder matrix; absent from the file where it is tied to the word embedding."""
+    layers: int
+    """L, number of Transformer layers (the embedding output is layer 0)."""
+    width: int
+    """d, width of the hidden states."""
+    heads: int
+    """A_h, attention heads per layer; divides width."""
+    ffn: int
+    """Inner width of the feed-forward block."""
+    vocabulary: int
+    """Rows of the word embedding."""
+    model_type: str
+    """transformers' name of the family, a name of `harness.families.FAMILIES`."""
+    mlm_head: bool
+    """Whether a trained masked-LM head comes with the weights."""
 
 
-_HUGGING = {
-    "layers": "num_hidden_layers",
-    "width": "hidden_size",
-    "heads": "num_attention_heads",
-    "ffn": "intermediate_size",
-}
-_BERT = FamilyKeys(
-    **_HUGGING,
-    head=(
-        frozenset({"cls.predictions.transform.dense.weight"}),
-        frozenset(
-            {"cls.predictions.transform.LayerNorm.weight", "cls.predictions.transform.LayerNorm.gamma"}
-        ),
-        frozenset({"cls.predictions.bias", "cls.predictions.decoder.bias"}),
-    ),
-    decoder="cls.predictions.decoder.weight",
-)
-_ROBERTA = FamilyKeys(
-    **_HUGGING,
-    head=(
-        frozenset({"lm_head.dense.weight"}),
-        frozenset({"lm_head.layer_norm.weight"}),
-        frozenset({"lm_head.bias", "lm_head.decoder.bias"}),
-    ),
-    decoder="lm_head.decoder.weight",
-)
-_DISTILBERT = FamilyKeys(
-    layers="n_layers",
-    width="dim",
-    heads="n_heads",
-    ffn="hidden_dim",
-    head=(
-        frozenset({"vocab_transform.weight"}),
-        frozenset({"vocab_layer_norm.weight"}),
-        frozenset({"vocab_projector.bias"}),
-    ),
-    decoder="vocab_projector.weight",
-)
-FAMILIES: dict[str, FamilyKeys] = {
-    "bert": _BERT,
-    "roberta": _ROBERTA,
-    "xlm-roberta": _ROBERTA,
-    "distilbert": _DISTILBERT,
-}
-"""transformers' model_type -> its spelling."""
+class DeclaredShape(Frozen):
+    """A teacher's size as its file states it, so that specs validate before anything is fetched; checked on loading."""
+
+    model_type: ModelType
+    layers: int = Field(ge=1)
+    width: int = Field(ge=8)
+    heads: int = Field(ge=1)
+    ffn: int = Field(ge=8)
+    vocabulary: int = Field(ge=2)
+    mlm_head: bool = False
 
 
 def read_shape(folder: Path) -> Shape:
@@ -106,18 +95,14 @@ def read_config(folder: Path) -> dict[str, Any]:
 def shape_of_config(config: Mapping[str, Any], where: Path | str, mlm_head: bool) -> Shape:
     """The size stated by a parsed config.json. `where` is named in errors."""
     model_type = config.get("model_type")
-    if model_type not in FAMILIES:
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise InputError(
             f"{where}: model_type {model_type!r} is not supported; supported are {', '.join(FAMILIES)}"
         )
-    if config.get("is_decoder"):
-        raise InputError(f"{where}: the model is a decoder (is_decoder: true); an encoder is needed")
-    if config.get("position_embedding_type", "absolute") != "absolute":
-        raise InputError(
-            f"{where}: position_embedding_type {config['position_embedding_type']!r} is not supported; "
-            "absolute is"
-        )
-    keys = FAMILIES[model_type]
+    family = FAMILIES[model_type]
+    refusal = family.refusal(config)
+    if refusal is not None:
+        raise InputError(f"{where}: {refusal}")
 
     def size(key: str) -> int:
         value = config.get(key)
@@ -125,12 +110,13 @@ def shape_of_config(config: Mapping[str, Any], where: Path | str, mlm_head: bool
             raise InputError(f"{where}: config.json needs {key!r}, a whole number above 0; it has {value!r}")
         return value
 
+    keys = family.sizes
     return Shape(
         layers=size(keys.layers),
         width=size(keys.width),
         heads=size(keys.heads),
         ffn=size(keys.ffn),
-        vocabulary=size("vocab_size"),
+        vocabulary=size(keys.vocabulary),
         model_type=model_type,
         mlm_head=mlm_head,
     )
@@ -191,41 +177,9 @@ def _header(path: Path) -> dict[str, Any]:
 
 
 def _has_mlm_head(config: Mapping[str, Any], names: frozenset[str]) -> bool:
-    keys = FAMILIES.get(str(config.get("model_type")))
-    if keys is None:
+    model_type = str(config.get("model_type"))
+    if model_type not in FAMILIES:
         return False
+    head = FAMILIES[model_type].head_tensors
     tied = config.get("tie_word_embeddings", True)
-    return all(spellings & names for spellings in keys.head) and (tied or keys.decoder in names)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The size of a Transformer encoder."""
-
-    layers: int
-    """L, number of Transformer layers (the embedding output is layer 0)."""
-    width: int
-    """d, width of the hidden states."""
-    heads: int
-    """A_h, attention heads per layer; divides width."""
-    ffn: int
-    """Inner width of the feed-forward block."""
-    vocabulary: int
-    """Rows of the word embedding."""
-    model_type: str
-    """transformers' model_type: bert, roberta, xlm-roberta, distilbert."""
-    mlm_head: bool
-    """Whether a trained masked-LM head comes with the weights."""
-
-
-class DeclaredShape(Frozen):
-    """A teacher's size as its file states it, so that specs validate before anything is fetched; checked on
-    loading."""
-
-    model_type: Literal["bert", "roberta", "xlm-roberta", "distilbert"]
-    layers: int = Field(ge=1)
-    width: int = Field(ge=8)
-    heads: int = Field(ge=1)
-    ffn: int = Field(ge=8)
-    vocabulary: int = Field(ge=2)
-    mlm_head: bool = False
+    return all(spellings & names for spellings in head.required) and (tied or head.decoder in names)

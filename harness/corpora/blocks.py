@@ -104,6 +104,19 @@ class TokenBlocks:
         """(blocks, length) token ids of the documents kept for measuring."""
         return self._open(_files_of(language)[1])
 
+    def pieces(self) -> set[int]:
+        """Every token id in any block."""
+        used: set[int] = set()
+        for language in self.languages:
+            for blocks in (self.training(language), self.held_out_blocks(language)):
+                used.update(np.unique(blocks).tolist())
+        return used
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What a result must say of this text: `thin_language:<code>` for less of it than the corpus's floor."""
+        return tuple(f"thin_language:{code}" for code, entry in self.languages.items() if entry.text.thin)
+
     def stream(
         self, recipe: TokenBatches, seed: int, input: Literal["masked", "clean"] = "masked"
     ) -> BatchStream:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from harness.models.build import seeded
-from harness.models.families import with_dropout
-from harness.models.loaded import Loaded
+from harness.models.configs import with_dropout
+from harness.models.loaded import LoadedModel
 
 
 class Classifier(nn.Module):
@@ -42,7 +42,7 @@ class Classifier(nn.Module):
 
 
 def build_classifier(
-    loaded: Loaded,
+    loaded: LoadedModel,
     num_labels: int,
     *,
     dropout: float,

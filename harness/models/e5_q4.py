@@ -20,10 +20,10 @@ from torch import Tensor
 from transformers import BertConfig
 
 from harness.errors import InputError
+from harness.families import family_of
+from harness.files import sha256_of
 from harness.models.build import HEAD_SEED, build_encoder
-from harness.models.families import family_of
-from harness.models.loaded import Loaded, load_tokenizer
-from harness.models.loading import sha256_of
+from harness.models.loaded import LoadedModel, load_tokenizer
 from harness.shapes import shape_of_config
 
 MAGIC = b"E5S1"
@@ -106,7 +106,7 @@ class Packed:
     size: int
 
 
-def load_e5_q4(weights: Path, tokenizer: Path) -> Loaded:
+def load_e5_q4(weights: Path, tokenizer: Path) -> LoadedModel:
     """De-quantise the file `weights` and pair it with the XLM-R tokenizer in the folder `tokenizer`.
 
     The masked-LM head is freshly drawn and counts as missing. Raises InputError where the file is not of this
@@ -120,11 +120,11 @@ def load_e5_q4(weights: Path, tokenizer: Path) -> Loaded:
     model = build_encoder(header.config(), HEAD_SEED)
     _fill(model.base_model, state, header, weights)
     head = tuple(family_of(model).head_modules(model))
-    return Loaded(
+    return LoadedModel(
         model=model.eval(),
         tokenizer=load_tokenizer(tokenizer, header.vocabulary),
         shape=shape_of_config(model.config.to_dict(), weights, mlm_head=False),
-        sha256=sha256_of([weights]),
+        sha256=sha256_of(weights),
         missing_keys=tuple(sorted(name for name, _ in model.named_parameters() if name.startswith(head))),
     )
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from harness.files import sha256_of
 from harness.models.loaded import quiet_transformers
-from harness.models.loading import sha256_of
 
 ONE_FILE = "1000GB"
 """Shard limit, so that weights are always the one file whose SHA-256 is recorded."""
@@ -47,7 +47,7 @@ def export_model(
     model.safetensors.
 
     With `mlm_head=False` only the encoder is written, as `...Model`, so that an untrained head is never taken
-    for a trained one. `pooler` is a shipped pooler (`Loaded.pooler`) that travels with its encoder.
+    for a trained one. `pooler` is a shipped pooler (`LoadedModel.pooler`) that travels with its encoder.
     Everything is written to a folder beside it first and renamed: a reader sees the old model, the new one or
     none, never half of one."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def export_model(
         (written / "README.md").write_text(card, encoding="utf-8")
         for path in written.iterdir():
             _flush(path)
-        sha256 = sha256_of([written / "model.safetensors"])
+        sha256 = sha256_of(written / "model.safetensors")
         written.chmod(0o755)
         _replace(written, folder)
     except BaseException:

@@ -17,19 +17,23 @@ from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.bert.modeling_bert import eager_attention_forward
 
-from harness.models.families import Family, family_of
+from harness.families import EncoderFamily, family_of
 
 
 def compute_first_token_only(model: PreTrainedModel) -> None:
-    """From now on the last layer of this classifier (n, tokens) returns the states of first tokens, (n, 1, width)."""
+    """From now on the last layer of this classifier (n, tokens) returns the states of first tokens, (n, 1, width).
+
+    Changes nothing in a family whose head reads more than the first token."""
     family = family_of(model)
+    if not family.classifies_first_token:
+        return
     last: nn.Module = family.layers(model)[-1]
     last.forward = partial(_first_state, last, family)
 
 
 def _first_state(
     layer: nn.Module,
-    family: Family,
+    family: EncoderFamily,
     hidden_states: Tensor,
     attention_mask: Tensor | None = None,
     *_: object,

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from torch import Tensor
-from transformers import (
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from transformers import logging as transformers_logging
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from harness.errors import InputError
+from harness.families import FAMILIES, family_of
 from harness.shapes import Shape
-
-_ROLES = ("cls_token", "pad_token", "sep_token", "unk_token", "mask_token")
-
-
-BERT_SPECIALS = dict(zip(_ROLES, ("[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"), strict=True))
-
-
-ROBERTA_SPECIALS = dict(zip(_ROLES, ("<s>", "<pad>", "</s>", "<unk>", "<mask>"), strict=True))
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """A model with its tokenizer."""
 
     model: PreTrainedModel
@@ -42,6 +33,22 @@ class Loaded:
     """Parameters that the checkpoint does not hold; they start from `HEAD_SEED`."""
     pooler: dict[str, Tensor] = field(default_factory=dict)
     """`dense.weight` and `dense.bias` of a shipped BERT pooler, which `...ForMaskedLM` has no place for."""
+
+    @cached_property
+    def tokenizer_sha256(self) -> str:
+        """Identity of the tokenizer: SHA-256 of its whole content, 64 hex digits."""
+        content: str = self.tokenizer.backend_tokenizer.to_str()
+        return hashlib.sha256(content.encode("utf-8")).hexdigest()
+
+    @property
+    def longest_input(self) -> int:
+        """Tokens that the model has positions for."""
+        return family_of(self.model).longest_input(self.model.config)
+
+    def require_length(self, length: int) -> None:
+        """Raise InputError where inputs of `length` tokens are longer than the model has positions for."""
+        if length > self.longest_input:
+            raise InputError(f"length {length} is longer than the model's {self.longest_input} positions")
 
 
 def load_tokenizer(folder: Path, vocabulary: int) -> PreTrainedTokenizerBase:
@@ -63,26 +70,28 @@ def load_tokenizer(folder: Path, vocabulary: int) -> PreTrainedTokenizerBase:
 
 def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     alone = folder / "tokenizer.json"
-    if alone.is_file() and not any(
-        (folder / name).is_file() for name in ("tokenizer_config.json", "config.json")
-    ):
-        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(alone))
-        known = set(tokenizer.get_vocab())
-        for specials in (BERT_SPECIALS, ROBERTA_SPECIALS):
-            if known.issuperset(specials.values()):
-                tokenizer.add_special_tokens(dict(specials))
-                return tokenizer
-        raise ValueError("tokenizer.json has neither BERT's nor RoBERTa's special tokens")
+    described = any((folder / name).is_file() for name in ("tokenizer_config.json", "config.json"))
+    if alone.is_file() and not described:
+        return _with_special_tokens(PreTrainedTokenizerFast(tokenizer_file=str(alone)))
     loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
     return loaded
 
 
+def _with_special_tokens(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """A bare tokenizer.json names no roles: they are those of the first family whose special tokens it all has."""
+    pieces = set(tokenizer.get_vocab())
+    for family in FAMILIES.values():
+        if pieces.issuperset(family.special_tokens.values()):
+            tokenizer.add_special_tokens(dict(family.special_tokens))
+            return tokenizer
+    raise ValueError(f"tokenizer.json has the special tokens of none of {', '.join(FAMILIES)}")
+
+
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """While open, transformers prints neither progress bars nor load reports: what they say is checked here
-    instead."""
+    """While open, transformers prints neither progress bars nor load reports; what they say is checked here instead."""
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

@@ -1,41 +1,43 @@
-"""Build a student: its teacher's family, vocabulary and positions, its own depth, width, heads and
-feed-forward size."""
+"""Build a student: its teacher's family, vocabulary and positions, its own depth, width, heads and feed-forward size."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from harness.assets.sources import Sources
 from harness.errors import InputError
+from harness.families import family_of
 from harness.models.build import build_encoder
-from harness.models.families import family_of, resized, with_dropout
-from harness.models.loaded import Loaded
+from harness.models.configs import resized, with_dropout
+from harness.models.loaded import LoadedModel
 from harness.models.loading import load_folder
 from harness.shapes import Shape
 from harness.spec.entries import Initialisation, Student
 
 
 def build_student(
-    teacher: Loaded,
+    teacher: LoadedModel,
     student: Student,
     init: Initialisation,
     *,
     seed: int,
     dropout: float = 0.0,
-    sources: Sources | None = None,
+    checkpoint: Path | None = None,
 ) -> PreTrainedModel:
     """A student as `...ForMaskedLM`, float32, on CPU, in train mode.
 
-    The weights are a function of (teacher's config, student, init, seed): torch's own generator is left as it
-    was. `sources` find a checkpoint's files. Raises InputError where the initialisation cannot fit
-    the student."""
+    The weights are a function of (teacher's config, student, init, seed): torch's own generator is left as it was.
+    `checkpoint` is the folder of `init.checkpoint`. Raises InputError where the initialisation cannot fit the student."""
     shape = student.shape(teacher.shape)
     problem = next(init.problems(teacher.shape, shape), None)
     if problem is not None:
         raise InputError(f"student {student.name}: {problem.message}")
     if init.source == "checkpoint":
-        return _from_checkpoint(init, shape, teacher, dropout, sources).train()
+        if checkpoint is None:
+            raise ValueError("a checkpoint initialisation needs the checkpoint's folder")
+        return _from_checkpoint(checkpoint, shape, teacher, dropout).train()
     model = build_encoder(student_config(teacher.model.config, shape, dropout), seed)
     if init.source == "teacher":
         if teacher.model.dtype != torch.float32:
@@ -55,8 +57,7 @@ def student_config(teacher: PreTrainedConfig, shape: Shape, dropout: float) -> P
 def copied_layers(init: Initialisation, teacher: int, student: int) -> list[int]:
     """Teacher layer (1-based) that each student layer is copied from, given both depths.
 
-    `alternate` takes ⌊(i−1)·L_T/L_S⌋+1 for student layer i (DistilBERT, Sanh et al. 2019: one layer out of
-    two)."""
+    `alternate` takes ⌊(i−1)·L_T/L_S⌋+1 for student layer i (DistilBERT, Sanh et al. 2019: every other layer)."""
     numbers = range(1, student + 1)
     match init.layers:
         case "first":
@@ -78,18 +79,7 @@ def _copy_from_teacher(teacher: PreTrainedModel, student: PreTrainedModel, layer
         module.load_state_dict(heads[name].state_dict())
 
 
-def _from_checkpoint(
-    init: Initialisation,
-    shape: Shape,
-    teacher: Loaded,
-    dropout: float,
-    sources: Sources | None,
-) -> PreTrainedModel:
-    from harness.assets.fetch import fetch
-
-    if init.checkpoint is None or sources is None:
-        raise ValueError("a checkpoint initialisation needs its asset and the sources to find it in")
-    folder = fetch(init.checkpoint, sources).path
+def _from_checkpoint(folder: Path, shape: Shape, teacher: LoadedModel, dropout: float) -> PreTrainedModel:
     loaded = load_folder(folder, dropout=dropout)
     for name in ("model_type", "layers", "width", "heads", "ffn", "vocabulary"):
         have, want = getattr(loaded.shape, name), getattr(shape, name)

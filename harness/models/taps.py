@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.masking_utils import create_bidirectional_mask
 
+from harness.families import Projections, family_of
 from harness.flops import read_flops
 from harness.methods.loss import QKV, Activations, Batch, Needs
-from harness.models.families import Projections, family_of
-from harness.shapes import FAMILIES, Shape
+from harness.shapes import Shape
 
 
 class Tapped:
@@ -37,7 +37,7 @@ class Tapped:
         self._family = family_of(model)
         self._layers = list(self._family.layers(model))
         self.layers = len(self._layers)
-        self.heads = int(getattr(model.config, FAMILIES[model.config.model_type].heads))
+        self.heads = int(getattr(model.config, self._family.sizes.heads))
         self.needs = needs | Needs(hidden=frozenset({self.layers})) if needs.mlm else needs
         outside = [layer for layer in self.needs.hidden if not 0 <= layer <= self.layers]
         outside += [layer for layer in self.needs.qkv if not 1 <= layer <= self.layers]
@@ -71,8 +71,9 @@ class Tapped:
             if number in self.needs.hidden:
                 hidden[number] = state
         if self.projects_only is not None:
-            maps = self._family.projections(self._layers[self.projects_only - 1])
-            qkv[self.projects_only] = QKV(maps.query(state), maps.key(state), maps.value(state))
+            deepest = self._layers[self.projects_only - 1]
+            maps, read = self._family.projections(deepest), self._family.attention_input(deepest, state)
+            qkv[self.projects_only] = QKV(maps.query(read), maps.key(read), maps.value(read))
         head = self._family.head(self.model) if self.needs.mlm else None
         return Activations(hidden=hidden, qkv=qkv, mlm=head, heads=self.heads, layers=self.layers)
 

@@ -20,14 +20,15 @@ from transformers import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from harness.errors import InputError
+from harness.families import family_of
 from harness.models.build import build_encoder
-from harness.models.loaded import Loaded
+from harness.models.loaded import LoadedModel
 
 CONTINUATIONS = ("##", "▁")
 """Prefixes of WordPiece and Unigram pieces that are no character of the text."""
 
 
-def trim_vocabulary(loaded: Loaded, token_ids: Iterable[int]) -> Loaded:
+def trim_vocabulary(loaded: LoadedModel, token_ids: Iterable[int]) -> LoadedModel:
     """`loaded` with only the pieces in `token_ids`, its special tokens and every piece of a single character.
 
     The characters keep words that the corpus lacks from turning into the unknown token. Pieces keep their
@@ -120,7 +121,7 @@ def _trimmed_model(model: PreTrainedModel, new_ids: dict[int, int]) -> PreTraine
     for role in ("pad_token_id", "bos_token_id", "eos_token_id"):
         old = getattr(model.config, role, None)
         setattr(config, role, None if old is None else new_ids.get(old))
-    if config.model_type in ("roberta", "xlm-roberta") and config.pad_token_id != model.config.pad_token_id:
+    if family_of(config).positions_follow_padding and config.pad_token_id != model.config.pad_token_id:
         raise InputError("trim_vocabulary: positions count from the padding id, which trimming would move")
     trimmed = build_encoder(config, seed=0)
     rows = torch.tensor(list(new_ids))

@@ -18,9 +18,11 @@ from harness.assets.sources import Sources
 from harness.base import Frozen
 from harness.devices import provenance
 from harness.devices.matmul import matmul_peak
+from harness.devices.placement import Resolved, resolve_precision
 from harness.records.folder import TrialFolder
 from harness.records.result import Measurement, Progress, Result, Score
 from harness.records.trial import Trial
+from harness.spec.recipes import Precision
 from harness.training.checkpoints import Checkpoint, Checkpoints
 from harness.training.faults import failure_of
 from harness.training.process_group import Alone
@@ -161,6 +163,18 @@ class Attempt:
         self.fallbacks = accounts.fallbacks
         self.damaged = checkpoint.damaged
         return checkpoint
+
+    def settle_precision(self, precision: Precision, checkpoint: Checkpoint | None) -> Resolved:
+        """What the trial computes in from now on: that of its checkpoint where it has one, fp32 where bf16 has failed, else
+        by rule."""
+        if checkpoint is not None:
+            settled: Resolved = checkpoint.facts["precision"]
+        elif self.fallbacks:
+            settled = "fp32"
+        else:
+            settled = resolve_precision(precision, self.workplace.torch_device)
+        self.precision = settled
+        return settled
 
     def save(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write a checkpoint of `step` steps done."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from harness.assets.fetch import fetch
 from harness.corpora.blocks import TokenBlocks, build_blocks
 from harness.devices.placement import Resolved, attention_rule, place_student, place_teacher
 from harness.errors import InputError
@@ -18,7 +19,7 @@ from harness.flops import BACKWARD
 from harness.methods.loss import Needs
 from harness.methods.objective import build_objective, union
 from harness.models.export import export_model, model_card
-from harness.models.loaded import Loaded
+from harness.models.loaded import LoadedModel
 from harness.models.students import build_student
 from harness.models.taps import operations
 from harness.plan.work import head_positions
@@ -31,15 +32,7 @@ from harness.training.member import Member
 from harness.training.optimise import optimiser_for
 from harness.training.randomness import derived_seed
 from harness.trials.card import training_rows
-from harness.trials.load import (
-    check_length,
-    load_source,
-    longest_input,
-    parents_sha256,
-    started_precision,
-    thin_languages,
-    tokenizer_sha256,
-)
+from harness.trials.load import load_source, parents_sha256
 from harness.trials.untrained import untrained_parts
 
 HELD_OUT_BLOCKS = 256
@@ -57,13 +50,12 @@ def distil(attempts: Sequence[Attempt], workplace: Workplace) -> None:
         try:
             with workers.together():
                 checkpoint = attempt.begin()
-                precision = started_precision(_job(attempt).recipe.precision, checkpoint, attempt)
+                precision = attempt.settle_precision(_job(attempt).recipe.precision, checkpoint)
             start = (precision, checkpoint.step if checkpoint else 0)
             workers.require_same("where it starts (precision, step)", start)
         except Exception as error:
             attempt.fail(error)
             continue
-        attempt.precision = precision
         by_precision[precision].append((attempt, checkpoint))
     for precision, cohort in by_precision.items():
         _Cohort(cohort, workplace, precision).run()
@@ -111,11 +103,11 @@ class _Cohort:
             teacher=teacher,
             reads=union(member.objective.teacher_needs for member in members),
             cohort=len(members),
-            thin=thin_languages(blocks),
+            thin=blocks.flags,
         )
         train(members, course, self.workplace, finish)
 
-    def _course(self) -> tuple[Loaded, TokenBlocks, Course]:
+    def _course(self) -> tuple[LoadedModel, TokenBlocks, Course]:
         """The teacher as loaded, its text, and what the members share but for the teacher, which is not placed
         before students are made of it."""
         job = _job(self.attempts[0][0])
@@ -129,19 +121,19 @@ class _Cohort:
         if not any(
             _job(attempt).method.objective for attempt, _ in self.attempts
         ):  # controls learn from no text
-            recipe = recipe.model_copy(update={"length": min(recipe.length, longest_input(teacher))})
-        check_length(teacher, recipe.length)
+            recipe = recipe.model_copy(update={"length": min(recipe.length, teacher.longest_input)})
+        teacher.require_length(recipe.length)
         blocks = build_blocks(
-            job.corpus, teacher.tokenizer, tokenizer_sha256(teacher), recipe.length, self.workplace.sources
+            job.corpus, teacher.tokenizer, teacher.tokenizer_sha256, recipe.length, self.workplace.sources
         )
         held_out = blocks.held_out(recipe, max_blocks=HELD_OUT_BLOCKS)
         if recipe.input == "clean":
             held_out = [uncorrupted(batch) for batch in held_out]
         return teacher, blocks, Course(None, blocks.stream(recipe, job.seed, recipe.input), held_out)
 
-    def _member(self, attempt: Attempt, checkpoint: Checkpoint | None, teacher: Loaded) -> Member:
+    def _member(self, attempt: Attempt, checkpoint: Checkpoint | None, teacher: LoadedModel) -> Member:
         job = _job(attempt)
-        recipe = job.recipe
+        recipe, sources = job.recipe, self.workplace.sources
         for problem in job.method.problems(teacher.shape, job.student.shape(teacher.shape)):
             raise InputError(f"method {job.method.name}: {problem.message}")
         model = build_student(
@@ -150,7 +142,7 @@ class _Cohort:
             job.init,
             seed=job.seed,
             dropout=recipe.dropout,
-            sources=self.workplace.sources,
+            checkpoint=fetch(job.init.checkpoint, sources).path if job.init.checkpoint else None,
         )
         place_student(model, self.device)
         draws = torch.Generator().manual_seed(derived_seed(job.seed, "projections"))
@@ -172,7 +164,7 @@ class _Cohort:
             member.restore(checkpoint)
         return member
 
-    def _export(self, member: Member, folder: Path, *, teacher: Loaded) -> str:
+    def _export(self, member: Member, folder: Path, *, teacher: LoadedModel) -> str:
         """Write the student as it stands; SHA-256 of its weights."""
         job = _job(member.attempt)
         parts = self._untrained(member)
@@ -208,7 +200,7 @@ class _Cohort:
         own = {name.removeprefix(prefix) for name in member.untrained if name.startswith(prefix)}
         return untrained_parts(whole, own)
 
-    def _step_flops(self, member: Member, teacher: Loaded, reads: Needs, cohort: int) -> int:
+    def _step_flops(self, member: Member, teacher: LoadedModel, reads: Needs, cohort: int) -> int:
         """Of one step: the student forward and backward, and its share of the teacher's pass."""
         job = _job(member.attempt)
         recipe = job.recipe
@@ -222,7 +214,7 @@ class _Cohort:
         member: Member,
         held_out: HeldOut,
         *,
-        teacher: Loaded,
+        teacher: LoadedModel,
         reads: Needs,
         cohort: int,
         thin: tuple[str, ...],

@@ -19,7 +19,7 @@ from harness.flops import BACKWARD
 from harness.kinds import FineTunedKind, UntrainedKind
 from harness.models.classify import build_classifier
 from harness.models.first_token import compute_first_token_only
-from harness.models.loaded import Loaded
+from harness.models.loaded import LoadedModel
 from harness.models.reached import keep_reached
 from harness.records.trial import FinetuneJob
 from harness.tasks.encoded import PaddedRows, evaluation_batches, training_batches
@@ -33,7 +33,7 @@ from harness.training.randomness import Randomness, derived_seed
 from harness.training.steplog import StepLog
 from harness.trials.finetune_rows import Part, TaskRows
 from harness.trials.halving import standing_of
-from harness.trials.load import load_source, parents_sha256, started_precision
+from harness.trials.load import load_source, parents_sha256
 
 EVALUATION_BATCH = 64
 """Rows predicted at a time; fixed, since in low precision a row's score depends on the shape of its batch."""
@@ -49,7 +49,7 @@ def finetune(attempt: Attempt, workplace: Workplace) -> None:
         if standing is not None and not standing.goes_on:
             attempt.prune(standing.facts)
             return
-        attempt.precision = started_precision(job.recipe.precision, checkpoint, attempt)
+        attempt.settle_precision(job.recipe.precision, checkpoint)
         loaded = load_source(job.model, workplace)
         if isinstance(job.task.kind, UntrainedKind):
             outcome = job.task.kind.evaluate(attempt, job, loaded)
@@ -71,7 +71,7 @@ def finetune(attempt: Attempt, workplace: Workplace) -> None:
 class _Run:
     """A model and its head under training."""
 
-    def __init__(self, attempt: Attempt, job: FinetuneJob, loaded: Loaded) -> None:
+    def __init__(self, attempt: Attempt, job: FinetuneJob, loaded: LoadedModel) -> None:
         recipe, task = job.recipe, job.task
         self.attempt = attempt
         self.job = job

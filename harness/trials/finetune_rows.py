@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import InputError
-from harness.models.loaded import Loaded
+from harness.models.loaded import LoadedModel
 from harness.records.trial import FinetuneJob
 from harness.tasks.data import load_task
 from harness.tasks.encoded import Encoded, encode_rows
 from harness.training.attempt import Workplace
-from harness.trials.load import check_length, tokenizer_sha256
 
 Part = tuple[str, str]
 """(split, language)."""
@@ -33,8 +32,8 @@ class Rows:
 class TaskRows:
     """A task as one trial sees it. Raises InputError where the rows that should select are not there."""
 
-    def __init__(self, job: FinetuneJob, loaded: Loaded, workplace: Workplace) -> None:
-        check_length(loaded, job.recipe.length)
+    def __init__(self, job: FinetuneJob, loaded: LoadedModel, workplace: Workplace) -> None:
+        loaded.require_length(job.recipe.length)
         whole = load_task(job.task, job.languages, workplace.sources)
         data = whole.with_train_rows(job.recipe.train_rows)
         data = data.with_eval_rows(job.recipe.eval_rows, job.recipe.dev_rows)
@@ -49,7 +48,6 @@ class TaskRows:
         self._job = job
         self._loaded = loaded
         self._cache = workplace.sources.cache_dir
-        self._tokenizer_sha256 = tokenizer_sha256(loaded)
         self._rows: dict[Part, Rows] = {}
 
     def part(self, part: Part) -> Rows:
@@ -60,7 +58,7 @@ class TaskRows:
                 frame,
                 self.data.data_ids[part],
                 self._loaded.tokenizer,
-                self._tokenizer_sha256,
+                self._loaded.tokenizer_sha256,
                 self._job.recipe.length,
                 self._cache,
             )

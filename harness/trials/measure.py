@@ -20,19 +20,21 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
+from harness.assets.fetch import fetch
 from harness.assets.sources import Sources
 from harness.devices.placement import attention_rule, resolve_precision
 from harness.errors import InputError
+from harness.families import family_of
 from harness.flops import forward_flops
 from harness.models.build import seeded
-from harness.models.families import family_of
+from harness.models.configs import config_of_shape
 from harness.models.students import student_config
 from harness.records.result import Measurement
 from harness.records.trial import MeasureJob
-from harness.shapes import FAMILIES, Shape, declared_shape, read_config, shape_of_config
+from harness.shapes import Shape, declared_shape, read_config, shape_of_config
 from harness.spec.entries import Teacher
 from harness.spec.recipes import Measure
-from harness.trials.load import load_shipped
+from harness.trials.load import load_teacher
 
 LARGEST_SPREAD = 0.2
 """Interquartile range over the median above which a timing is marked invalid: something else was using the
@@ -82,12 +84,10 @@ def teacher_config(teacher: Teacher, sources: Sources) -> PreTrainedConfig:
     fetching anything; from the files where no shape is declared, and where the vocabulary is trimmed: how many
     pieces are left, only the corpus tells."""
     if teacher.trim_vocabulary is not None:
-        trimmed: PreTrainedConfig = load_shipped(teacher, sources).model.config
+        trimmed: PreTrainedConfig = load_teacher(teacher, sources).model.config
         return trimmed
     if teacher.shape is not None:
         return config_of_shape(declared_shape(teacher.shape))
-    from harness.assets.fetch import fetch
-
     if teacher.format != "transformers":
         raise InputError(f"{teacher.name}: format {teacher.format} needs `shape:` to be measured")
     folder = fetch(teacher.asset, sources).path
@@ -96,23 +96,6 @@ def teacher_config(teacher: Teacher, sources: Sources) -> PreTrainedConfig:
         folder, local_files_only=True, trust_remote_code=False
     )
     return config
-
-
-def config_of_shape(shape: Shape) -> PreTrainedConfig:
-    """A config of this size; positions and token types as in the family's published checkpoints."""
-    keys = FAMILIES[shape.model_type]
-    config: PreTrainedConfig = AutoConfig.for_model(shape.model_type, vocab_size=shape.vocabulary)
-    family = family_of(config)
-    values: dict[str, Any] = {
-        keys.layers: shape.layers,
-        keys.width: shape.width,
-        keys.heads: shape.heads,
-        keys.ffn: shape.ffn,
-        "max_position_embeddings": family.positions,
-    }
-    if family.token_types is not None:
-        values["type_vocab_size"] = family.token_types
-    return type(config).from_dict({**config.to_dict(), **values})
 
 
 @dataclass(frozen=True)
@@ -210,7 +193,7 @@ def encoder_parameters(model: PreTrainedModel) -> tuple[int, int]:
 
 
 def _build(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
-    options = {} if config.model_type == "distilbert" else {"add_pooling_layer": False}
+    options = {"add_pooling_layer": False} if family_of(config).has_pooler else {}
     with seeded(SEED):
         model: Any = AutoModel.from_config(
             config, attn_implementation=attention_rule(device, trains=False), dtype=dtype, **options
@@ -239,8 +222,7 @@ def _peak(peak: int, protocol: Measure, suffix: str, device: torch.device) -> Me
 
 
 def _check_length(config: PreTrainedConfig, job: MeasureJob) -> None:
-    offset = config.pad_token_id + 1 if config.model_type in ("roberta", "xlm-roberta") else 0
-    longest = config.max_position_embeddings - offset
+    longest = family_of(config).longest_input(config)
     if job.protocol.length > longest:
         raise InputError(
             f"measure: length {job.protocol.length} is more than {job.teacher.name} takes ({longest} tokens)"

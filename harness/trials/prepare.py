@@ -13,7 +13,7 @@ from harness.devices.placement import attention_rule, place_student
 from harness.methods.objective import build_objective
 from harness.methods.terms.mlm import Mlm
 from harness.models.export import export_model, model_card
-from harness.models.loaded import Loaded
+from harness.models.loaded import LoadedModel
 from harness.plan.work import prepare_flops
 from harness.records.trial import ModelSource, PrepareJob
 from harness.training.attempt import Attempt, Outcome, Workplace
@@ -22,14 +22,7 @@ from harness.training.loop import Course, train
 from harness.training.member import Member
 from harness.training.optimise import optimiser_for
 from harness.trials.card import masked_accuracy, training_rows
-from harness.trials.load import (
-    check_length,
-    load_source,
-    parents_sha256,
-    started_precision,
-    thin_languages,
-    tokenizer_sha256,
-)
+from harness.trials.load import load_source, parents_sha256
 from harness.trials.untrained import untrained_parts
 
 HELD_OUT_BLOCKS = 512
@@ -43,18 +36,17 @@ def prepare(attempt: Attempt, workplace: Workplace) -> None:
     with attempt.working():
         checkpoint = attempt.begin()
         teacher = load_source(ModelSource(teacher=job.teacher), workplace)
-        check_length(teacher, job.recipe.length)
+        teacher.require_length(job.recipe.length)
         sources = workplace.sources
         blocks = build_blocks(
-            job.corpus, teacher.tokenizer, tokenizer_sha256(teacher), job.recipe.length, sources
+            job.corpus, teacher.tokenizer, teacher.tokenizer_sha256, job.recipe.length, sources
         )
         set_dropout(teacher.model, job.recipe.dropout)
         place_student(teacher.model, workplace.torch_device)
         if job.recipe.train == "head":
             teacher.model.base_model.requires_grad_(False)
         objective = build_objective((Mlm(),), teacher.shape, teacher.shape).to(workplace.torch_device)
-        precision = started_precision(job.recipe.precision, checkpoint, attempt)
-        attempt.precision = precision
+        precision = attempt.settle_precision(job.recipe.precision, checkpoint)
         member = Member(
             attempt,
             teacher.model,
@@ -71,7 +63,7 @@ def prepare(attempt: Attempt, workplace: Workplace) -> None:
         stream=blocks.stream(job.recipe, job.recipe.seed),
         held_out=blocks.held_out(job.recipe, max_blocks=HELD_OUT_BLOCKS),
     )
-    finish = partial(_finish, job=job, teacher=teacher, thin=thin_languages(blocks))
+    finish = partial(_finish, job=job, teacher=teacher, thin=blocks.flags)
     train([member], course, workplace, finish)
 
 
@@ -83,7 +75,7 @@ def set_dropout(model: PreTrainedModel, dropout: float) -> None:
 
 
 def _finish(
-    member: Member, held_out: HeldOut, *, job: PrepareJob, teacher: Loaded, thin: tuple[str, ...]
+    member: Member, held_out: HeldOut, *, job: PrepareJob, teacher: LoadedModel, thin: tuple[str, ...]
 ) -> Outcome:
     recipe = job.recipe
     untrained = untrained_parts(member.model, member.untrained)

@@ -17,19 +17,19 @@ from torch.nn import functional
 from harness.devices.placement import attention_rule
 from harness.errors import InputError
 from harness.models.classify import encode
-from harness.models.loaded import Loaded
+from harness.models.loaded import LoadedModel
 from harness.records.trial import FinetuneJob
 from harness.tasks.data import TaskData, load_task
 from harness.tasks.encoded import encode_rows, evaluation_batches
 from harness.tasks.scoring import Predicted, score, selection_value, write_predictions
 from harness.training.attempt import Attempt, Outcome
-from harness.trials.load import parents_sha256, tokenizer_sha256
+from harness.trials.load import parents_sha256
 
 ENCODING_BATCH = 64
 """Rows encoded at a time; fixed, as for evaluation elsewhere."""
 
 
-def retrieve(attempt: Attempt, job: FinetuneJob, loaded: Loaded) -> Outcome:
+def retrieve(attempt: Attempt, job: FinetuneJob, loaded: LoadedModel) -> Outcome:
     """Score the model as it is on every split that is there. Raises InputError where nothing can be looked
     up."""
     task = job.task
@@ -65,7 +65,7 @@ def retrieve(attempt: Attempt, job: FinetuneJob, loaded: Loaded) -> Outcome:
 class _Encoder:
     """Sentence vectors of the task's rows."""
 
-    def __init__(self, attempt: Attempt, job: FinetuneJob, loaded: Loaded, data: TaskData) -> None:
+    def __init__(self, attempt: Attempt, job: FinetuneJob, loaded: LoadedModel, data: TaskData) -> None:
         self.device = attempt.workplace.torch_device
         self._bf16 = attempt.precision == "bf16"
         self._cache = attempt.workplace.sources.cache_dir
@@ -83,7 +83,7 @@ class _Encoder:
             frame,
             self._data.data_ids[split, language],
             self._loaded.tokenizer,
-            tokenizer_sha256(self._loaded),
+            self._loaded.tokenizer_sha256,
             self._length,
             self._cache,
         )

@@ -8,7 +8,7 @@ from models.tiny import make_batch, tiny_model
 
 from harness.devices.placement import attention_rule, place_student, place_teacher, resolve_precision
 from harness.methods.loss import Needs
-from harness.models.loaded import Loaded
+from harness.models.loaded import LoadedModel
 from harness.models.students import build_student
 from harness.models.taps import Tapped
 from harness.spec.entries import Initialisation, Student
@@ -56,7 +56,7 @@ def test_a_bf16_teacher_is_close_to_the_fp32_one_frozen_and_in_eval_mode(model_t
         assert similar.min() > 0.999
 
 
-def test_a_placed_student_trains_in_float32_under_autocast(teacher: Loaded) -> None:
+def test_a_placed_student_trains_in_float32_under_autocast(teacher: LoadedModel) -> None:
     student = Student(name="s", layers=2, width=16, heads=2)
     model = place_student(build_student(teacher, student, Initialisation(), seed=1), CPU)
     assert model.training
@@ -69,7 +69,7 @@ def test_a_placed_student_trains_in_float32_under_autocast(teacher: Loaded) -> N
     assert all(torch.isfinite(grad).all() for grad in grads)
 
 
-def test_a_student_is_not_copied_from_a_rounded_teacher(teacher: Loaded) -> None:
+def test_a_student_is_not_copied_from_a_rounded_teacher(teacher: LoadedModel) -> None:
     place_teacher(teacher.model, CPU, "bf16")
     init = Initialisation.model_validate({"from": "teacher"})
     with pytest.raises(ValueError, match="copied from it before"):

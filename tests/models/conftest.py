@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.models.loaded import Loaded
+from harness.models.loaded import LoadedModel
 from harness.models.loading import load_folder
 
 from .tiny import MODEL_TYPES, tiny_model, tiny_tokenizer
@@ -34,6 +34,6 @@ def checkpoint(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def teacher(checkpoint: Callable[..., Path], model_type: str) -> Loaded:
+def teacher(checkpoint: Callable[..., Path], model_type: str) -> LoadedModel:
     """A tiny teacher of each family."""
     return load_folder(checkpoint(model_type, name="teacher"))

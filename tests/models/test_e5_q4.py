@@ -15,9 +15,9 @@ from harness.assets.fetch import fetch
 from harness.assets.sources import Sources
 from harness.errors import AssetError, InputError
 from harness.models.e5_q4 import load_e5_q4
-from harness.models.loading import load_teacher
 from harness.spec.entries import Teacher
 from harness.spec.source import read
+from harness.trials.load import load_teacher
 
 CATALOG = Path(__file__).parents[2] / "specs" / "teachers"
 SENTENCES = [

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from harness.models.export import export_model, model_card
-from harness.models.loaded import Loaded
+from harness.models.loaded import LoadedModel
 from harness.models.loading import load_folder
 
 from .tiny import make_batch
@@ -18,7 +18,9 @@ from .tiny import make_batch
 CARD = model_card("m", summary="A test.", recipe={"steps": 1}, provenance={"teacher": "t"}, mlm_head=True)
 
 
-def test_a_model_with_its_head_loads_as_masked_lm_and_as_encoder(teacher: Loaded, tmp_path: Path) -> None:
+def test_a_model_with_its_head_loads_as_masked_lm_and_as_encoder(
+    teacher: LoadedModel, tmp_path: Path
+) -> None:
     batch = make_batch(lengths=(9, 5, 7))
     inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask.long()}
     sha256 = export_model(teacher.model, teacher.tokenizer, tmp_path / "model", mlm_head=True, card=CARD)
@@ -33,7 +35,7 @@ def test_a_model_with_its_head_loads_as_masked_lm_and_as_encoder(teacher: Loaded
     assert load_folder(tmp_path / "model").shape == teacher.shape
 
 
-def test_an_untrained_head_is_not_exported(teacher: Loaded, tmp_path: Path) -> None:
+def test_an_untrained_head_is_not_exported(teacher: LoadedModel, tmp_path: Path) -> None:
     export_model(teacher.model, teacher.tokenizer, tmp_path / "model", mlm_head=False, card=CARD)
     ids = make_batch().input_ids
     encoder = AutoModel.from_pretrained(tmp_path / "model")
@@ -45,7 +47,7 @@ def test_an_untrained_head_is_not_exported(teacher: Loaded, tmp_path: Path) -> N
     assert torch.equal(again.model.base_model(ids).last_hidden_state, encoder(ids).last_hidden_state)
 
 
-def test_the_tokenizer_travels_with_the_model(teacher: Loaded, tmp_path: Path) -> None:
+def test_the_tokenizer_travels_with_the_model(teacher: LoadedModel, tmp_path: Path) -> None:
     export_model(teacher.model, teacher.tokenizer, tmp_path / "model", mlm_head=True, card=CARD)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     text = "a b c", "d e"
@@ -54,7 +56,7 @@ def test_the_tokenizer_travels_with_the_model(teacher: Loaded, tmp_path: Path) -
 
 
 def test_exporting_again_replaces_the_folder_and_gives_the_same_bytes(
-    teacher: Loaded, tmp_path: Path
+    teacher: LoadedModel, tmp_path: Path
 ) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "stale.txt").write_text("old")
@@ -67,7 +69,7 @@ def test_exporting_again_replaces_the_folder_and_gives_the_same_bytes(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_failed_export_leaves_the_old_folder_alone(teacher: Loaded, tmp_path: Path) -> None:
+def test_a_failed_export_leaves_the_old_folder_alone(teacher: LoadedModel, tmp_path: Path) -> None:
     export_model(teacher.model, teacher.tokenizer, tmp_path / "model", mlm_head=True, card="old")
     with pytest.raises(TypeError):
         export_model(teacher.model, teacher.tokenizer, tmp_path / "model", mlm_head=True, card=None)  # type: ignore[arg-type]
@@ -100,7 +102,9 @@ def test_the_card_names_recipe_provenance_and_what_is_untrained() -> None:
 
 
 @pytest.mark.parametrize("mlm_head", [True, False])
-def test_a_shipped_pooler_travels_with_its_encoder(teacher: Loaded, tmp_path: Path, mlm_head: bool) -> None:
+def test_a_shipped_pooler_travels_with_its_encoder(
+    teacher: LoadedModel, tmp_path: Path, mlm_head: bool
+) -> None:
     if teacher.shape.model_type == "distilbert":
         pytest.skip("DistilBERT has no pooler")
     pooler = {"dense.weight": torch.randn(32, 32), "dense.bias": torch.randn(32)}

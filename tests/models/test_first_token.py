@@ -10,13 +10,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from harness.flops import classifier_flops
 from harness.models.classify import Classifier, build_classifier
 from harness.models.first_token import compute_first_token_only
-from harness.models.loaded import Loaded
+from harness.models.loaded import LoadedModel
 
 IDS = torch.tensor([[0, 9, 11, 9, 2], [0, 14, 2, 1, 1]])
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
 
 
-def both(teacher: Loaded, attention: str) -> tuple[Classifier, Classifier]:
+def both(teacher: LoadedModel, attention: str) -> tuple[Classifier, Classifier]:
     """The same classifier in float64, whole and with a last layer for the first token."""
     whole, fewer = (
         build_classifier(teacher, 3, dropout=0.0, seed=1, attention=attention).train().double()
@@ -29,7 +29,7 @@ def both(teacher: Loaded, attention: str) -> tuple[Classifier, Classifier]:
 @pytest.mark.parametrize("mask", [MASK, None], ids=["padded", "whole"])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_outputs_and_gradients_are_those_of_the_whole_layer(
-    teacher: Loaded, attention: str, mask: Tensor | None
+    teacher: LoadedModel, attention: str, mask: Tensor | None
 ) -> None:
     whole, fewer = both(teacher, attention)
     for model in (whole, fewer):
@@ -42,7 +42,7 @@ def test_outputs_and_gradients_are_those_of_the_whole_layer(
         torch.testing.assert_close(gradient, wanted[name], rtol=1e-9, atol=1e-12, msg=name)
 
 
-def test_dropout_acts_on_it_in_training_alone(teacher: Loaded) -> None:
+def test_dropout_acts_on_it_in_training_alone(teacher: LoadedModel) -> None:
     model = build_classifier(teacher, 3, dropout=0.5, seed=1)
     compute_first_token_only(model.model)
     torch.manual_seed(0)
@@ -50,7 +50,7 @@ def test_dropout_acts_on_it_in_training_alone(teacher: Loaded) -> None:
     assert torch.equal(model.eval()(IDS, MASK), model(IDS, MASK))
 
 
-def test_its_operations_by_formula_are_those_a_profiler_counts(teacher: Loaded) -> None:
+def test_its_operations_by_formula_are_those_a_profiler_counts(teacher: LoadedModel) -> None:
     _, model = both(teacher, "eager")
     states: list[Tensor] = []
     hook = model.model.base_model.register_forward_hook(lambda _m, _i, output: states.append(output[0]))

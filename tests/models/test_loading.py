@@ -13,11 +13,12 @@ from transformers import BertModel
 
 from harness.assets.sources import Sources
 from harness.errors import AssetError, InputError
-from harness.models.families import family_of
-from harness.models.loaded import Loaded, load_tokenizer
-from harness.models.loading import load_folder, load_teacher
+from harness.families import family_of
+from harness.models.loaded import LoadedModel, load_tokenizer
+from harness.models.loading import load_folder
 from harness.spec.entries import Teacher
 from harness.spec.source import read
+from harness.trials.load import load_teacher
 
 from .tiny import make_batch, tiny_config, tiny_model, tiny_tokenizer
 
@@ -107,7 +108,7 @@ def test_a_lone_tokenizer_json_gets_its_special_tokens(tmp_path: Path) -> None:
     assert (tokenizer.mask_token_id, tokenizer.pad_token_id, len(tokenizer)) == (4, 1, 31)
 
 
-def packaged(name: str) -> Loaded:
+def packaged(name: str) -> LoadedModel:
     """A teacher of the catalog out of its package, or a skip with the reason."""
     try:
         return load_teacher(catalogued(name), Sources.from_environment())

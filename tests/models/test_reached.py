@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from harness.models.classify import Classifier, build_classifier
-from harness.models.loaded import Loaded
+from harness.models.loaded import LoadedModel
 from harness.models.reached import keep_reached
 from harness.training.optimise import LinearSchedule, Optimiser
 
@@ -16,7 +16,7 @@ IDS = torch.tensor([[2, 9, 11, 9, 3], [2, 14, 3, 1, 1]])
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
 
 
-def classifier(teacher: Loaded) -> Classifier:
+def classifier(teacher: LoadedModel) -> Classifier:
     return build_classifier(teacher, 3, dropout=0.0, seed=1)
 
 
@@ -34,7 +34,7 @@ def train(model: Classifier, steps: int) -> None:
         optimiser.step(step)
 
 
-def test_a_run_on_the_reached_rows_ends_where_the_whole_table_does(teacher: Loaded) -> None:
+def test_a_run_on_the_reached_rows_ends_where_the_whole_table_does(teacher: LoadedModel) -> None:
     whole, kept = classifier(teacher), classifier(teacher)
     keep_reached(kept.model, np.append(IDS.numpy().ravel(), 12))
     train(whole, 8)
@@ -46,13 +46,13 @@ def test_a_run_on_the_reached_rows_ends_where_the_whole_table_does(teacher: Load
         )
 
 
-def test_only_the_reached_rows_are_held(teacher: Loaded) -> None:
+def test_only_the_reached_rows_are_held(teacher: LoadedModel) -> None:
     model: PreTrainedModel = classifier(teacher).model
     keep_reached(model, IDS.numpy())
     assert model.get_input_embeddings().weight.shape[0] == len(IDS.unique())
 
 
-def test_an_id_that_was_not_named_is_refused(teacher: Loaded) -> None:
+def test_an_id_that_was_not_named_is_refused(teacher: LoadedModel) -> None:
     model = classifier(teacher)
     keep_reached(model.model, IDS.numpy())
     with pytest.raises(IndexError):

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.assets.sources import Sources
 from harness.errors import InputError
-from harness.models.families import family_of
-from harness.models.loaded import Loaded
+from harness.families import family_of
+from harness.models.loaded import LoadedModel
 from harness.models.loading import load_folder
 from harness.models.students import build_student
 from harness.spec.entries import Initialisation, Student
@@ -31,7 +30,9 @@ def copying(layers: str) -> Initialisation:
 @pytest.mark.parametrize(
     ("layers", "width", "heads", "ffn"), [(1, 8, 1, 16), (6, 24, 3, None), (2, 64, 16, 40)]
 )
-def test_a_student_has_any_size_and_its_teachers_family(teacher: Loaded, layers, width, heads, ffn) -> None:
+def test_a_student_has_any_size_and_its_teachers_family(
+    teacher: LoadedModel, layers, width, heads, ffn
+) -> None:
     model = build_student(teacher, shaped(layers, width, heads, ffn), RANDOM, seed=1)
     assert type(model) is type(teacher.model)
     assert model.config.vocab_size == teacher.shape.vocabulary
@@ -42,7 +43,7 @@ def test_a_student_has_any_size_and_its_teachers_family(teacher: Loaded, layers,
     assert [tuple(states.shape) for states in output.hidden_states] == [(3, 9, width)] * (layers + 1)
 
 
-def test_random_weights_follow_from_the_seed_alone(teacher: Loaded) -> None:
+def test_random_weights_follow_from_the_seed_alone(teacher: LoadedModel) -> None:
     def weights(seed: int, disturb: int) -> torch.Tensor:
         torch.manual_seed(disturb)
         before = torch.get_rng_state()
@@ -68,7 +69,7 @@ def test_a_student_from_its_teacher_copies_layers_embeddings_and_head(teacher, l
         assert torch.equal(model.state_dict()[name], teacher.model.state_dict()[name]), name
 
 
-def test_a_whole_copy_computes_what_the_teacher_computes_and_shares_no_memory(teacher: Loaded) -> None:
+def test_a_whole_copy_computes_what_the_teacher_computes_and_shares_no_memory(teacher: LoadedModel) -> None:
     model = build_student(teacher, shaped(layers=4), copying("first"), seed=1).eval()
     ids = make_batch().input_ids
     expected = teacher.model(ids).logits
@@ -79,14 +80,14 @@ def test_a_whole_copy_computes_what_the_teacher_computes_and_shares_no_memory(te
     assert torch.equal(teacher.model(ids).logits, expected)
 
 
-def test_a_copy_into_another_width_or_depth_is_refused_with_the_reason(teacher: Loaded) -> None:
+def test_a_copy_into_another_width_or_depth_is_refused_with_the_reason(teacher: LoadedModel) -> None:
     with pytest.raises(InputError, match=r"width \(64\).*teacher's \(32\)"):
         build_student(teacher, shaped(width=64), copying("last"), seed=1)
     with pytest.raises(InputError, match="4 layers to copy, the student wants 5"):
         build_student(teacher, shaped(layers=5), copying("last"), seed=1)
 
 
-def test_dropout_is_what_was_asked_for(teacher: Loaded) -> None:
+def test_dropout_is_what_was_asked_for(teacher: LoadedModel) -> None:
     ids = make_batch().input_ids
     still = build_student(teacher, shaped(), RANDOM, seed=1, dropout=0.0)
     assert still.training
@@ -96,7 +97,7 @@ def test_dropout_is_what_was_asked_for(teacher: Loaded) -> None:
     assert {m.p for m in noisy.modules() if isinstance(m, torch.nn.Dropout)} == {0.2}
 
 
-def test_the_decoder_stays_tied_to_the_word_embedding(teacher: Loaded) -> None:
+def test_the_decoder_stays_tied_to_the_word_embedding(teacher: LoadedModel) -> None:
     for init in (RANDOM, copying("last")):
         model = build_student(teacher, shaped(), init, seed=1)
         assert family_of(model).head(model).weight is model.get_input_embeddings().weight
@@ -107,21 +108,19 @@ def starting_from(folder: Path) -> Initialisation:
     return Initialisation.model_validate({"from": "checkpoint", "checkpoint": asset})
 
 
-def test_a_student_starts_from_a_checkpoint_of_its_shape(teacher, checkpoint, tmp_path: Path) -> None:
+def test_a_student_starts_from_a_checkpoint_of_its_shape(teacher, checkpoint) -> None:
     folder = checkpoint(teacher.shape.model_type, name="start", layers=2)
-    sources = Sources(cache_dir=tmp_path / "cache", offline=True)
-    model = build_student(teacher, shaped(), starting_from(folder), seed=1, dropout=0.1, sources=sources)
+    model = build_student(teacher, shaped(), starting_from(folder), seed=1, dropout=0.1, checkpoint=folder)
     assert {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)} == {0.1}
     for name, value in load_folder(folder).model.state_dict().items():
         assert torch.equal(model.state_dict()[name], value)
     with pytest.raises(InputError, match="the checkpoint to start from has layers 2, the student needs 3"):
-        build_student(teacher, shaped(layers=3), starting_from(folder), seed=1, sources=sources)
+        build_student(teacher, shaped(layers=3), starting_from(folder), seed=1, checkpoint=folder)
 
 
-def test_a_checkpoint_with_another_tokenizer_is_refused(teacher, checkpoint, tmp_path: Path) -> None:
+def test_a_checkpoint_with_another_tokenizer_is_refused(teacher, checkpoint) -> None:
     folder = checkpoint(teacher.shape.model_type, name="start", layers=2)
     other = (folder / "tokenizer.json").read_text().replace('"a"', '"ä"')
     (folder / "tokenizer.json").write_text(other)
-    sources = Sources(cache_dir=tmp_path / "cache", offline=True)
     with pytest.raises(InputError, match="another tokenizer than the teacher"):
-        build_student(teacher, shaped(), starting_from(folder), seed=1, sources=sources)
+        build_student(teacher, shaped(), starting_from(folder), seed=1, checkpoint=folder)

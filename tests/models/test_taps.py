@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from harness.families import family_of
 from harness.methods.loss import Needs
-from harness.models.families import family_of
 from harness.models.taps import Tapped
 
 from .tiny import make_batch, tiny_model

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from harness.errors import InputError
 from harness.models.export import export_model
-from harness.models.loaded import Loaded
+from harness.models.loaded import LoadedModel
 from harness.models.loading import load_folder
 from harness.models.vocabulary import trim_vocabulary
 
@@ -47,7 +47,7 @@ def word_piece() -> Tokenizer:
     return backend
 
 
-def teacher(backend: Tokenizer, model_type: str) -> Loaded:
+def teacher(backend: Tokenizer, model_type: str) -> LoadedModel:
     backend.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
@@ -55,10 +55,10 @@ def teacher(backend: Tokenizer, model_type: str) -> Loaded:
     model = tiny_model(model_type)
     from harness.shapes import shape_of_config
 
-    return Loaded(model, tokenizer, shape_of_config(model.config.to_dict(), "tiny", True), "0" * 64)
+    return LoadedModel(model, tokenizer, shape_of_config(model.config.to_dict(), "tiny", True), "0" * 64)
 
 
-def used(loaded: Loaded) -> set[int]:
+def used(loaded: LoadedModel) -> set[int]:
     return {token for text in TEXTS for token in loaded.tokenizer(text)["input_ids"]}
 
 

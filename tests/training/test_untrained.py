@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from safetensors.torch import load_file
 
+from harness.families import FAMILIES
 from harness.methods.terms import Embeddings
 from harness.models.loading import load_folder
 from harness.models.students import build_student
 from harness.records.folder import TrialFolder
-from harness.shapes import FAMILIES
 from harness.spec.entries import Initialisation, Method
 from harness.trials.run import run_trials
 

@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, BertTokenizerFast
 
 from harness.assets.asset import Asset, LocalSource
 from harness.assets.sources import Sources
+from harness.families import FAMILIES
 from harness.records.trial import (
     DistilJob,
     FinetuneJob,
@@ -23,7 +24,6 @@ from harness.records.trial import (
     Trial,
     trial_id,
 )
-from harness.shapes import FAMILIES
 from harness.spec.catalog import Catalog
 from harness.spec.entries import (
     Columns,
@@ -91,7 +91,7 @@ def make_world(folder: Path, model_type: str = "bert") -> World:
         hidden_size=32,
         num_hidden_layers=4,
         num_attention_heads=4,
-        **{FAMILIES[model_type].ffn: 64},
+        **{FAMILIES[model_type].sizes.ffn: 64},
         max_position_embeddings=64,
         pad_token_id=0,
         initializer_range=0.2,

@@ -17,11 +17,12 @@ from harness.assets.sources import Sources
 from harness.errors import InputError
 from harness.flops import forward_flops, head_flops, training_flops
 from harness.models.build import build_encoder
+from harness.models.configs import config_of_shape
 from harness.records.trial import MeasureJob
 from harness.shapes import Shape
 from harness.spec.entries import CorpusText, Student, Teacher
 from harness.spec.recipes import Measure
-from harness.trials.measure import LARGEST_SPREAD, Bench, config_of_shape, encoder_parameters, measure
+from harness.trials.measure import LARGEST_SPREAD, Bench, encoder_parameters, measure
 from tests.training.world import SPECIAL, local, make_world, sentences
 
 NOWHERE = Sources(cache_dir=Path("/nonexistent"), offline=True)

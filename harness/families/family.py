@@ -1,0 +1,156 @@
+"""What the harness must know of a family of encoders, in one class with one instance per `model_type`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar, TypeAlias
+
+from harness.registry import Registry
+
+Module: TypeAlias = Any
+"""A `torch.nn.Module`. Its submodules are set by transformers at run time, and importing torch's types here would load
+torch wherever a config is read."""
+Model: TypeAlias = Any
+"""A `transformers.PreTrainedModel`: the encoder, or one of its `...For...` classes."""
+Config: TypeAlias = Any
+"""A `transformers.PreTrainedConfig`."""
+Tensor: TypeAlias = Any
+"""A `torch.Tensor`."""
+
+
+@dataclass(frozen=True)
+class SizeKeys:
+    """Keys of config.json that state a model's size."""
+
+    layers: str = "num_hidden_layers"
+    width: str = "hidden_size"
+    heads: str = "num_attention_heads"
+    ffn: str = "intermediate_size"
+    vocabulary: str = "vocab_size"
+
+
+@dataclass(frozen=True)
+class HeadTensors:
+    """Names of a masked-LM head's tensors in a checkpoint."""
+
+    required: tuple[frozenset[str], ...]
+    """Tensors besides the decoder matrix: of each set of spellings one must be in the files."""
+    decoder: str
+    """The decoder matrix; absent from the files where it is tied to the word embedding."""
+
+
+@dataclass(frozen=True)
+class Projections:
+    """The linear maps of one attention layer, each (..., width) -> (..., width)."""
+
+    query: Module
+    key: Module
+    value: Module
+
+
+@dataclass
+class SplitHead:
+    """A masked-LM head split before its decoder (`harness.methods.loss.MlmHead`); the model owns the parameters."""
+
+    dense: Module
+    activation: Callable[[Tensor], Tensor]
+    norm: Module
+    weight: Tensor
+    """(vocabulary, width)"""
+    bias: Tensor
+    """(vocabulary,)"""
+
+    def transform(self, hidden: Tensor) -> Tensor:
+        """(n, width) states of the last layer -> (n, width) inputs of the decoder matrix."""
+        return self.norm(self.activation(self.dense(hidden)))
+
+
+class EncoderFamily(ABC):
+    """One family's config and the parts of its models; holds no state."""
+
+    sizes: ClassVar[SizeKeys] = SizeKeys()
+    head_tensors: ClassVar[HeadTensors]
+    special_tokens: ClassVar[Mapping[str, str]]
+    """Role (`cls_token`, `pad_token`, ...) -> piece, for a tokenizer.json that comes without further files."""
+    dropout_fields: ClassVar[tuple[str, ...]]
+    """Config fields that set dropout inside the encoder."""
+    classifier_dropout_field: ClassVar[str] = "classifier_dropout"
+    """Config field that sets dropout before the classifier."""
+    positions: ClassVar[int] = 512
+    """Rows of the position embedding in the family's published checkpoints."""
+    positions_follow_padding: ClassVar[bool] = False
+    """Whether positions are counted from the padding id + 1, which takes as many rows from the longest input."""
+    token_types: ClassVar[int | None] = 2
+    """Rows of the token type embedding in the published checkpoints; None for a family without one."""
+    has_pooler: ClassVar[bool] = True
+    """Whether the bare encoder may end in a pooler, which `...ForMaskedLM` lacks."""
+    classifies_first_token: ClassVar[bool] = False
+    """Whether the classification head reads the last state of the first token alone; needs `attention` and
+    `after_attention`."""
+
+    def refusal(self, config: Mapping[str, Any]) -> str | None:
+        """Why a model with this config.json cannot be tapped; None where it can."""
+        if config.get("is_decoder"):
+            return "the model is a decoder (is_decoder: true); an encoder is needed"
+        kind = config.get("position_embedding_type", "absolute")
+        if kind != "absolute":
+            return f"position_embedding_type {kind!r} is not supported; absolute is"
+        return None
+
+    def longest_input(self, config: Config) -> int:
+        """Tokens that a model of this config has positions for."""
+        taken = config.pad_token_id + 1 if self.positions_follow_padding else 0
+        return int(config.max_position_embeddings - taken)
+
+    def embeddings(self, model: Model) -> Module:
+        """Word, position and token type embeddings with their normalisation."""
+        return model.base_model.embeddings
+
+    @abstractmethod
+    def layers(self, model: Model) -> Module:
+        """The Transformer layers, first to last, as a `ModuleList`."""
+
+    @abstractmethod
+    def projections(self, layer: Module) -> Projections:
+        """Query, key and value maps of one layer."""
+
+    def attention_input(self, layer: Module, states: Tensor) -> Tensor:
+        """What the three maps of a layer read, given the states below it: the states themselves, unless the layer
+        normalises them first."""
+        return states
+
+    def attention(self, layer: Module) -> Module:
+        """The module of one layer that has `attention_head_size`, `scaling` and `dropout`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say where a layer's attention is")
+
+    def after_attention(self, layer: Module, mixed: Tensor, states: Tensor) -> Tensor:
+        """The rest of a layer: attention's output and the states below, both (n, positions, width) -> the states
+        above."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what follows a layer's attention")
+
+    @abstractmethod
+    def head(self, model: Model) -> SplitHead:
+        """The masked-LM head, split before its decoder."""
+
+    @abstractmethod
+    def head_modules(self, model: Model) -> dict[str, Module]:
+        """Attribute path -> module of everything that belongs to the masked-LM head."""
+
+
+FAMILIES: Registry[EncoderFamily] = Registry("family of encoders")
+"""transformers' `model_type` -> its family."""
+
+
+def activation(name: str) -> Callable[[Tensor], Tensor]:
+    """The function of this name in `torch.nn.functional`, imported only now that a model is at hand."""
+    function: Callable[[Tensor], Tensor] = getattr(import_module("torch.nn.functional"), name)
+    return function
+
+
+def family_of(model_or_config: Model | Config) -> EncoderFamily:
+    """The family of a model or config; InputError for a `model_type` without one."""
+    config: Config = getattr(model_or_config, "config", model_or_config)
+    return FAMILIES[config.model_type]
