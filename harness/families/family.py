@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, ClassVar, TypeAlias
 
 from harness.registry import Registry
@@ -142,12 +141,6 @@ class EncoderFamily(ABC):
 
 FAMILIES: Registry[EncoderFamily] = Registry("family of encoders")
 """transformers' `model_type` -> its family."""
-
-
-def activation(name: str) -> Callable[[Tensor], Tensor]:
-    """The function of this name in `torch.nn.functional`, imported only now that a model is at hand."""
-    function: Callable[[Tensor], Tensor] = getattr(import_module("torch.nn.functional"), name)
-    return function
 
 
 def family_of(model_or_config: Model | Config) -> EncoderFamily:

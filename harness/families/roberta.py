@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.families.bert import Bert
-from harness.families.family import HeadTensors, Model, Module, SplitHead, activation
+from harness.families.family import HeadTensors, Model, Module, SplitHead
+from harness.registry import import_name
 
 
 class Roberta(Bert):
@@ -30,7 +31,9 @@ class Roberta(Bert):
 
     def head(self, model: Model) -> SplitHead:
         head, decoder = model.lm_head, model.lm_head.decoder
-        return SplitHead(head.dense, activation("gelu"), head.layer_norm, decoder.weight, decoder.bias)
+        return SplitHead(
+            head.dense, import_name("torch.nn.functional:gelu"), head.layer_norm, decoder.weight, decoder.bias
+        )
 
     def head_modules(self, model: Model) -> dict[str, Module]:
         return {"lm_head": model.lm_head}

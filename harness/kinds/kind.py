@@ -152,7 +152,7 @@ class UntrainedKind(TaskKind):
 
     trains = False
     evaluator: ClassVar[str]
-    """`module:function` of (Attempt, FinetuneJob, Loaded) that scores a model and returns its Outcome."""
+    """`module:function` of (Attempt, FinetuneJob, LoadedModel) that scores a model and returns its Outcome."""
 
     def evaluate(self, attempt: Any, job: Any, loaded: Any) -> Any:
         """The `harness.training.attempt.Outcome` of one model."""
