@@ -1,4 +1,4 @@
-"""SHA-256 of files and of trees of files; hashes of large files are remembered by path, size and time."""
+"""Files below a folder and the SHA-256 of their content, alone and as a tree."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def sha256_of(*paths: Path) -> str:
 def tree_hash(files: Mapping[str, str]) -> str:
     """SHA-256 over the lines that `sha256sum` prints of {relative name: SHA-256}, sorted by name."""
     lines = (f"{files[name]}  {name}\n" for name in sorted(files))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def text_hash(*parts: str) -> int:
@@ -41,30 +42,67 @@ def text_fraction(*parts: str) -> float:
 
 
 class FileHashes:
-    """SHA-256 of files, remembered below `folder` until a file's size or modification time changes."""
+    """SHA-256 of files, remembered below `folder`.
+
+    A remembered hash counts while the file has the same size, modification time, *change* time and inode. Programs can
+    set the modification time back, as archives and images do. The change time is the kernel's own: what goes unnoticed
+    is content that changes below the file system, or under a clock that is set back.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def of(self, path: Path) -> str:
         """SHA-256 of one file."""
-        status = path.stat()
-        where = str(path.resolve())
-        stamp = [where, status.st_size, status.st_mtime_ns]
+        before = _stamp(path)
+        where = os.path.realpath(path)
         memory = self._folder / f"{text_hash(where):016x}.json"
         try:
             remembered = json.loads(memory.read_text("utf-8"))
-            if remembered["stamp"] == stamp:
+            if remembered["stamp"] == [where, *before]:
                 return str(remembered["sha256"])
         except (OSError, ValueError, KeyError, TypeError):
             pass  # not seen yet, or another process is writing it: hash again
         sha256 = sha256_of(path)
-        write_atomically(memory, json.dumps({"stamp": stamp, "sha256": sha256}))
+        if _stamp(path) == before and _has_settled(before[2]):
+            write_atomically(memory, json.dumps({"stamp": [where, *before], "sha256": sha256}))
         return sha256
 
     def tree(self, root: Path, names: tuple[str, ...]) -> str:
         """Tree hash of the named files below `root`."""
         return tree_hash({name: self.of(root / name) for name in names})
+
+
+def _has_settled(changed: int) -> bool:
+    """Whether a change from now on would have another time than `changed`: clocks of file systems tick in milliseconds,
+    of some in seconds."""
+    tick = 20_000_000 if changed % 1_000_000_000 else 2_000_000_000
+    return abs(time.time_ns() - changed) > tick
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
+
+
+def files_below(folder: Path) -> tuple[str, ...]:
+    """Relative names of all files below a folder, hidden ones aside, sorted; links to files and folders are followed."""
+    found: list[str] = []
+    for here, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".") and not _leads_back(here, name)]
+        found += [os.path.join(here, name) for name in names if not name.startswith(".")]
+    return tuple(sorted(Path(path).relative_to(folder).as_posix() for path in found if os.path.isfile(path)))
+
+
+def _leads_back(here: str, name: str) -> bool:
+    """Whether the folder `name` is a link to one that it lies in, which would be walked for ever."""
+    path = os.path.join(here, name)
+    return os.path.islink(path) and Path(here).resolve().is_relative_to(os.path.realpath(path))
+
+
+def expanded(path: str) -> Path:
+    """A path as a user writes it: `~/` is the home folder, and a name that merely begins with `~` is a name."""
+    return Path(path).expanduser() if path == "~" or path.startswith("~/") else Path(path)
 
 
 def write_atomically(path: Path, text: str) -> None:

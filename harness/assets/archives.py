@@ -41,9 +41,14 @@ class _Member:
 
 
 def matching(names: Iterable[str], patterns: Iterable[str]) -> tuple[str, ...]:
-    """Names that any glob pattern matches, sorted; `*` crosses folders, as in the hub's own patterns."""
-    patterns = tuple(patterns)
-    return tuple(sorted(name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)))
+    """Names that any glob pattern matches, sorted; `*` crosses folders, as in the hub's own patterns. A pattern that is
+    the name of a file, though as a glob it would not match itself (`part[1].txt`), means that file."""
+    names = tuple(names)
+    found: set[str] = set()
+    for pattern in patterns:
+        literal = pattern in names and not fnmatchcase(pattern, pattern)
+        found |= {pattern} if literal else {name for name in names if fnmatchcase(name, pattern)}
+    return tuple(sorted(found))
 
 
 def extract(

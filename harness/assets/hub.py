@@ -11,17 +11,18 @@ from harness.assets.archives import matching
 from harness.assets.asset import HubSource
 from harness.assets.lock import is_commit
 from harness.assets.problems import UnavailableError
+from harness.files import files_below
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class HubSnapshot:
     """A repository's files at one commit, on this machine."""
 
     folder: Path
     commit: str
 
 
-def cached_snapshot(source: HubSource, include: tuple[str, ...]) -> Snapshot | None:
+def cached_snapshot(source: HubSource, include: tuple[str, ...]) -> HubSnapshot | None:
     """What the hub's cache already holds, if every pattern of `include` finds a file there."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -38,7 +39,7 @@ def cached_snapshot(source: HubSource, include: tuple[str, ...]) -> Snapshot | N
         )
     except (LocalEntryNotFoundError, HFValidationError, OSError, ValueError):
         return None
-    snapshot = Snapshot(folder / source.root, folder.name)
+    snapshot = HubSnapshot(folder / source.root, folder.name)
     names = matching(files_below(snapshot.folder), include) if snapshot.folder.is_dir() else ()
     return snapshot if is_complete(names, include) and has_all_shards(names) else None
 
@@ -77,7 +78,7 @@ def list_files(source: HubSource, timeout: float) -> Listing:
     return Listing(info.sha, tuple(below))
 
 
-def download_snapshot(source: HubSource, include: tuple[str, ...], timeout: float) -> Snapshot:
+def download_snapshot(source: HubSource, include: tuple[str, ...], timeout: float) -> HubSnapshot:
     """Fetch the files that `include` matches into the hub's own cache. Raises UnavailableError."""
     from huggingface_hub import snapshot_download
 
@@ -96,19 +97,11 @@ def download_snapshot(source: HubSource, include: tuple[str, ...], timeout: floa
         )
     except Exception as error:
         raise UnavailableError(_cause(error)) from error
-    return Snapshot(folder / source.root, folder.name)
+    return HubSnapshot(folder / source.root, folder.name)
 
 
 def _below_root(source: HubSource, include: tuple[str, ...]) -> list[str]:
     return [f"{source.root}/{pattern}" if source.root else pattern for pattern in include]
-
-
-def files_below(folder: Path) -> tuple[str, ...]:
-    """Relative names of all files below a folder, hidden ones aside."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return tuple(
-        sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
-    )
 
 
 def is_complete(names: tuple[str, ...], include: tuple[str, ...]) -> bool:

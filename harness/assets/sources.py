@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.assets.asset import HubSource
 from harness.assets.lock import key_of
+from harness.files import expanded
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Sources:
                 os.environ.get(name, "0") not in ("", "0") for name in ("HARNESS_OFFLINE", "HF_HUB_OFFLINE")
             )
         return cls(
-            cache_dir=Path(os.environ.get("HARNESS_CACHE") or base / "distil-harness").expanduser(),
-            data_dir=given.expanduser().resolve() if given else None,
+            cache_dir=expanded(str(os.environ.get("HARNESS_CACHE") or base / "distil-harness")),
+            data_dir=expanded(str(given)).resolve() if given else None,
             offline=offline,
         )

@@ -19,7 +19,7 @@ from harness.corpora.cleaning import CleaningCounts, Hashes, clean, hashes_of
 from harness.corpora.streamed import streamed
 from harness.errors import InputError
 from harness.files import text_hash, write_atomically
-from harness.formats.documents import READERS
+from harness.formats.documents import documents_of
 from harness.registry import did_you_mean
 from harness.spec.entries import Corpus, CorpusText, Task
 from harness.tasks.data import evaluation_sentences
@@ -82,9 +82,9 @@ class CorpusReader:
     def _raw_documents(self, language: str) -> Iterator[str]:
         for text, file in self._files(language):
             if self.corpus.streaming:
-                yield from streamed(file, text.reader, text.field, self._sources.cache_dir)
+                yield from streamed(file, text.reader, text.field)
             else:
-                yield from READERS[text.reader](Path(file), text.field)
+                yield from documents_of(Path(file), text.reader, text.field)
 
     def _files(self, language: str) -> list[tuple[CorpusText, Path | str]]:
         """Files in the order of the corpus; under a token budget in the order of a hash of their names, for

@@ -6,34 +6,24 @@ entry point `harness.readers`.
 
 from __future__ import annotations
 
-import bz2
 import gettext
-import gzip
 import json
-import lzma
 import re
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from harness.errors import InputError
+from harness.formats.opening import open_parquet, open_text, unreadable
+from harness.intact import refuse_stand_in
 from harness.registry import Registry
 
 Reader = Callable[[Path, str], Iterator[str]]
 """(file, column that holds the text) -> documents."""
 
 READERS: Registry[Reader] = Registry("reader")
-
-
-PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-"""Ending of a file's name -> what unpacks it as it is read."""
-
-
-def open_text(path: Path) -> IO[str]:
-    """A file for reading as UTF-8, unpacked on the way; what is no UTF-8 is replaced."""
-    opened = PACKED.get(path.suffix, open)
-    return cast(IO[str], opened(path, "rt", encoding="utf-8", errors="replace"))
 
 
 def nonblank(lines: Iterable[str]) -> Iterator[str]:
@@ -67,13 +57,13 @@ def json_texts(lines: Iterable[str], field: str, name: str) -> Iterator[str]:
 
 def lines(path: Path, field: str) -> Iterator[str]:
     """Plain text, one document a line."""
-    with open_text(path) as file:
+    with open_text(path, errors="replace") as file:
         yield from nonblank(file)
 
 
 def paragraphs(path: Path, field: str) -> Iterator[str]:
     """Plain text, documents parted by blank lines; lines within a paragraph are joined."""
-    with open_text(path) as file:
+    with open_text(path, errors="replace") as file:
         yield from paragraphs_of(file)
 
 
@@ -94,21 +84,22 @@ def brown(path: Path, field: str) -> Iterator[str]:
 
 def jsonl(path: Path, field: str) -> Iterator[str]:
     """JSON lines, the text in `field`."""
-    with open_text(path) as file:
+    with open_text(path, errors="replace") as file:
         yield from json_texts(file, field, path.name)
 
 
 def parquet(path: Path, field: str) -> Iterator[str]:
     """Parquet, the text in column `field`; read in pieces."""
-    import pyarrow.parquet
+    with open_parquet(path) as table:
+        yield from parquet_texts(table, field, path.name)
 
-    table = pyarrow.parquet.ParquetFile(path)
+
+def parquet_texts(table: Any, field: str, name: str) -> Iterator[str]:
+    """The texts in column `field` of an open pyarrow `ParquetFile` called `name`. InputError where there is none."""
     if field not in table.schema_arrow.names:
-        raise InputError(f"{path.name}: no column {field!r}; it has {', '.join(table.schema_arrow.names)}")
+        raise InputError(f"{name}: no column {field!r}; it has {', '.join(table.schema_arrow.names)}")
     for piece in table.iter_batches(batch_size=1024, columns=[field]):
-        for text in piece.column(0).to_pylist():
-            if text and text.strip():
-                yield text
+        yield from (text for text in piece.column(0).to_pylist() if isinstance(text, str) and text.strip())
 
 
 _PLACEHOLDER = re.compile(r"%\(\w+\)[sdif]|%[sdif%]|\{[\w.!:]*\}|<[^<>]*>|&\w+;")
@@ -192,6 +183,16 @@ def declaration(path: Path, field: str) -> Iterator[str]:
     """The Declaration of Human Rights, one document a paragraph."""
     for row in declaration_rows(path):
         yield row["text"]
+
+
+def documents_of(path: Path, reader: str, field: str) -> Iterator[str]:
+    """The documents of one file by the reader of that name. InputError, naming the file, where a version control
+    system's pointer stands in its place or the reader cannot make sense of it."""
+    refuse_stand_in(path, path.name)
+    try:
+        yield from READERS[reader](path, field)
+    except (ValueError, LookupError, TypeError, EOFError, OSError, struct.error) as error:
+        raise unreadable(path, error) from error
 
 
 for _name, _reader in {

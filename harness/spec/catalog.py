@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import harness
 from harness.errors import InputError, SpecError
+from harness.files import expanded
 from harness.registry import did_you_mean
 from harness.spec.entries import Entry, entry_kinds
 from harness.spec.source import Complaint, Document, read, refuse
@@ -64,7 +66,7 @@ class Catalog:
 
         InputError where there is none (the nearest name is offered), SpecError where its file is wrong."""
         if "/" in name or name.endswith((".yaml", ".yml")):
-            path = ((base or Path()) / Path(name).expanduser()).resolve()
+            path = ((base or Path()) / expanded(name)).resolve()
             if not path.is_file():
                 raise InputError(f"no {NOUNS[kind]} file {name!r} (looked for {shown_path(path)})")
             return self._load(path, model, must_be=None)
@@ -104,8 +106,12 @@ def anchored(document: Document) -> Document:
     data = copy.deepcopy(document.data)
     for node in _mappings(data):
         for source in node["sources"] if isinstance(node.get("sources"), list) else ():
-            if isinstance(source, dict) and isinstance(source.get("path"), str):
-                source["path"] = str((document.base / Path(source["path"]).expanduser()).resolve())
+            if (
+                isinstance(source, dict)
+                and isinstance(source.get("path"), str)
+                and "\0" not in source["path"]
+            ):
+                source["path"] = os.path.realpath(document.base / expanded(source["path"]))
     return dataclasses.replace(document, data=data)
 
 

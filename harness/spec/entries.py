@@ -279,7 +279,7 @@ class Split(Frozen):
     """their columns,"""
     labels: dict[str, LabelValue] | None = None
     """the values of the same labels in them, in the task's order,"""
-    drop_labels: tuple[str | int, ...] | None = None
+    drop_labels: tuple[str | int | None, ...] | None = None
     """and the values that mark rows without a label."""
 
     @field_validator("hash_range")
@@ -319,8 +319,9 @@ class Task(Entry):
     encoding: str = "utf-8"
     labels: dict[str, LabelValue] = {}
     """Label name -> its value in the data. Order is the classifier's output order."""
-    drop_labels: tuple[str | int, ...] = ()
-    """Values in the data that mark rows without a label."""
+    drop_labels: tuple[str | int | None, ...] = ()
+    """Values in the data that mark rows without a label: class names where the data states them, `null` for what is
+    missing (null, NaN, empty text)."""
     metrics: tuple[str, ...] = Field(min_length=1)
     languages: tuple[Language, ...] = ("en",)
     """Languages that can be evaluated."""

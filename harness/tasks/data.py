@@ -1,36 +1,34 @@
 """Labelled rows of a task: one frame per split and language, labels mapped by name, identity by content.
 
-Reading goes through `datasets.load_dataset` on a local folder in hub layout, so a copy on disk and the hub's
-own files are read by the same code.
+Rows come straight from the asset's files (`harness.formats.rows`), which are the bytes its identity is a hash of.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from harness.assets.fetch import AssetFolder, fetch
-from harness.assets.problems import first_cause
 from harness.assets.sources import Sources
+from harness.base import digest
 from harness.errors import InputError
 from harness.files import text_fraction, text_hash
-from harness.formats.documents import declaration_rows
+from harness.formats.rows import UNTYPED, Columns, Layout, read_rows
 from harness.registry import did_you_mean
 from harness.sentences import sentence_keys
-from harness.spec.entries import Columns, Split, Task
+from harness.spec.entries import Split, Task
+from harness.tasks.frames import cache_frame, cached_frame
 from harness.tasks.labels import LabelMap
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
+READING_VERSION = 1
+"""Raised when a change of code changes which rows are read, or how."""
 HOLDOUT_SHARE = 0.1
 """Share of train kept for choosing settings where dev is what is reported."""
 
@@ -150,8 +148,8 @@ def _each_split(
     folders = {name: fetch(asset, sources) for name, asset in task.assets.items()}
     for name, split in task.splits.items():
         for language in languages_of(task, name, languages) if name in splits else ():
-            reader = _Reader(as_laid_out(task, split), split, name, language, sources)
-            yield (name, language), reader.read(folders[split.asset])
+            reader = _Reader(as_laid_out(task, split), split, name, language)
+            yield (name, language), _remembered(reader, folders[split.asset], sources)
 
 
 def languages_of(task: Task, split: str, languages: tuple[str, ...]) -> tuple[str, ...]:
@@ -176,6 +174,11 @@ def pattern_of(split: Split, language: str) -> str:
     return split.files.replace("{language}", language)
 
 
+def layout_of(task: Task) -> Layout:
+    """How the rows of a task's files are written."""
+    return Layout(task.format, task.header, task.encoding)
+
+
 @dataclass(frozen=True)
 class _Reader:
     """Reads one split in one language."""
@@ -184,12 +187,11 @@ class _Reader:
     spec: Split
     split: str
     language: str
-    sources: Sources
 
     def read(self, folder: AssetFolder) -> pd.DataFrame:
         """The rows that count, in the order of the files."""
         data = self._load(folder)
-        columns = self._columns(data)
+        columns = self._by_role(data)
         frame = pd.DataFrame({"text": columns["text"], "text_pair": columns.get("text_pair")}, dtype=object)
         frame["row"] = range(len(frame))
         if "id" in columns:
@@ -203,7 +205,7 @@ class _Reader:
             frame["label"] = frame["label"].astype(np.dtype(self.task.kind.label_dtype))
         if frame.empty:
             raise InputError(
-                f"{self._where}: no rows are left (of {len(data)} read); see `hash_range` and labels"
+                f"{self._where}: no rows are left (of {data.rows} read); see `hash_range` and labels"
             )
         return frame.reset_index(drop=True)
 
@@ -211,79 +213,53 @@ class _Reader:
     def _where(self) -> str:
         return f"task {self.task.name}, split {self.split} ({self.language})"
 
-    def _load(self, folder: AssetFolder) -> Dataset:
-        import datasets
-        from datasets.exceptions import DatasetGenerationError
+    @property
+    def _roles(self) -> dict[str, str]:
+        """Role -> the column that the task names for it."""
+        named = self.task.columns
+        roles = {role: getattr(named, role) for role in ("text", "text_pair", "id", "label")}
+        return {role: column for role, column in roles.items() if column is not None}
 
+    def _load(self, folder: AssetFolder) -> Columns:
+        """The named columns of all files, one file below the other."""
         pattern = pattern_of(self.spec, self.language)
         paths = folder.matching(pattern) if pattern else ()
         if not paths:
             raise InputError(self._no_files(folder, pattern))
-        if self.task.format == "udhr":
-            return datasets.Dataset.from_list([row for path in paths for row in declaration_rows(path)])
-        files = [str(path) for path in paths if not _is_empty(path)]
+        names = tuple(self._roles.values())
+        files: list[Columns] = []
+        for path in paths:
+            try:
+                found = read_rows(path, layout_of(self.task), names) if path.stat().st_size else Columns({})
+                self._check_texts(path, found)
+            except InputError as error:
+                raise InputError(f"{self._where}: {error}") from error
+            files += [found] if found.rows else []
         if not files:
             raise InputError(f"{self._where}: no rows: {', '.join(path.name for path in paths)} is empty")
-        builder = {"parquet": "parquet", "jsonl": "json", "csv": "csv", "tsv": "csv"}[self.task.format]
-        progress = datasets.is_progress_bar_enabled()
-        datasets.disable_progress_bars()
-        try:
-            return datasets.load_dataset(
-                builder,
-                data_files={"rows": files},
-                split="rows",
-                cache_dir=str(self.sources.cache_dir / "datasets"),
-                **self._options(),
-            )
-        except (DatasetGenerationError, ValueError, TypeError, OSError) as error:
-            raise InputError(
-                f"{self._where}: {Path(files[0]).name} cannot be read: {first_cause(error)}"
-            ) from error
-        finally:
-            if progress:
-                datasets.enable_progress_bars()
+        for found in files[1:]:
+            if found.classes != files[0].classes:
+                raise InputError(f"{self._where}: its files state different classes for the same column")
+        values = {name: [value for found in files for value in found.values[name]] for name in names}
+        return Columns(values, files[0].classes)
 
-    def _options(self) -> dict[str, Any]:
-        """What the readers of `datasets` must know of csv and tsv files."""
-        if self.task.format not in ("csv", "tsv"):
-            return {"encoding": self.task.encoding} if self.task.format == "jsonl" else {}
-        options: dict[str, Any] = {"encoding": self.task.encoding, "keep_default_na": False}
-        if self.task.format == "tsv":
-            options |= {"sep": "\t", "quoting": csv.QUOTE_NONE}
-        if self.task.header is not None:
-            options |= {"names": list(self.task.header), "header": None}
-        return options
-
-    def _columns(self, data: Dataset) -> dict[str, list[Any]]:
-        """The columns that the task names, as lists; texts are checked to be text."""
-        from datasets import Json
-
-        named: Columns = self.task.columns
-        columns: dict[str, list[Any]] = {}
-        for role in ("text", "text_pair", "id", "label"):
-            column = getattr(named, role)
-            if column is None:
-                continue
-            if column not in data.column_names:
-                raise InputError(
-                    f"{self._where}: no column {column!r} in the data; it has {', '.join(data.column_names)}"
-                )
-            columns[role] = data.data.column(column).to_pylist()
-            if isinstance(data.features[column], Json):  # what `datasets` makes of a column of mixed types
-                columns[role] = [value if value is None else json.loads(value) for value in columns[role]]
+    def _check_texts(self, path: Path, data: Columns) -> None:
+        """InputError, with file and row, where a text is no text."""
         for role in ("text", "text_pair"):
-            for row, value in enumerate(columns.get(role, ())):
-                if not isinstance(value, str):
-                    name = getattr(named, role)
-                    raise InputError(f"{self._where}: column {name!r} holds no text in row {row}: {value!r}")
-        return columns
+            column = self._roles.get(role)
+            for row, value in enumerate(data.values.get(column, ()) if column else ()):
+                if not isinstance(value, str) or not _is_unicode(value):
+                    raise InputError(f"{path.name}: column {column!r} holds no text in row {row}: {value!r}")
 
-    def _labels(self, data: Dataset, columns: Mapping[str, list[Any]]) -> list[Any]:
+    def _by_role(self, data: Columns) -> dict[str, list[Any]]:
+        return {role: data.values[column] for role, column in self._roles.items()}
+
+    def _labels(self, data: Columns, columns: Mapping[str, list[Any]]) -> list[Any]:
         column = self.task.columns.label
         if column is None or not self.task.kind.has_labels:
-            return [None] * len(data)
-        names = getattr(data.features[column], "names", None)
-        return self.task.kind.read_labels(LabelMap(self.task, names), columns["label"], self._where)
+            return [None] * data.rows
+        reader = LabelMap(self.task, data.classes.get(column), untyped=self.task.format in UNTYPED)
+        return self.task.kind.read_labels(reader, columns["label"], self._where)
 
     def _no_files(self, folder: AssetFolder, pattern: str) -> str:
         patterns = {code: pattern_of(self.spec, code) for code in self.task.languages}
@@ -295,16 +271,30 @@ class _Reader:
         return f"{self._where}: no file matches {pattern!r} in {folder.source}; it has {shown}"
 
 
-def _is_empty(path: Path) -> bool:
-    """Whether a file has no row at all, which the readers of `datasets` do not take."""
-    if path.suffix != ".parquet" or path.stat().st_size == 0:
-        return path.stat().st_size == 0
-    import pyarrow.parquet
-
+def _remembered(reader: _Reader, folder: AssetFolder, sources: Sources) -> pd.DataFrame:
+    """The rows that `reader` finds in `folder`, cached by the content of its files and all that decides what is read
+    of them; never by a name or a time."""
+    if not reader.task.kind.has_labels or reader.task.kind.label_dtype == "object":
+        return reader.read(folder)
+    key = digest(
+        [READING_VERSION, reader.task, reader.spec, reader.split, reader.language, folder.sha256], 32
+    )
+    path = sources.cache_dir / "rows" / f"{key}.parquet"
     try:
-        return bool(pyarrow.parquet.read_metadata(path).num_rows == 0)
-    except (OSError, ValueError):
-        return False  # damaged: whoever reads it says so
+        return cached_frame(path)
+    except (OSError, pa.ArrowException):
+        pass  # not there yet, or damaged: read anew
+    frame = reader.read(folder)
+    cache_frame(path, frame)
+    return frame
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written as UTF-8: JSON can spell half of a character."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _check_alignment(task: Task, frames: Mapping[tuple[str, str], pd.DataFrame]) -> None:

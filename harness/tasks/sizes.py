@@ -3,12 +3,9 @@ training rows. For estimates; loads no torch and no `datasets`."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import itertools
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +13,10 @@ from harness.assets.fetch import AssetFolder, fetch
 from harness.assets.sources import Sources
 from harness.errors import AssetError, InputError
 from harness.formats.documents import declaration_rows
+from harness.formats.rows import UNTYPED, iterate_rows
 from harness.plan.task_rows import Part, TaskSize
 from harness.spec.entries import Split, Task
-from harness.tasks.data import as_laid_out, languages_of, pattern_of
+from harness.tasks.data import as_laid_out, languages_of, layout_of, pattern_of
 from harness.tasks.labels import LabelMap
 
 SAMPLE = 1_000
@@ -34,7 +32,7 @@ def task_sizes(tasks: Iterable[Task], sources: Sources) -> dict[str, TaskSize]:
     for task in tasks:
         try:
             found[task.name] = _size(task, {name: fetch(asset, here) for name, asset in task.assets.items()})
-        except (AssetError, InputError, OSError, ValueError, AttributeError, csv.Error):
+        except (AssetError, InputError, OSError, ValueError, AttributeError):
             continue  # not here, or not what the task file says: whoever reads it in earnest says so
     return found
 
@@ -49,7 +47,9 @@ def _size(task: Task, folders: Mapping[str, AssetFolder]) -> TaskSize:
             paths = folders[split.asset].matching(pattern) if pattern else ()
             if not paths:
                 continue
-            sample = list(itertools.islice(_rows(paths[0], laid_out), SAMPLE))
+            sample = list(
+                itertools.islice(iterate_rows(paths[0], layout_of(laid_out), _columns(laid_out)), SAMPLE)
+            )
             if name in task.rows and task.assets[split.asset].sha256:
                 rows[name, language] = task.rows[name]  # stated of this very content
             else:
@@ -73,40 +73,13 @@ def _count(path: Path, task: Task) -> int:
     return lines - (task.format in ("csv", "tsv") and task.header is None)
 
 
-def _rows(path: Path, task: Task) -> Iterator[Row]:
-    """The first rows of a file, with the columns that the task names."""
-    if task.format == "parquet":
-        import pyarrow.parquet
-
-        named = [name for name in _columns(task) if name is not None]
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=SAMPLE, columns=named):
-            yield from batch.to_pylist()
-    elif task.format == "udhr":
-        yield from declaration_rows(path)
-    elif task.format == "jsonl":
-        with path.open(encoding=task.encoding) as file:
-            yield from map(json.loads, file)
-    else:
-        with path.open(encoding=task.encoding, newline="") as file:
-            yield from _table(file, task)
-
-
-def _table(file: io.TextIOBase, task: Task) -> Iterator[Row]:
-    tabbed = task.format == "tsv"
-    yield from csv.DictReader(
-        file,
-        fieldnames=task.header,
-        delimiter="\t" if tabbed else ",",
-        quoting=csv.QUOTE_NONE if tabbed else csv.QUOTE_MINIMAL,
-    )
-
-
-def _columns(task: Task) -> tuple[str | None, ...]:
-    return task.columns.text, task.columns.text_pair, task.columns.label
+def _columns(task: Task) -> tuple[str, ...]:
+    columns = task.columns
+    return tuple(name for name in (columns.text, columns.text_pair, columns.label) if name is not None)
 
 
 def _characters(row: Row, task: Task) -> int:
-    return sum(len(row.get(name) or "") for name in _columns(task)[:2] if name is not None)
+    return sum(len(row.get(name) or "") for name in (task.columns.text, task.columns.text_pair) if name)
 
 
 def _kept(sample: Sequence[Row], task: Task, split: Split) -> float:
@@ -116,7 +89,8 @@ def _kept(sample: Sequence[Row], task: Task, split: Split) -> float:
     if label is None or not task.kind.has_labels or not sample:
         return high - low
     try:
-        mapped = task.kind.read_labels(LabelMap(task), [row.get(label) for row in sample], task.name)
+        reader = LabelMap(task, untyped=task.format in UNTYPED)
+        mapped = task.kind.read_labels(reader, [row.get(label) for row in sample], task.name)
     except InputError:
         return high - low
     return (high - low) * sum(value is not None for value in mapped) / len(mapped)

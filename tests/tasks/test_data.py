@@ -189,7 +189,7 @@ def failing(folder: Path, sources: Sources, wanted: tuple[str, ...] = ("en",), /
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(folder: Path, sources: Sources) -> None:
     message = failing(folder, sources, columns={"text": "sentence", "label": "label"})
-    assert "task nli, split train (en): no column 'sentence'" in message
+    assert "task nli, split train (en): train.parquet: no column 'sentence'" in message
     assert "premise, hypothesis, label, name" in message
 
 

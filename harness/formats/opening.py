@@ -1,0 +1,89 @@
+"""Files opened for reading: unpacked by the ending of their name, and never by a name that a library could expand."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from harness.errors import InputError
+from harness.intact import refuse_stand_in
+
+PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+"""Ending of a file's name -> what unpacks it as it is read."""
+
+
+class UnreadableError(InputError):
+    """A file is cut short or damaged."""
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, unpacked on the way. InputError where the file is cut short or damaged, or where a
+    version control system's pointer stands in its place."""
+    refuse_stand_in(path, path.name)
+    try:
+        with PACKED.get(path.suffix, open)(path, "rb") as file:
+            yield file
+    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise unreadable(path, error) from error
+    except OSError as error:
+        if path.suffix not in PACKED:
+            raise
+        raise unreadable(path, error) from error  # what bz2 raises
+
+
+@contextmanager
+def open_text(path: Path, encoding: str = "utf-8", errors: str = "strict") -> Iterator[IO[str]]:
+    """The text of a file, as `open_bytes`, line ends as they are. InputError with the line of a byte that is not in
+    the encoding."""
+    # A byte order mark, which spreadsheets write, belongs to no value.
+    encoding = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+    try:
+        with open_bytes(path) as file:
+            yield io.TextIOWrapper(file, encoding=encoding, errors=errors, newline="")
+    except UnicodeError as error:
+        raise InputError(
+            f"{path.name}{_line_of_error(path, encoding)}: not in {encoding} ({error})"
+        ) from error
+    except LookupError as error:
+        raise InputError(f"{path.name}: {error}") from error
+
+
+@contextmanager
+def open_parquet(path: Path) -> Iterator[Any]:
+    """A pyarrow `ParquetFile`. InputError where the file, or what is read of it in the block, is damaged."""
+    import pyarrow
+    import pyarrow.parquet
+
+    refuse_stand_in(path, path.name)
+    with path.open("rb") as file:
+        try:
+            yield pyarrow.parquet.ParquetFile(file)
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
+            raise unreadable(path, error) from error
+
+
+def _line_of_error(path: Path, encoding: str) -> str:
+    """`:LINE` of the first byte that cannot be decoded."""
+    with open_bytes(path) as file:
+        content = file.read()
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError as error:
+        return f":{content[: error.start].count(10) + 1}"
+    except UnicodeError:
+        pass
+    return ""
+
+
+def unreadable(path: Path, error: BaseException) -> UnreadableError:
+    """The error that names the file and the first line of what its reader says."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return UnreadableError(f"{path.name} cannot be read: {reason}")
