@@ -202,6 +202,20 @@ def differences(rows: pd.DataFrame, title: str) -> Layered:
     return (zero + bars + dots).properties(height=alt.Step(ROW + 4))
 
 
+def average_ranks(rows: pd.DataFrame) -> Layered:
+    """Average ranks, the best at the top, with bars as wide as the critical difference. `rows`: label, rank, low,
+    high."""
+    y = alt.Y("label:N", sort=rows["label"].tolist(), title=None, axis=_names(300))
+    x = alt.X("rank:Q", title="average rank over tasks", scale=alt.Scale(zero=False, padding=15))
+    hover = [alt.Tooltip("label:N", title="configuration"), alt.Tooltip("rank:Q", format=".2f")]
+    base = alt.Chart(rows)
+    bars = base.mark_rule(strokeWidth=2.5, opacity=0.55, color="#8b95a1").encode(
+        x="low:Q", x2="high:Q", y=y, tooltip=hover
+    )
+    dots = base.mark_point(size=75, filled=True, opacity=1, color="#8b95a1").encode(x=x, y=y, tooltip=hover)
+    return (bars + dots).properties(height=alt.Step(ROW + 4))
+
+
 def curves(
     points: pd.DataFrame, value: str, title: str, series: str = "term", *, log: bool = False
 ) -> alt.Chart:

@@ -107,6 +107,7 @@ def _done(made: Plan, runs_dir: Path) -> set[str]:
 def _overview(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
     from rich.table import Table
 
+    from harness.ranking.render.text import rough_duration
     from harness.records.trial import KINDS
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -118,7 +119,9 @@ def _overview(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table
         counts = (len(trials), len(trials) - len(left), len(left))
         cores, gpus = _work(left, seconds)
         style = "bold" if kind == "all" else None
-        table.add_row(kind, *map(str, counts), _duration(cores), _duration(gpus) if gpus else "", style=style)
+        table.add_row(
+            kind, *map(str, counts), rough_duration(cores), rough_duration(gpus) if gpus else "", style=style
+        )
     return table
 
 
@@ -131,6 +134,8 @@ def _work(trials: Sequence[Trial], seconds: Mapping[str, float]) -> tuple[float,
 
 def _groups(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
     from rich.table import Table
+
+    from harness.ranking.render.text import rough_duration
 
     groups: dict[tuple[str, ...], list[Trial]] = {}
     for trial in made.trials:
@@ -146,7 +151,7 @@ def _groups(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
     ]:
         left = sum(trial.id not in done for trial in members)
         shown = f"{method} @{milestone}" if milestone else method
-        mean = _duration(sum(seconds[trial.id] for trial in members) / len(members))
+        mean = rough_duration(sum(seconds[trial.id] for trial in members) / len(members))
         table.add_row(kind, shown, student, teacher, language, task, str(len(members)), str(left), mean)
     if len(groups) > MOST_ROWS:
         table.add_row("...", f"{len(groups) - MOST_ROWS} more rows; --trials or --json show all")
@@ -156,13 +161,17 @@ def _groups(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
 def _listing(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
     from rich.table import Table
 
+    from harness.ranking.render.text import rough_duration
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("trial", "what", "after", "state"):
         table.add_column(name, no_wrap=True)
     table.add_column("time", justify="right")
     for trial in made.trials:
         state = "done" if trial.id in done else "to do"
-        table.add_row(trial.id, trial.title, " ".join(trial.parents), state, _duration(seconds[trial.id]))
+        table.add_row(
+            trial.id, trial.title, " ".join(trial.parents), state, rough_duration(seconds[trial.id])
+        )
     return table
 
 
@@ -212,13 +221,6 @@ def _as_json(made: Plan, seconds: Mapping[str, float], done: set[str], speed: Sp
             for trial in made.trials
         ],
     }
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}" if seconds < 20 * size else f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def validate(

@@ -7,7 +7,6 @@ what stood behind them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -20,6 +19,7 @@ import duckdb
 import pandas as pd
 
 from harness.errors import InputError
+from harness.files import sha256_of
 from harness.kinds import KINDS
 from harness.ranking.render import text
 from harness.records.folder import TrialFolder
@@ -128,8 +128,7 @@ def _checked_weights(made: Path, model: Model) -> str:
                 else "removed by `harness gc`, or made elsewhere; distil it again in a --runs-dir of its own"
             )
             raise InputError(f"trial {model.trial_id}: {made / name} is not here: {why}")
-    with (made / WEIGHTS).open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of(made / WEIGHTS)
     if model.milestone is None and found != model.row["weights_sha256"]:
         raise InputError(
             f"trial {model.trial_id}: {made / WEIGHTS} is not what the trial recorded: SHA-256 {found[:12]}…, "

@@ -23,14 +23,13 @@ from pydantic import Field, ValidationError
 
 from harness.base import Frozen
 from harness.errors import InputError
-from harness.files import write_atomically
+from harness.files import sha256_of, write_atomically
 from harness.records.folder import TrialFolder, trial_folders
 from harness.records.result import Result
 from harness.records.trial import FinetuneJob, Trial
 from harness.results import tables as rows
 from harness.results.verify import (
     family_problems,
-    file_sha256,
     result_problems,
     score_problems,
     trial_problems,
@@ -92,7 +91,7 @@ def bundle(runs_dir: Path, out: Path, *, origin: str = "", trials: frozenset[str
         for name in FILES
         if (folder.path / name).is_file()
     }
-    manifest = Manifest(origin=origin, files={name: file_sha256(path) for name, path in files.items()})
+    manifest = Manifest(origin=origin, files={name: sha256_of(path) for name, path in files.items()})
     text = manifest.model_dump_json(indent=1, by_alias=True)
     if out.suffix == ".zip":
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -241,7 +240,7 @@ def _check_files(root: Path, manifest: Manifest, path: Path) -> None:
     if differing:
         raise InputError(f"{path}: bundle.json and the files do not agree about {differing[0][:120]!r}")
     for name, sha256 in manifest.files.items():
-        if file_sha256(root / name) != sha256:
+        if sha256_of(root / name) != sha256:
             raise InputError(f"{path}: {name} is not the file that bundle.json names")
 
 

@@ -11,8 +11,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import duckdb
+from pydantic import ValidationError
 
 from harness.errors import InputError
+from harness.records.trial import Trial
+from harness.results import tables
 
 
 def _first_tables(con: duckdb.DuckDBPyConnection) -> None:
@@ -29,7 +32,7 @@ def _first_tables(con: duckdb.DuckDBPyConnection) -> None:
             role VARCHAR,           -- whose number: student, prepared, shipped
             model_key VARCHAR,      -- the model that a distil trial makes and a finetune trial scores
             teacher_key VARCHAR,    -- the model that a distil or prepare trial learns from
-            arch_key VARCHAR,       -- shape and teacher: what one measurement serves
+            arch_key VARCHAR,       -- identity of teacher and student: what one measurement serves
             milestone INTEGER,
             method VARCHAR, family VARCHAR, teacher VARCHAR, student VARCHAR, language VARCHAR,
             suite VARCHAR, task VARCHAR, protocol VARCHAR,
@@ -76,10 +79,33 @@ def _no_information(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("ALTER TABLE scores ADD COLUMN no_information DOUBLE")
 
 
+def _whole_identities(con: duckdb.DuckDBPyConnection) -> None:
+    """Version 4: measurements are keyed by the whole identity of what was measured, no longer by four fields."""
+    trials: dict[str, Trial] = {}
+    for row in con.execute(
+        "SELECT trial_id, kind, parents, config_id, labels, config, data FROM trials WHERE config IS NOT NULL"
+    ).fetchall():
+        with suppress(ValidationError):  # of a harness whose jobs this one cannot read: its key stays unknown
+            trials[row[0]] = tables.trial_of(*row)
+    keys = {trial_id: tables.measured_as(trial, trials) for trial_id, trial in trials.items()}
+    con.execute(
+        "UPDATE trials SET arch_key = key FROM (SELECT unnest($ids) AS id, unnest($keys) AS key) WHERE trial_id = id",
+        {"ids": list(keys), "keys": list(keys.values())},
+    )
+    con.execute(
+        "UPDATE trials SET arch_key = NULL WHERE NOT list_contains($ids, trial_id)", {"ids": list(keys)}
+    )
+    con.execute(
+        "UPDATE measurements SET arch_key = trials.arch_key FROM trials "
+        "WHERE trials.trial_id = measurements.trial_id"
+    )
+
+
 MIGRATIONS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _first_tables,
     2: _utilisation,
     3: _no_information,
+    4: _whole_identities,
 }
 """Version -> the step that makes it from the version before."""
 
@@ -131,7 +157,7 @@ def version_of(con: duckdb.DuckDBPyConnection) -> int:
     except duckdb.CatalogException:
         if con.execute("SELECT count(*) FROM duckdb_tables()").fetchone() == (0,):
             return 0
-        raise InputError("it holds tables of something else than the harness") from None
+        raise InputError("its tables are not those of the harness") from None
     return int(row[0]) if row and row[0] is not None else 0
 
 

@@ -51,13 +51,15 @@ def shipped_key(teacher: Teacher) -> str:
 
 
 def arch_key(teacher: Teacher, student: Student | None) -> str:
-    """Names what one measurement serves: a teacher's family and vocabulary with a student's shape."""
-    shape = (
-        None
-        if student is None
-        else [student.layers, student.width, student.heads, student.ffn or 4 * student.width]
-    )
-    return digest([teacher, shape])
+    """Names what one measurement serves: the identities of a teacher and of a student built from it.
+
+    A field that `Student` gains is part of it by itself. Left out is only where the weights start, which no
+    measurement depends on.
+    """
+    if student is None:
+        return digest([teacher, None])
+    built = student.model_copy(update={"init": None, "ffn": student.ffn or 4 * student.width})
+    return digest([teacher, built])
 
 
 def protocol_of(job: FinetuneJob, data: dict[str, str]) -> str:
@@ -164,6 +166,12 @@ def _finetune_columns(trial: Trial, job: FinetuneJob, parents: Mapping[str, Tria
     )
 
 
+def measured_as(trial: Trial, parents: Mapping[str, Trial]) -> str | None:
+    """`arch_key` of the model that a trial makes, scores or measures; None where its teacher is not known."""
+    key: str | None = _job_columns(trial, parents).get("arch_key")
+    return key
+
+
 def root_teacher(source: ModelSource, parents: Mapping[str, Trial]) -> Teacher | None:
     """The shipped checkpoint at the root of a chain of prepared teachers and assistants, where the chain
     is known.
@@ -202,11 +210,11 @@ def _result_columns(result: Result) -> Row:
         "flags": list(result.flags),
         "facts": _json(result.facts),
         "provenance": behind.model_dump_json(),
-        "result_sha256": sha256_of(result),
+        "result_sha256": record_sha256(result),
     }
 
 
-def sha256_of(record: Trial | Result) -> str:
+def record_sha256(record: Trial | Result) -> str:
     """SHA-256 of a record's canonical JSON, independent of how its file was laid out."""
     canonical = json.dumps(
         record.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from harness.base import digest, identity
 from harness.errors import InputError
+from harness.files import sha256_of
 from harness.kinds import metrics
 from harness.records.folder import TrialFolder, trial_folders
 from harness.records.result import Result
@@ -44,7 +44,7 @@ def verify(runs_dir: Path, store: Store | None = None) -> list[Disagreement]:
     for folder in folders:
         found += [Disagreement(folder.path.name, message) for message in folder_problems(folder)]
         result = folder.read_result()
-        hashes[folder.path.name] = rows.sha256_of(result) if result else None
+        hashes[folder.path.name] = rows.record_sha256(result) if result else None
     if store is not None and store.exists:
         found += _database_problems(store, hashes)
     return found
@@ -119,7 +119,7 @@ def result_problems(trial: Trial, result: Result) -> Iterator[str]:
 def weight_problems(folder: TrialFolder, result: Result) -> Iterator[str]:
     """Whether the weights are those that the result names; weights that were removed are no problem."""
     weights = folder.model / "model.safetensors"
-    if result.weights_sha256 and weights.is_file() and file_sha256(weights) != result.weights_sha256:
+    if result.weights_sha256 and weights.is_file() and sha256_of(weights) != result.weights_sha256:
         yield "model.safetensors is not the file that result.json names"
 
 
@@ -173,9 +173,3 @@ def _database_problems(store: Store, hashes: dict[str, str | None]) -> Iterator[
             yield Disagreement(
                 name, "the database knows it, its folder is gone; `harness ingest` rebuilds the database"
             )
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,10 +12,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.ranking.render.text import duration
 from harness.records.result import Progress, Result
 from harness.records.trial import Trial
 from harness.schedule.dispatch.events import Listener, RunSummary, Silent
-from harness.schedule.outlook import Outlook, Running, duration
+from harness.schedule.outlook import Outlook, Running
 
 MOST_LINES = 16
 """Running trials shown at once; a larger cluster is summed up."""

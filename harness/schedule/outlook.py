@@ -108,13 +108,3 @@ class Outlook:
                 return None
             work += units * self._seconds[count.kind] / count.done if count.done else 0.0
         return work * (now - self._began) / worked
-
-
-def duration(seconds: float | None) -> str:
-    """`1h 05m`, `3m 20s`, `12s`; a dash where it is unknown."""
-    if seconds is None:
-        return "–"
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600}h {whole % 3600 // 60:02}m"
-    return f"{whole // 60}m {whole % 60:02}s" if whole >= 60 else f"{whole}s"

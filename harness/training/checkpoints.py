@@ -10,7 +10,6 @@ not match its manifest (truncated, corrupted, half copied) is removed, and the o
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -25,6 +24,8 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from harness.files import sha256_of
 
 KEPT = 2
 """How many checkpoints of a trial are kept."""
@@ -68,7 +69,7 @@ class Checkpoints:
             (temporary / _FACTS).write_text(
                 json.dumps({"step": step, "aliases": aliases, "facts": dict(facts)}), encoding="utf-8"
             )
-            hashes = {name: _sha256(temporary / name) for name in (_TENSORS, _FACTS)}
+            hashes = {name: sha256_of(temporary / name) for name in (_TENSORS, _FACTS)}
             (temporary / _MANIFEST).write_text(json.dumps(hashes), encoding="utf-8")
             for name in (_TENSORS, _FACTS, _MANIFEST):
                 _flush(temporary / name)
@@ -142,7 +143,7 @@ class Cadence:
 def _read(folder: Path) -> Checkpoint | None:
     try:
         hashes = json.loads((folder / _MANIFEST).read_bytes())
-        if any(hashes[name] != _sha256(folder / name) for name in (_TENSORS, _FACTS)):
+        if any(hashes[name] != sha256_of(folder / name) for name in (_TENSORS, _FACTS)):
             return None
         content = json.loads((folder / _FACTS).read_bytes())
         tensors = load_file(folder / _TENSORS)
@@ -179,11 +180,6 @@ def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         if number is None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _flush(path: Path) -> None:

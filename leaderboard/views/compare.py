@@ -7,6 +7,7 @@ import json
 import pandas as pd
 import streamlit as st
 
+from harness.ranking.across_tasks import across_tasks
 from harness.ranking.board import Board
 from harness.ranking.compare import SUITE, differences, paired_examples, settings_apart
 from harness.ranking.render import text
@@ -64,6 +65,7 @@ def _compare(ranking: Ranking, board: Board, rows: list[str], labels: pd.Series)
     selected = _selected(board)
     paired = paired_examples(ranking, rows, selected, data.store().runs_dir) if len(selected) else {}
     found = differences(ranking, rows, paired=paired)
+    _across(ranking, rows, labels)
     pairs = list(dict.fromkeys(zip(found["a"], found["b"], strict=True)))
     st.caption(
         f"{len(found)} comparisons; all intervals hold at once with 95 % (Bonferroni), p values are "
@@ -85,6 +87,36 @@ def _compare(ranking: Ranking, board: Board, rows: list[str], labels: pd.Series)
         )
         right.dataframe(_table(rows_of_pair), hide_index=True, width="stretch")
         right.caption("Intervals: " + "; ".join(sorted(set(rows_of_pair["interval"]))) + ".")
+
+
+def _across(ranking: Ranking, rows: list[str], labels: pd.Series) -> None:
+    """Whether they differ on tasks in general, where there are enough of both."""
+    across = across_tasks(ranking, rows)
+    if across is None:
+        return
+    st.subheader("Over tasks")
+    st.markdown(across.sentence)
+    ranks = across.friedman.average_ranks.sort_values()
+    half = across.friedman.critical_difference / 2
+    drawn = pd.DataFrame(
+        {
+            "label": [labels[row] for row in ranks.index],
+            "rank": ranks,
+            "low": ranks - half,
+            "high": ranks + half,
+        }
+    )
+    left, right = st.columns([3, 2], wrap=True)
+    left.altair_chart(figures.average_ranks(drawn), width="stretch")
+    pairs = across.pairs.assign(p=across.pairs["p_holm"].map(text.p_value))
+    names = {"a": "configuration", "b": "against", "p": "p (Wilcoxon, Holm)"}
+    shown = pairs[list(names)].assign(a=pairs["a"].map(labels), b=pairs["b"].map(labels))
+    right.dataframe(shown.rename(columns=names), hide_index=True, width="stretch")
+    st.caption(
+        "Average rank over tasks, 1 is the best; bars are as wide as the critical difference: rows whose bars "
+        "do not overlap differ. Tasks are the replicates here: it is asked whether a configuration is better on "
+        "tasks like these, not whether another seed would give the same."
+    )
 
 
 def _verdict(rows: pd.DataFrame, a: str, b: str) -> str:

@@ -12,6 +12,7 @@ from results.boards import Board, write_store
 from results.ingredients import XNLI
 from streamlit.testing.v1 import AppTest
 
+from harness.ranking.across_tasks import across_tasks
 from harness.ranking.board import read_board
 from harness.ranking.headline import family_answers
 from harness.ranking.milestones import quality_over_tokens
@@ -112,6 +113,21 @@ def test_rows_named_in_the_address_are_compared(
     assert app.multiselect(key="rows").value == rows
     assert "comparisons; all intervals hold at once" in app.caption[0].value
     assert len(app.dataframe[0].value) == len(ranking.tasks) + 1
+
+
+def test_three_configurations_are_compared_over_the_tasks(
+    databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranking = read_board(Store(databases["full"])).ranking(Filters(suite="GLUE"))
+    rows = ranking.ranked["config_id"].head(3).tolist()
+    app = _run("compare", databases["full"], monkeypatch, {"suite": "GLUE", "rows": rows})
+    assert app.subheader[0].value == "Over tasks"
+    across = across_tasks(ranking, rows)
+    assert across is not None
+    assert app.markdown[0].value == across.sentence
+    assert len(app.dataframe[0].value) == 3
+    two = _run("compare", databases["full"], monkeypatch, {"suite": "GLUE", "rows": rows[:2]})
+    assert "Over tasks" not in [heading.value for heading in two.subheader]
 
 
 def test_the_trial_page_tells_why_a_trial_failed(

@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from harness.errors import InputError
+from harness.ranking.across_tasks import across_tasks
 from harness.ranking.board import read_board
 from harness.ranking.published import published, why_not_comparable
 from harness.ranking.render.files import FORMATS, export, tex
@@ -58,6 +59,18 @@ def test_programs_read_back_the_numbers_of_the_ranking(board: Ranking) -> None:
             frame["mean"].astype(float), board.table["mean"], check_names=False, atol=1e-9
         )
         assert frame["task:rte"].isna().sum() == frame["missing"].eq("rte").sum() == 4
+
+
+def test_programs_read_back_the_test_over_tasks(board: Ranking) -> None:
+    across = across_tasks(board)
+    assert across is not None
+    table = pd.read_csv(io.BytesIO(export(board, "csv"))).set_index("config_id")
+    ranks = table["average_rank"].dropna()
+    assert ranks.to_dict() == pytest.approx(across.friedman.average_ranks.to_dict())
+    assert set(table.loc[ranks.index, "friedman_p"]) == {pytest.approx(across.friedman.p)}
+    written = json.loads(export(board, "json"))["friedman"]
+    assert (written["configurations"], written["tasks"]) == across.means.shape
+    assert written["critical_difference"] == pytest.approx(across.friedman.critical_difference)
 
 
 @pytest.mark.parametrize("name", ["markdown", "latex", "html"])

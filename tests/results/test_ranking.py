@@ -8,7 +8,9 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
+from harness.ranking.across_tasks import across_tasks
 from harness.ranking.board import Board as Results
 from harness.ranking.board import read_board
 from harness.ranking.compare import SUITE, differences, paired_examples, settings_apart
@@ -207,3 +209,23 @@ def test_what_is_no_better_than_guessing_is_named_whatever_its_retention(tmp_pat
     assert table.loc["od", "at_guessing"] == f"{task.name} ({others} of {others + 1} languages)"
     assert table.loc["od", "retention"] > 0.3
     assert not table.drop(index="od")["at_guessing"].any()
+
+
+def test_configurations_are_compared_over_tasks_where_there_are_enough_of_both(tmp_path: Path) -> None:
+    methods = ("scratch", "od", "hs-uniform", "minilmv2")
+    _, results = _results(
+        tmp_path, Board(tasks=(*GLUE, *QUICK), methods=methods, students=("3L-192",), gaps={"od": "rte"})
+    )
+    ranking = results.ranking()
+    complete = ranking.ranked.loc[ranking.ranked["n"] > 0, "config_id"].tolist()
+    across = across_tasks(ranking)
+    assert across is not None
+    means = ranking.per_task.pivot(index="config_id", columns="task", values="mean").loc[complete]
+    ranks = means.rank(ascending=False).mean(axis=1)
+    assert across.friedman.average_ranks.to_dict() == pytest.approx(ranks.to_dict())
+    assert across.friedman.p == pytest.approx(stats.friedmanchisquare(*means.to_numpy()).pvalue)
+    assert f"over {len(ranking.tasks)} tasks" in across.sentence
+    assert across_tasks(ranking, complete[:2]) is None
+    lacking = ranking.ranked.loc[ranking.ranked["n"] == 0, "config_id"].iloc[0]
+    assert across_tasks(ranking, [*complete[:3], lacking]) is None
+    assert across_tasks(results.ranking(Filters(tasks=ranking.tasks[:4]))) is None

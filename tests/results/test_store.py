@@ -8,16 +8,20 @@ import threading
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pytest
 
+from harness.base import digest, identity_fields
 from harness.errors import InputError
+from harness.ranking.board import read_board
 from harness.records.folder import TrialFolder, trial_folders
-from harness.results import schema
+from harness.results import schema, tables
 from harness.results.store import Store
 from harness.results.tables import PROGRESS_POINTS, thinned
 from harness.results.verify import verify
+from harness.spec.entries import Student, Teacher
 
-from . import boards
+from . import boards, ingredients
 from .boards import Board
 
 SMALL = Board(methods=("od", "minilmv2"), students=("3L-192",), seeds=(1, 2), learning_rates=(2e-5, 3e-5))
@@ -167,7 +171,7 @@ def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path / "results.duckdb")
     with duckdb.connect(str(store.path)) as con:
         con.execute("CREATE TABLE cats (name VARCHAR)")
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match="not those of the harness"):
         store.frame("SELECT 1")
 
 
@@ -203,3 +207,59 @@ def test_readers_and_a_rebuild_work_while_results_are_recorded(runs: Path, tmp_p
     assert errors == []
     assert len(seen) > 3
     assert set(seen) == {wanted}
+
+
+def _four_fields(teacher: Teacher, student: Student | None) -> str:
+    """The key of a measurement up to version 3."""
+    if student is None:
+        return digest([teacher, None])
+    return digest([teacher, [student.layers, student.width, student.heads, student.ffn or 4 * student.width]])
+
+
+def test_a_database_of_version_3_shows_the_measurements_it_showed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = Board(methods=("od", "scratch"), seeds=(1, 2))
+    now = boards.write_store(tmp_path / "now.duckdb", board)
+    with monkeypatch.context() as then:
+        then.setattr(tables, "arch_key", _four_fields)
+        old = boards.write_store(tmp_path / "old.duckdb", board)
+        with duckdb.connect(str(old.path)) as con:
+            con.execute("DELETE FROM harness_schema WHERE version > 3")
+    keys = "SELECT trial_id, arch_key FROM {} ORDER BY ALL"
+    with duckdb.connect(str(old.path)) as con:
+        before = con.execute(keys.format("trials")).df()
+    after = old.frame(keys.format("trials"))
+    assert (before["arch_key"] != after["arch_key"]).any()
+    for table in ("trials", "measurements"):
+        assert old.frame(keys.format(table)).to_json() == now.frame(keys.format(table)).to_json()
+    shown = [read_board(store).measures().sort_index() for store in (old, now)]
+    pd.testing.assert_frame_equal(*shown)
+    assert shown[0]["latency_ms"].notna().all()
+
+
+def _another(student: Student, name: str) -> Student:
+    """`student` with another value of one field."""
+    others = {"init": "elsewhere", "heads": student.heads // 2, "ffn": 5 * student.width}
+    value = getattr(student, name)
+    other = others.get(name, value + 1 if isinstance(value, int) else f"{value} of another kind")
+    return student.model_copy(update={name: other})
+
+
+@pytest.mark.parametrize("name", sorted(Student.model_fields))
+def test_students_share_measurements_only_where_nothing_that_was_built_differs(name: str) -> None:
+    student = ingredients.student_of("3L-192")
+    teacher = ingredients.teacher_of("minilm-l6")
+    changed = tables.arch_key(teacher, _another(student, name))
+    built = (
+        name in identity_fields(Student, lambda field: getattr(_another(student, name), field))
+        and name != "init"
+    )
+    assert (changed != tables.arch_key(teacher, student)) == built
+
+
+def test_a_student_says_its_inner_width_or_leaves_it_out_and_shares_measurements() -> None:
+    student = ingredients.student_of("3L-192").model_copy(update={"ffn": None})
+    teacher = ingredients.teacher_of("minilm-l6")
+    spelled = student.model_copy(update={"ffn": 4 * student.width})
+    assert tables.arch_key(teacher, student) == tables.arch_key(teacher, spelled)

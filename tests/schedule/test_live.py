@@ -9,12 +9,13 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.devices import provenance
+from harness.ranking.render.text import duration
 from harness.records.folder import TrialFolder
 from harness.records.result import Failure, Progress, Result
 from harness.records.trial import Trial
 from harness.schedule import RunSummary
 from harness.schedule.live_view import LiveView, PlainLog, view
-from harness.schedule.outlook import Outlook, duration
+from harness.schedule.outlook import Outlook
 from harness.schedule.tail import Tails
 from tests.schedule.trials import distil, finetune
 

@@ -9,22 +9,32 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from harness.ranking.across_tasks import across_tasks
 from harness.ranking.render import text
 from harness.ranking.table import Ranking
 from harness.registry import Registry
+from harness.results.tables import finite
 
 PLAIN = [
     "config_id", "role", "family", "method", "student", "teacher", "language", "variant", "milestone",
-    "rank", "best_rank", "worst_rank", "family_rank", "n", "students", "mean", "low", "high", "std",
+    "rank", "best_rank", "worst_rank", "family_rank", "average_rank", "friedman_p", "critical_difference",
+    "n", "students", "mean", "low", "high", "std",
     "retention", "retention_low", "retention_high", "retention_of_shipped", "missing", "at_guessing", "flags",
     "parameters", "parameters_without_embeddings", "flops", "latency_ms", "throughput", "masked_accuracy",
 ]  # fmt: skip
-"""Columns for programs: numbers as they are, scores as fractions. One column `task:NAME` per task follows."""
+"""Columns for programs: numbers as they are, scores as fractions. One column `task:NAME` per task follows.
+`average_rank` is over tasks; `friedman_p` and `critical_difference` are of all complete rows, the same in each."""
 
 
 def plain_table(ranking: Ranking) -> pd.DataFrame:
     """One row per configuration with the columns `PLAIN` and the mean of every task."""
     table = ranking.table.reindex(columns=PLAIN)
+    across = across_tasks(ranking)
+    if across is not None:
+        table["average_rank"] = table["config_id"].map(across.friedman.average_ranks)
+        tested = table["average_rank"].notna()
+        table.loc[tested, "friedman_p"] = across.friedman.p
+        table.loc[tested, "critical_difference"] = across.friedman.critical_difference
     for task in ranking.tasks:
         means = ranking.per_task[ranking.per_task["task"] == task].set_index("config_id")["mean"]
         table[f"task:{task}"] = table["config_id"].map(means)
@@ -46,9 +56,27 @@ def _json(ranking: Ranking) -> bytes:
         "tasks": {task: list(ranking.languages[task]) for task in ranking.tasks},
         "rank_test": ranking.rank_test,
         "groups": [list(group) for group in ranking.groups],
+        "friedman": _friedman(ranking),
         "rows": json.loads(plain_table(ranking).to_json(orient="records")),
     }
     return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def _friedman(ranking: Ranking) -> dict[str, float | int | None] | None:
+    """Friedman's test of all complete rows over the tasks; None where they are too few."""
+    across = across_tasks(ranking)
+    if across is None:
+        return None
+    configurations, tasks = across.means.shape
+    test = across.friedman
+    return {
+        "configurations": configurations,
+        "tasks": tasks,
+        "statistic": finite(test.statistic),
+        "p": finite(test.p),
+        "critical_difference": test.critical_difference,
+        "alpha": test.alpha,
+    }
 
 
 def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[str], list[list[str]]]:

@@ -68,6 +68,14 @@ def duration(seconds: Any) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def rough_duration(seconds: float) -> str:
+    """An estimate: `2.3 days`, `25 h`, `3.4 min`, `12 s`; two digits that count, or three."""
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}" if seconds < 20 * size else f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def p_value(p: Any) -> str:
     """`0.034`, `< 0.001`."""
     if not known(p):

@@ -1,9 +1,8 @@
-"""Pure functions from scores to means, intervals, ranks and comparisons; they know nothing of files,
-databases or models.
+"""Pure functions from scores to means, intervals, ranks and comparisons.
 
-Data flow: scores of students -> `scores_table` -> `rank`. What each interval and test assumes and
-estimates is told in plain words in docs/statistics.md. A new statistic is a function in the module of its
-subject, exported here.
+Scores of students go through `scores_table` to `rank`. A new statistic is a function in the module of its subject,
+exported here; docs/statistics.md says in plain words what it estimates and assumes. Files, databases and models do
+not belong here, nor does the choice of what is compared.
 """
 
 from harness.ranking.statistics.bootstrap import (

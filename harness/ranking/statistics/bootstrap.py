@@ -1,7 +1,6 @@
-"""Bootstrap intervals of a mean paired difference.
+"""Bootstrap intervals of a mean paired difference: two given models, other examples like these.
 
-Over examples: two given models, other examples like these. Over tasks: two given sets of students, other
-tasks like these. Source: Efron & Tibshirani 1993, chapters 13 and 16; for few units Hesterberg 2015, section
+Source: Efron & Tibshirani 1993, chapters 13 and 16; for few units Hesterberg 2015, section
 4.
 """
 
@@ -19,14 +18,11 @@ SLACK = 1e-12
 
 @dataclass(frozen=True)
 class PairedBootstrap:
-    """A mean difference a - b, in the unit of the scores."""
+    """What resampling says of a mean difference a - b, in the unit of the scores."""
 
-    mean_difference: float
     low: float
     high: float
     """Bounds of the interval; NaN with one unit, which no resampling can vary."""
-    share_not_better: float
-    """Share of resampled means <= 0, in [0, 1]."""
     p_two_sided_centred: float
     """(1 + number of resamples at least as far from the mean as the mean is from 0) / (resamples + 1). Too
     small with few units: for a claim over tasks use `wilcoxon_pairs`.
@@ -69,9 +65,7 @@ def paired_bootstrap(
         low = high = float("nan")
     as_far = np.abs(resampled - mean) >= abs(mean) - SLACK
     return PairedBootstrap(
-        mean_difference=mean,
         low=low,
         high=high,
-        share_not_better=float((resampled <= SLACK).mean()),
         p_two_sided_centred=(1 + int(as_far.sum())) / (len(resampled) + 1),
     )

@@ -20,7 +20,7 @@ TIE_DECIMALS = 9
 
 @dataclass(frozen=True)
 class Friedman:
-    """Whether any configuration differs from the others in its ranks."""
+    """Whether any configuration differs from the others in its ranks over the tasks."""
 
     statistic: float
     """Chi-square with the correction for ties; NaN with fewer than three configurations, or if all are tied
