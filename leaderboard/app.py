@@ -1,6 +1,4 @@
-"""The leaderboard: `streamlit run leaderboard/app.py [-- --db PATH]`. Reads the results database and
-nothing else.
-"""
+"""The leaderboard: `streamlit run leaderboard/app.py [-- --db PATH]`. Reads the results database and nothing else."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Charts of rankings and comparisons: from frames to Altair, nothing read and nothing computed but
-positions.
-"""
+"""Charts of rankings and comparisons: from frames to Altair, nothing read and nothing computed but positions."""
 
 from __future__ import annotations
 
@@ -203,8 +201,7 @@ def differences(rows: pd.DataFrame, title: str) -> Layered:
 
 
 def average_ranks(rows: pd.DataFrame) -> Layered:
-    """Average ranks, the best at the top, with bars as wide as the critical difference. `rows`: label, rank, low,
-    high."""
+    """Average ranks, the best at the top, with bars as wide as the critical difference. `rows`: label, rank, low, high."""
     y = alt.Y("label:N", sort=rows["label"].tolist(), title=None, axis=_names(300))
     x = alt.X("rank:Q", title="average rank over tasks", scale=alt.Scale(zero=False, padding=15))
     hover = [alt.Tooltip("label:N", title="configuration"), alt.Tooltip("rank:Q", format=".2f")]

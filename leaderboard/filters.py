@@ -1,6 +1,4 @@
-"""The filters in the sidebar. Each is bound to the query string, so that an address brings back what was
-seen.
-"""
+"""The filters in the sidebar. Each is bound to the query string, so that an address brings back what was seen."""
 
 from __future__ import annotations
 
@@ -19,18 +17,18 @@ BOUND: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
 
 def sidebar(board: Board, *, suite: bool = True) -> Filters:
     """Draw the filters that leave a choice, and return what they are set to."""
-    found = board.choices()
+    choices = board.choices()
     with st.sidebar:
-        picked = one("Suite", found["suite"], "suite") if suite and found["suite"] else None
+        picked = one("Suite", choices["suite"], "suite") if suite and choices["suite"] else None
         tasks, languages = board.once(("offered", picked), lambda: _offered(board.frames.cells, picked))
         filters = Filters(
             suite=picked,
             tasks=several("Tasks", tasks, "task"),
             evaluation=several("Evaluated in", languages, "lang"),
-            student=several("Student", found["student"], "student"),
-            teacher=several("Teacher", found["teacher"], "teacher"),
-            language=several("Distilled on", found["language"], "corpus"),
-            family=several("Family", found["family"], "family"),
+            student=several("Student", choices["student"], "student"),
+            teacher=several("Teacher", choices["teacher"], "teacher"),
+            language=several("Distilled on", choices["language"], "corpus"),
+            family=several("Family", choices["family"], "family"),
         )
         return _advanced(board, filters)
 

@@ -15,9 +15,7 @@ COLOURS = {
     "external": "#e0559a",
     "teacher": "#78716c",
 }
-"""Family -> colour, of like weight on white and on black, and told apart by the colour-blind (with the
-shapes).
-"""
+"""Family -> colour, of like weight on white and on black, and told apart by the colour-blind (with the shapes)."""
 SHAPES = {
     "OD": "square",
     "HS": "circle",

@@ -11,9 +11,7 @@ NAMED_BY = ("config_id", "role", "method", "student", "teacher", "language", "va
 
 
 def row_labels(table: pd.DataFrame) -> pd.Series:
-    """One name per row, by config_id: the method and student, and teacher, languages or settings where
-    they differ.
-    """
+    """One name per row, by config_id: the method and student, and teacher, languages or settings where they differ."""
     ranked = table[~table["role"].isin(TEACHERS)]
     extra = [column for column in ("teacher", "language") if ranked[column].nunique() > 1]
     names = {}
@@ -40,7 +38,10 @@ def group_letters(groups: tuple[tuple[str, ...], ...]) -> dict[str, str]:
     for index, group in enumerate(groups):
         for row in group:
             letters.setdefault(row, []).append(_letter(index))
-    return {row: "".join(found) if len(groups) <= 26 else " ".join(found) for row, found in letters.items()}
+    return {
+        row: "".join(letters_of) if len(groups) <= 26 else " ".join(letters_of)
+        for row, letters_of in letters.items()
+    }
 
 
 def _letter(index: int) -> str:

@@ -69,15 +69,15 @@ def methods(
     from harness.spec.catalog import Catalog
     from harness.spec.entries import Method
 
-    found = Catalog(catalog)
+    searched = Catalog(catalog)
     if name is not None:
-        method = found.get("methods", name, Method, Path.cwd())[1]
+        method = searched.get("methods", name, Method, Path.cwd())[1]
         if as_json:
             print(json.dumps(method.model_dump(mode="json", by_alias=True), indent=2))
         else:
             _show(console(), method, teacher_layers, student_layers)
         return
-    listed = list(found.entries("methods", Method))
+    listed = list(searched.entries("methods", Method))
     if as_json:
         rows = [{"name": one.name, "family": one.family, "summary": one.summary} for one in listed]
         print(json.dumps(rows, indent=2, ensure_ascii=False))
@@ -174,19 +174,19 @@ def schema(
     """Export the JSON Schema of each kind of YAML file, for editors, or the reference of all keys."""
     from harness.files import write_atomically
     from harness.registry import did_you_mean
-    from harness.spec import reference as made
+    from harness.spec import reference as keys
 
     if reference:
-        print(made.reference(), end="")
+        print(keys.reference(), end="")
         return
-    known = list(made.kinds())
+    known = list(keys.kinds())
     if kind is not None and kind not in known:
         raise InputError(f"unknown kind {kind!r}; {did_you_mean(kind, known)}")
     wanted = known if kind is None else [kind]
     if out is None:
-        texts = {one: made.json_schema(one) for one in wanted}
+        texts = {one: keys.json_schema(one) for one in wanted}
         print(json.dumps(texts if kind is None else texts[kind], indent=1, ensure_ascii=False))
         return
     for one in wanted:
-        write_atomically(out / f"{one}.json", made.schema_text(one))
+        write_atomically(out / f"{one}.json", keys.schema_text(one))
         print(out / f"{one}.json")

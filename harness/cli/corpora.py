@@ -74,13 +74,13 @@ class Survey:
 
 def corpora_of(plan: Plan) -> list[tuple[Corpus, Teacher | None]]:
     """Each corpus that a trial of the plan trains on, with the first teacher that reads it."""
-    found: dict[int, tuple[Corpus, Teacher | None]] = {}
+    corpora: dict[int, tuple[Corpus, Teacher | None]] = {}
     for trial in plan.trials:
         job = trial.job
         if isinstance(job, (PrepareJob, DistilJob)):
             teacher = job.teacher if isinstance(job, PrepareJob) else _root(plan, job.teacher)
-            found.setdefault(id(job.corpus), (job.corpus, teacher))
-    return list(found.values())
+            corpora.setdefault(id(job.corpus), (job.corpus, teacher))
+    return list(corpora.values())
 
 
 def _root(plan: Plan, source: ModelSource) -> Teacher | None:
@@ -94,8 +94,7 @@ def _root(plan: Plan, source: ModelSource) -> Teacher | None:
 
 
 def refuse_overlap(plan: Plan, sources: Sources) -> None:
-    """InputError where a corpus still holds dev or test sentences of a task; reads the corpora, once (then
-    cached)."""
+    """InputError where a corpus still holds dev or test sentences of a task; reads the corpora, once (then cached)."""
     from harness.corpora.corpus import evaluation_overlap
 
     for corpus, _ in corpora_of(plan):
@@ -105,9 +104,9 @@ def refuse_overlap(plan: Plan, sources: Sources) -> None:
             task: count for task, count in evaluation_overlap(corpus, plan.tasks, sources).items() if count
         }
         if held:
-            told = ", ".join(f"{count} of {task}" for task, count in held.items())
+            counts = ", ".join(f"{count} of {task}" for task, count in held.items())
             raise InputError(
-                f"the corpus {corpus.name!r} holds sentences its tasks are scored on ({told}); "
+                f"the corpus {corpus.name!r} holds sentences its tasks are scored on ({counts}); "
                 f"add `exclude: [{', '.join(held)}]` to the corpus"
             )
 
@@ -190,22 +189,22 @@ def not_counted(corpus: Corpus) -> str:
     return f"corpus {corpus.name}: streamed when the first trial needs it, {limit}; counted on the way"
 
 
-def survey_table(made: Survey) -> Table:
+def survey_table(survey: Survey) -> Table:
     """One line a language."""
     from rich.table import Table
 
-    assert made.languages is not None
+    assert survey.languages is not None
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(f"corpus {made.corpus.name}")
+    table.add_column(f"corpus {survey.corpus.name}")
     for name in ("documents", "sentences", "characters", "tokens", "share"):
         table.add_column(name, justify="right")
     table.add_column("left out")
-    shares = made.shares
-    for code, text in made.languages.items():
+    shares = survey.shares
+    for code, text in survey.languages.items():
         counts = (f"{value:,}" for value in (text.documents, text.sentences, text.characters))
         tokens, share = "", f"{shares[code]:.1%}" if code in shares else ""
-        if (used := made.tokens_used(code)) is not None:
-            counted = made.tokens[code].exact or used < made.tokens[code].tokens
+        if (used := survey.tokens_used(code)) is not None:
+            counted = survey.tokens[code].exact or used < survey.tokens[code].tokens
             tokens = f"{used:,}" if counted else f"≈ {float(f'{used:.3g}'):,.0f}"
         left_out = [f"{count:,} of {task}" for task, count in text.excluded.items() if count]
         left_out += [f"{text.duplicates:,} repeated"] if text.duplicates else []
@@ -214,25 +213,25 @@ def survey_table(made: Survey) -> Table:
     return table
 
 
-def survey_remarks(made: Survey) -> Iterator[str]:
+def survey_remarks(survey: Survey) -> Iterator[str]:
     """What must be known beside the table."""
-    assert made.languages is not None
-    thin = [code for code, text in made.languages.items() if text.thin]
+    assert survey.languages is not None
+    thin = [code for code, text in survey.languages.items() if text.thin]
     if thin:
-        floor = made.corpus.floor_characters
+        floor = survey.corpus.floor_characters
         yield f"Thin, below {floor:,} characters: {', '.join(thin)}."
-    excluded = sum(sum(text.excluded.values()) for text in made.languages.values())
+    excluded = sum(sum(text.excluded.values()) for text in survey.languages.values())
     if excluded:
         yield f"{excluded:,} sentences were left out because a task evaluates on them."
     held: dict[str, int] = {}
-    for text in made.languages.values():
+    for text in survey.languages.values():
         for task, count in text.overlap.items():
             held[task] = held.get(task, 0) + count
     still = {task: count for task, count in held.items() if count}
     if still:
-        told = ", ".join(f"{count:,} of {task}" for task, count in still.items())
-        yield f"It still holds sentences that tasks are scored on ({told}): `run` will refuse it."
+        counts = ", ".join(f"{count:,} of {task}" for task, count in still.items())
+        yield f"It still holds sentences that tasks are scored on ({counts}): `run` will refuse it."
     elif held:
         yield f"It holds no sentence that a task is scored on (compared with {', '.join(held)})."
-    if made.unchecked:
-        yield f"Not compared with {', '.join(made.unchecked)}, whose data is not on this machine."
+    if survey.unchecked:
+        yield f"Not compared with {', '.join(survey.unchecked)}, whose data is not on this machine."

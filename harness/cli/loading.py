@@ -64,10 +64,10 @@ def load_plan(
     resolved, left_out = _without_missing(resolved, sources)
     cells = expand(resolved)
     check_cells(resolved, cells, on_disk(sources))
-    known = identities(inputs_of(resolved).values(), sources)
-    sources = dataclasses.replace(sources, pins=tuple(sorted({**pins, **pins_of(known)}.items())))
+    contents = identities(inputs_of(resolved).values(), sources)
+    sources = dataclasses.replace(sources, pins=tuple(sorted({**pins, **pins_of(contents)}.items())))
     threads = resolved.spec.measure.threads
-    plan = build_plan(resolved, known.get, fingerprint(threads), cells)
+    plan = build_plan(resolved, contents.get, fingerprint(threads), cells)
     return LoadedPlan(plan, sources, left_out)
 
 
@@ -127,13 +127,13 @@ def identities(assets: Iterable[Asset], sources: Sources) -> dict[Asset, str | N
     from harness.assets.fetch import identify
 
     wanted = set(assets)
-    known: dict[Asset, str | None] = {asset: asset.sha256 for asset in wanted if asset.sha256}
-    unknown = [asset for asset in wanted if asset not in known]
+    contents: dict[Asset, str | None] = {asset: asset.sha256 for asset in wanted if asset.sha256}
+    unknown = [asset for asset in wanted if asset not in contents]
     if unknown:
         with ThreadPoolExecutor(max_workers=min(16, len(unknown))) as pool:
-            found = pool.map(lambda asset: identify(asset, sources), unknown)
-            known |= dict(zip(unknown, found, strict=True))
-    return known
+            answers = pool.map(lambda asset: identify(asset, sources), unknown)
+            contents |= dict(zip(unknown, answers, strict=True))
+    return contents
 
 
 def on_disk(sources: Sources) -> Callable[[Asset], Path | None]:
@@ -171,8 +171,10 @@ def require_inputs(plan: Plan, sources: Sources) -> None:
     from harness.assets.availability import check_all
     from harness.assets.fetch import ways_out
 
-    found = check_all(plan.assets, sources)
-    missing = {name: availability.problem for name, availability in found.items() if not availability.ok}
+    sources_of_inputs = check_all(plan.assets, sources)
+    missing = {
+        name: availability.problem for name, availability in sources_of_inputs.items() if not availability.ok
+    }
     if missing:
         lines = [f"{name}: {problem}" for name, problem in missing.items()]
         raise AssetError("\n".join([*lines, ways_out([plan.assets[name] for name in missing], sources)]))

@@ -50,16 +50,16 @@ def doctor(
     sources = sources_of(data_dir)
     if offline:
         sources = dataclasses.replace(sources, offline=True)
-    found = [*_machine(), *_folders(runs_dir, sources.cache_dir, sources.data_dir)]
-    found += list(_sources_found(sources))
+    checks = [*_machine(), *_folders(runs_dir, sources.cache_dir, sources.data_dir)]
+    checks += list(_sources_found(sources))
     if as_json:
-        print(json.dumps([asdict(one) for one in found], indent=2))
+        print(json.dumps([asdict(one) for one in checks], indent=2))
         return
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, show_header=False)
-    for one in found:
+    for one in checks:
         mark = Text("ok", style="green") if one.ok else Text("--", style="yellow")
         table.add_row(mark, one.what, f"{one.outcome}{'; ' + one.advice if one.advice else ''}")
     console().print(table)

@@ -58,18 +58,20 @@ def _run(arguments: list[str], debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except HarnessError as error:
-        return _tell(
+        return _print_error(
             str(error), EXIT_INPUT_WRONG if isinstance(error, InputError) else EXIT_TRIALS_FAILED, debug
         )
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        return _tell(f"{(error.strerror or str(error))}{where}", EXIT_INPUT_WRONG, debug)
+        return _print_error(f"{(error.strerror or str(error))}{where}", EXIT_INPUT_WRONG, debug)
     except Exception as error:
-        told = f"a bug in the harness: {type(error).__name__}: {error}; run again with --debug and report it"
-        return _tell(" ".join(told.split()), EXIT_BUG, debug)
+        message = (
+            f"a bug in the harness: {type(error).__name__}: {error}; run again with --debug and report it"
+        )
+        return _print_error(" ".join(message.split()), EXIT_BUG, debug)
 
 
-def _tell(message: str, code: int, debug: bool) -> int:
+def _print_error(message: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     print(message, file=sys.stderr)

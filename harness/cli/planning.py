@@ -1,5 +1,4 @@
-"""`harness plan` and `harness validate`: what a spec asks for, and whether it can work. Nothing is
-written."""
+"""`harness plan` and `harness validate`: what a spec asks for, and whether it can work. Nothing is written."""
 
 from __future__ import annotations
 
@@ -63,21 +62,21 @@ def plan(
     from harness.plan.cost import estimate
 
     loaded = load_plan(spec, catalog, settings, sources_of(data_dir))
-    made = loaded.plan
-    counted = list(surveys(made, loaded.sources, fetch=survey))
-    speed = speed_here(made, runs_dir, loaded.sources)
-    seconds = estimate(made, speed)
-    done = _done(made, runs_dir)
+    planned = loaded.plan
+    counted = list(surveys(planned, loaded.sources, fetch=survey))
+    speed = speed_here(planned, runs_dir, loaded.sources)
+    seconds = estimate(planned, speed)
+    done = _done(planned, runs_dir)
     if as_json:
-        told = _as_json(made, seconds, done, speed)
-        told["left_out"] = [one.model_dump() for one in loaded.left_out]
-        told["corpora"] = [one.as_json() for one in counted]
-        print(json.dumps(told, indent=2))
+        content = _as_json(planned, seconds, done, speed)
+        content["left_out"] = [one.model_dump() for one in loaded.left_out]
+        content["corpora"] = [one.as_json() for one in counted]
+        print(json.dumps(content, indent=2))
         return
     out = console()
-    out.print(f"Plan of {made.spec}\n", style="bold")
-    out.print(_overview(made, seconds, done), "")
-    out.print(_listing(made, seconds, done) if trials else _groups(made, seconds, done))
+    out.print(f"Plan of {planned.spec}\n", style="bold")
+    out.print(_overview(planned, seconds, done), "")
+    out.print(_listing(planned, seconds, done) if trials else _groups(planned, seconds, done))
     for one in counted:
         out.print()
         if one.languages is None:
@@ -89,22 +88,22 @@ def plan(
     out.print()
     for missing in loaded.left_out:
         out.print(missing.sentence, style="yellow")
-    for line in _remarks(made, speed):
+    for line in _remarks(planned, speed):
         out.print(line, style="dim")
 
 
-def _done(made: Plan, runs_dir: Path) -> set[str]:
+def _done(planned: Plan, runs_dir: Path) -> set[str]:
     """Trials that ended well."""
     from harness.records.folder import TrialFolder
 
     present = {path.name for path in runs_dir.iterdir()} if runs_dir.is_dir() else set()
     results = (
-        TrialFolder.of(runs_dir, trial.id).read_result() for trial in made.trials if trial.id in present
+        TrialFolder.of(runs_dir, trial.id).read_result() for trial in planned.trials if trial.id in present
     )
     return {result.trial_id for result in results if result is not None and result.status != "failed"}
 
 
-def _overview(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
+def _overview(planned: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
     from rich.table import Table
 
     from harness.ranking.render.text import rough_duration
@@ -114,7 +113,9 @@ def _overview(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table
     for name in ("kind", "trials", "done", "to do", "core time", "GPU time"):
         table.add_column(name, justify="left" if name == "kind" else "right")
     for kind in (*KINDS, "all"):
-        trials = made.trials if kind == "all" else [trial for trial in made.trials if trial.kind == kind]
+        trials = (
+            planned.trials if kind == "all" else [trial for trial in planned.trials if trial.kind == kind]
+        )
         left = [trial for trial in trials if trial.id not in done]
         counts = (len(trials), len(trials) - len(left), len(left))
         cores, gpus = _work(left, seconds)
@@ -132,13 +133,13 @@ def _work(trials: Sequence[Trial], seconds: Mapping[str, float]) -> tuple[float,
     return cores, sum(used[trial.id] * trial.resources.gpus for trial in trials)
 
 
-def _groups(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
+def _groups(planned: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
     from rich.table import Table
 
     from harness.ranking.render.text import rough_duration
 
     groups: dict[tuple[str, ...], list[Trial]] = {}
-    for trial in made.trials:
+    for trial in planned.trials:
         keys = ("method", "student", "teacher", "language", "milestone", "task")
         groups.setdefault((trial.kind, *(trial.labels.get(key, "") for key in keys)), []).append(trial)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -158,7 +159,7 @@ def _groups(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
     return table
 
 
-def _listing(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
+def _listing(planned: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
     from rich.table import Table
 
     from harness.ranking.render.text import rough_duration
@@ -167,7 +168,7 @@ def _listing(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
     for name in ("trial", "what", "after", "state"):
         table.add_column(name, no_wrap=True)
     table.add_column("time", justify="right")
-    for trial in made.trials:
+    for trial in planned.trials:
         state = "done" if trial.id in done else "to do"
         table.add_row(
             trial.id, trial.title, " ".join(trial.parents), state, rough_duration(seconds[trial.id])
@@ -175,38 +176,38 @@ def _listing(made: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:
     return table
 
 
-def _remarks(made: Plan, speed: Speed) -> Iterator[str]:
+def _remarks(planned: Plan, speed: Speed) -> Iterator[str]:
     from harness.plan import cohorts
     from harness.plan.cost import assumed_rows
 
-    sizes = Counter(len(group) for group in cohorts(made.trials))
+    sizes = Counter(len(group) for group in cohorts(planned.trials))
     shared = ", ".join(f"{count} × {size}" for size, count in sorted(sizes.items(), reverse=True) if size > 1)
     if shared:
         yield f"Students that share a teacher pass (largest groups possible): {shared}."
     yield f"Times are rough ({speed.basis})."
-    assumed = assumed_rows(made, speed)
-    for told, published in (("as published", True), ("a guess", False)):
+    assumed = assumed_rows(planned, speed)
+    for source, published in (("as published", True), ("a guess", False)):
         if rows := ", ".join(f"{one.task} {one.rows:,}" for one in assumed if one.published == published):
-            yield f"Rows of tasks whose data is not on this machine, {told}: {rows}."
-    for one in made.unresolved:
+            yield f"Rows of tasks whose data is not on this machine, {source}: {rows}."
+    for one in planned.unresolved:
         yield f"Unresolved: {one.name}; its trials' ids are provisional until its content can be identified."
 
 
-def _as_json(made: Plan, seconds: Mapping[str, float], done: set[str], speed: Speed) -> dict[str, Any]:
+def _as_json(planned: Plan, seconds: Mapping[str, float], done: set[str], speed: Speed) -> dict[str, Any]:
     from harness.plan import cohorts
     from harness.plan.cost import assumed_rows
 
-    cores, gpus = _work([trial for trial in made.trials if trial.id not in done], seconds)
+    cores, gpus = _work([trial for trial in planned.trials if trial.id not in done], seconds)
     return {
-        "spec": made.spec,
-        "counts": dict(Counter(trial.kind for trial in made.trials)),
+        "spec": planned.spec,
+        "counts": dict(Counter(trial.kind for trial in planned.trials)),
         "done": len(done),
         "core_seconds_left": cores,
         "gpu_seconds_left": gpus,
         "estimate": speed.basis,
-        "assumed_rows": [dataclasses.asdict(one) for one in assumed_rows(made, speed)],
-        "unresolved": [one.name for one in made.unresolved],
-        "cohorts": [[trial.id for trial in group] for group in cohorts(made.trials) if len(group) > 1],
+        "assumed_rows": [dataclasses.asdict(one) for one in assumed_rows(planned, speed)],
+        "unresolved": [one.name for one in planned.unresolved],
+        "cohorts": [[trial.id for trial in group] for group in cohorts(planned.trials) if len(group) > 1],
         "trials": [
             {
                 "id": trial.id,
@@ -218,7 +219,7 @@ def _as_json(made: Plan, seconds: Mapping[str, float], done: set[str], speed: Sp
                 "done": trial.id in done,
                 "seconds": round(seconds[trial.id], 1),
             }
-            for trial in made.trials
+            for trial in planned.trials
         ],
     }
 
@@ -235,13 +236,12 @@ def validate(
     data_dir: DataDir = None,
     debug: Debug = False,
 ) -> None:
-    """Check specs, methods, students, teachers, corpora and tasks. Every mistake is one line: file:line:col:
-    message."""
+    """Check specs, methods, students, teachers, corpora and tasks. Every mistake is one line: file:line:col: message."""
     files = [file for path in paths for file in _yaml_files(path)]
     wrong = 0
     for file in files:
         try:
-            told = _validate(file, settings, catalog, data_dir)
+            summary = _validate(file, settings, catalog, data_dir)
         except HarnessError as error:
             wrong += 1
             if debug:
@@ -249,7 +249,7 @@ def validate(
             for line in error.lines if isinstance(error, SpecError) else [str(error)]:
                 print(line, file=sys.stderr)
             continue
-        print(f"ok  {file}  ({told})")
+        print(f"ok  {file}  ({summary})")
     if wrong:
         raise typer.Exit(EXIT_INPUT_WRONG)
 
@@ -257,10 +257,10 @@ def validate(
 def _yaml_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(file for file in path.rglob("*.yaml") if file.is_file())
-    if not found:
+    files = sorted(file for file in path.rglob("*.yaml") if file.is_file())
+    if not files:
         raise InputError(f"{path}: no *.yaml below this folder")
-    return found
+    return files
 
 
 def _validate(file: Path, settings: list[str], catalog: list[Path], data_dir: Path | None) -> str:

@@ -112,8 +112,7 @@ def show(
 
 
 def ingest(db: Database = None, runs_dir: RunsDir = RUNS, debug: Debug = False) -> None:
-    """Rebuild the database from the trials' folders, which are the truth; a damaged or newer file is
-    replaced."""
+    """Rebuild the database from the trials' folders, which are the truth; a damaged or newer file is replaced."""
     if not Path(runs_dir).is_dir():
         raise InputError(f"--runs-dir {runs_dir}: no such folder")
     store = database(db, runs_dir)

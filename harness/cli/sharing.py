@@ -24,10 +24,10 @@ def verify(db: Database = None, runs_dir: RunsDir = RUNS, debug: Debug = False) 
     from harness.results.verify import verify as disagreements
 
     _require(runs_dir)
-    found = disagreements(runs_dir, database(db, runs_dir))
-    for finding in found:
-        print(finding)
-    if found:
+    problems = disagreements(runs_dir, database(db, runs_dir))
+    for problem in problems:
+        print(problem)
+    if problems:
         raise typer.Exit(EXIT_TRIALS_FAILED)
     print("all agrees")
 
@@ -82,8 +82,8 @@ def import_(
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     report = import_bundle(path, runs_dir)
-    told = f"{len(report.merged)} trials merged, {len(report.known)} were here already"
-    print(f"{told}; {database(db, runs_dir).ingest(runs_dir)}")
+    outcome = f"{len(report.merged)} trials merged, {len(report.known)} were here already"
+    print(f"{outcome}; {database(db, runs_dir).ingest(runs_dir)}")
 
 
 def _require(runs_dir: Path) -> None:

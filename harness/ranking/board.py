@@ -65,8 +65,8 @@ class Board:
         )
 
     def scope(self, filters: Filters) -> Scope:
-        """The scope in which `filters` choose names; a task must have the languages that any model among them was
-        scored in."""
+        """The scope in which `filters` choose names; a task must have the languages that any model among
+        them was scored in."""
         wide = filters.without_names()
         cells, other = self.once(("cells", wide), lambda: cells_of_one_protocol(self.frames.cells, wide))
         required = languages_required(cells, self.frames.models, filters)
@@ -104,17 +104,19 @@ def read_board(store: Store) -> Board:
 
 def _choices(frames: Frames) -> dict[str, list[str]]:
     seen = scored(frames.models, frames.cells)
-    found = {column: sorted(seen[column].dropna().unique()) for column in ("student", "teacher", "language")}
+    choices = {
+        column: sorted(seen[column].dropna().unique()) for column in ("student", "teacher", "language")
+    }
     families = set(seen["family"].dropna())
-    found["family"] = [family for family in FAMILIES if family in families]
+    choices["family"] = [family for family in FAMILIES if family in families]
     students = frames.cells[~frames.cells["role"].isin(TEACHERS)]
     source = students if len(students) else frames.cells
-    found["suite"] = list(
+    choices["suite"] = list(
         source.groupby("suite", observed=True)["model_key"]
         .nunique()
         .sort_values(ascending=False, kind="stable")
         .index
     )
-    found["task"] = sorted(frames.cells["task"].astype(str).unique())
-    found["evaluation"] = sorted(frames.cells["language"].astype(str).unique())
-    return found
+    choices["task"] = sorted(frames.cells["task"].astype(str).unique())
+    choices["evaluation"] = sorted(frames.cells["language"].astype(str).unique())
+    return choices

@@ -42,7 +42,7 @@ def differences(
     pairs = list(itertools.combinations(rows, 2))
     wanted = [*ranking.tasks, SUITE] if len(ranking.tasks) > 1 else list(ranking.tasks)
     level = 1 - (1 - confidence) / max(1, len(pairs) * len(wanted))
-    found = []
+    comparisons = []
     for (a, b), task in itertools.product(pairs, wanted):
         sides = [means.loc[[one]] if task == SUITE else cells.reindex([(one, task)]) for one in (a, b)]
         welch = statistics.welch_difference(sides[0], sides[1], confidence=level)
@@ -60,8 +60,8 @@ def differences(
         }
         if paired and (a, b, task) in paired:
             row |= _bootstrapped(paired[a, b, task], level)
-        found.append(row)
-    frame = pd.DataFrame(found)
+        comparisons.append(row)
+    frame = pd.DataFrame(comparisons)
     if frame.empty:
         return frame
     frame["p_holm"] = statistics.holm(frame["p"])
@@ -71,13 +71,13 @@ def differences(
 
 def _bootstrapped(examples: np.ndarray, level: float) -> dict[str, object]:
     resamples = max(statistics.bootstrap.RESAMPLES, math.ceil(40 / (1 - level)))
-    found = statistics.paired_bootstrap(
+    interval = statistics.paired_bootstrap(
         examples, statistics.resample_indices(len(examples), min(resamples, 10_000)), confidence=level
     )
     return {
-        "low": found.low,
-        "high": found.high,
-        "p": found.p_two_sided_centred,
+        "low": interval.low,
+        "high": interval.high,
+        "p": interval.p_two_sided_centred,
         "interval": f"paired bootstrap over {len(examples):,} examples",
     }
 
@@ -88,8 +88,7 @@ def paired_examples(
     """(a, b, task) -> difference per example of the share of students that are right, where predictions of
     both are kept.
 
-    `selected`: the trials at the chosen settings (row_id, task, trial_id, report, metrics), of accuracy tasks
-    only.
+    `selected`: the trials at the chosen settings (row_id, task, trial_id, report, metrics), of accuracy tasks only.
     """
     right: dict[tuple[str, str], pd.Series] = {}
     for (row, task), trials in selected[selected["row_id"].isin(rows)].groupby(
@@ -101,14 +100,14 @@ def paired_examples(
         ]
         if all(share is not None for share in shares):
             right[str(row), str(task)] = pd.concat(shares, axis=1, join="outer").mean(axis=1, skipna=False)
-    found = {}
+    pairs = {}
     for (a, b), task in itertools.product(itertools.combinations(rows, 2), ranking.tasks):
         if (a, task) in right and (b, task) in right:
             first, second = right[a, task].align(right[b, task], join="outer")
             difference = first - second
             if len(difference) and not difference.isna().any():
-                found[a, b, task] = difference.to_numpy()
-    return found
+                pairs[a, b, task] = difference.to_numpy()
+    return pairs
 
 
 def _right(path: Path, split: str) -> pd.Series | None:
@@ -116,11 +115,11 @@ def _right(path: Path, split: str) -> pd.Series | None:
     if not path.is_file():
         return None
     try:
-        kept = predictions.read(path)
+        answers = predictions.read(path)
     except InputError:
         return None
-    kept = kept[kept["split"] == split].set_index(["language", "row"])
-    return (kept["label"] == kept["prediction"]).astype(float) if kept.index.is_unique else None
+    answers = answers[answers["split"] == split].set_index(["language", "row"])
+    return (answers["label"] == answers["prediction"]).astype(float) if answers.index.is_unique else None
 
 
 def settings_apart(settings: Mapping[str, Settings], rows: Sequence[str]) -> pd.DataFrame:

@@ -1,6 +1,5 @@
-"""What the ranking needs of the database, read in one short connection; everything later is a pure function of
-these frames.
-"""
+"""What the ranking needs of the database, read in one short connection; everything later is a pure function
+of these frames."""
 
 from __future__ import annotations
 
@@ -27,9 +26,7 @@ class Frames:
     teacher_key, arch_key, tokens.
     """
     settings: dict[str, dict[str, object]]
-    """row_id -> the settings of its distillation, flattened to dotted paths; a milestone has those of its
-    configuration.
-    """
+    """row_id -> the settings of its distillation, flattened to dotted paths; a milestone has those of its configuration."""
     measurements: pd.DataFrame
     """arch_key, model_key, metric, value, unit, protocol, fingerprint, device, spread, valid."""
     trials: pd.DataFrame
@@ -106,14 +103,20 @@ def measures(
     A measure of the model itself (taken by its own trial) goes before one of its architecture. Where a model was
     measured twice, the last time counts.
     """
-    found = frames.measurements
+    measured = frames.measurements
     protocol = latency_protocol or (timed["protocol"].iloc[0] if len(timed) else None)
     hardware = fingerprint or (timed["fingerprint"].iloc[0] if len(timed) else None)
-    latency = found["metric"].eq("latency_ms")
-    kept = found[~latency | ((found["protocol"] == protocol) & (found["fingerprint"] == hardware))]
+    latency = measured["metric"].eq("latency_ms")
+    of_protocol = measured[
+        ~latency | ((measured["protocol"] == protocol) & (measured["fingerprint"] == hardware))
+    ]
     rows = frames.models.reset_index().drop_duplicates("row_id")[["row_id", "model_key", "arch_key"]]
-    by_arch = kept[kept["model_key"].isna()].drop_duplicates(["arch_key", "metric"], keep="last")
-    by_model = kept[kept["model_key"].notna()].drop_duplicates(["model_key", "metric"], keep="last")
+    by_arch = of_protocol[of_protocol["model_key"].isna()].drop_duplicates(
+        ["arch_key", "metric"], keep="last"
+    )
+    by_model = of_protocol[of_protocol["model_key"].notna()].drop_duplicates(
+        ["model_key", "metric"], keep="last"
+    )
     long = pd.concat(
         [
             rows.merge(by_model[["model_key", "metric", "value"]], on="model_key"),
@@ -139,5 +142,5 @@ def timings(frames: Frames) -> pd.DataFrame:
 
 
 def _batch(protocol: str) -> int:
-    found = re.search(r"batch (\d+)", protocol)
-    return int(found.group(1)) if found else 0
+    match = re.search(r"batch (\d+)", protocol)
+    return int(match.group(1)) if match else 0

@@ -1,6 +1,4 @@
-"""The question the project exists for, answered from a ranking: which family of methods is ahead, and how
-surely.
-"""
+"""The question the project exists for, answered from a ranking: which family of methods is ahead, and how surely."""
 
 from __future__ import annotations
 
@@ -70,8 +68,7 @@ def best_by_dev(ranking: Ranking, rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _shared_student(rows: pd.DataFrame) -> str | None:
-    """The student shape that most families have; of several, the one with most configurations, then most
-    seeds."""
+    """The student shape that most families have; of several, the one with most configurations, then most seeds."""
     counted = rows.groupby("student").agg(
         families=("family", "nunique"), rows=("config_id", "size"), seeds=("n", "min"), best=("mean", "max")
     )

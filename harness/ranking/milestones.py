@@ -38,8 +38,8 @@ def quality_over_tokens(ranking: Ranking, frames: Frames) -> pd.DataFrame:
     steps = rows["config_id"].map(lambda row: settings.get(row, {}).get("steps", np.nan)).astype(float)
     step = rows["milestone"].astype("Float64").fillna(steps).astype(float)
     tokens = rows["config_id"].map(whole).astype(float) * step / steps
-    found = rows.assign(step=step, tokens=tokens).dropna(subset="tokens")
-    return found.sort_values(["config_id", "tokens"], ignore_index=True)[COLUMNS]
+    points = rows.assign(step=step, tokens=tokens).dropna(subset="tokens")
+    return points.sort_values(["config_id", "tokens"], ignore_index=True)[COLUMNS]
 
 
 def of_trial(scores: pd.DataFrame, steps: int, tokens: float) -> pd.DataFrame:
@@ -50,7 +50,9 @@ def of_trial(scores: pd.DataFrame, steps: int, tokens: float) -> pd.DataFrame:
         return pd.DataFrame(columns=["series", "step", "tokens", "mean", "low", "high", "n"])
     step = scores["milestone"].astype("Float64").fillna(steps).astype(float)
     named = scores["task"].where(scores["suite"] == scores["task"], scores["suite"] + " " + scores["task"])
-    found = scores.assign(series=named, step=step, tokens=tokens * step / steps, low=np.nan, high=np.nan, n=1)
-    return found.sort_values(["series", "step"], ignore_index=True)[
+    points = scores.assign(
+        series=named, step=step, tokens=tokens * step / steps, low=np.nan, high=np.nan, n=1
+    )
+    return points.sort_values(["series", "step"], ignore_index=True)[
         ["series", "step", "tokens", "mean", "low", "high", "n"]
     ]

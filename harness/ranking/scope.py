@@ -213,16 +213,14 @@ def scored(models: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
 def _required(cells: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     """Task -> every language that any ranked model was scored in."""
     pairs = cells[["task", "language"]].drop_duplicates()
-    found: dict[str, list[str]] = {}
+    by_task: dict[str, list[str]] = {}
     for task, language in pairs.astype(str).sort_values(["task", "language"]).itertuples(index=False):
-        found.setdefault(task, []).append(language)
-    return {task: tuple(languages) for task, languages in found.items()}
+        by_task.setdefault(task, []).append(language)
+    return {task: tuple(languages) for task, languages in by_task.items()}
 
 
 def _task_values(cells: pd.DataFrame, required: dict[str, tuple[str, ...]]) -> pd.DataFrame:
-    """model_key, task, value (mean over the task's languages; none where a language is missing),
-    dev_value.
-    """
+    """model_key, task, value (mean over the task's languages; none where a language is missing), dev_value."""
     grouped = cells.groupby(["model_key", "task"], observed=True, sort=False)
     values = grouped.agg(
         total=("value", "sum"),
@@ -238,8 +236,7 @@ def _task_values(cells: pd.DataFrame, required: dict[str, tuple[str, ...]]) -> p
 
 
 def _padded(students: pd.DataFrame, present: pd.DataFrame, tasks: tuple[str, ...]) -> pd.DataFrame:
-    """With a row for each model that has none of the required cells whole: it must still show, as
-    incomplete."""
+    """With a row for each model that has none of the required cells whole: it must still show, as incomplete."""
     absent = present.loc[present.index.difference(pd.Index(students["model_key"].unique()), sort=False)]
     if absent.empty or not tasks:
         return students
@@ -284,8 +281,8 @@ def _with_retention(
         if teacher.empty:
             about[names] = np.nan
             continue
-        kept = statistics.scores_table(statistics.retention(own, teacher), tasks).set_index("config_id")
-        about = about.join(kept[["mean", "low", "high"]].set_axis(names, axis="columns"), on="config_id")
+        shares = statistics.scores_table(statistics.retention(own, teacher), tasks).set_index("config_id")
+        about = about.join(shares[["mean", "low", "high"]].set_axis(names, axis="columns"), on="config_id")
     about.loc[about["role"] == "prepared", "retention"] = np.nan  # it is the measure, not the measured
     return about
 
@@ -297,13 +294,13 @@ def _with_gaps(
     if "missing" not in about:
         return about.assign(missing="", flags="")
     gappy = about.loc[about["missing"].map(len) > 0, "config_id"]
-    found = (
+    present = (
         cells[cells["row_id"].isin(gappy)]
         .groupby(["row_id", "task", "language"], observed=True)["model_key"]
         .nunique()
     )
     about["missing"] = [
-        ", ".join(_gap(config, task, found, required[task]) for task in gaps) if gaps else ""
+        ", ".join(_gap(config, task, present, required[task]) for task in gaps) if gaps else ""
         for config, gaps in zip(about["config_id"], about["missing"], strict=True)
     ]
     flagged = cells[cells["flags"].map(len) > 0]
@@ -322,14 +319,14 @@ def _with_guessing(about: pd.DataFrame, guessing: pd.DataFrame) -> pd.DataFrame:
         .reset_index()
     )
     counted = counted[counted["better"] < counted["languages"]].astype({"row_id": str, "task": str})
-    said: dict[str, list[str]] = {}
+    parts_of: dict[str, list[str]] = {}
     for row, task, languages, better in counted.itertuples(index=False):
         part = f"{task} ({languages - better} of {languages} languages)" if languages > 1 else task
-        said.setdefault(row, []).append(part)
-    return about.assign(at_guessing=[", ".join(said.get(row, ())) for row in about["config_id"]])
+        parts_of.setdefault(row, []).append(part)
+    return about.assign(at_guessing=[", ".join(parts_of.get(row, ())) for row in about["config_id"]])
 
 
-def _gap(config: str, task: str, found: pd.Series, languages: tuple[str, ...]) -> str:
-    counts = [int(found.get((config, task, code), 0)) for code in languages]
+def _gap(config: str, task: str, present: pd.Series, languages: tuple[str, ...]) -> str:
+    counts = [int(present.get((config, task, code), 0)) for code in languages]
     lacking = [code for code, count in zip(languages, counts, strict=True) if count < max(counts)]
     return f"{task} ({', '.join(lacking)})" if lacking else task

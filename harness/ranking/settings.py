@@ -38,7 +38,7 @@ def flattened_all(jobs: Mapping[str, str]) -> dict[str, dict[str, object]]:
     walked once: equal settings are then the same objects, which `differing` is quick to see.
     """
     walked: dict[tuple[str, str], list[tuple[str, object]]] = {}
-    found = {}
+    settings = {}
     for key, text in jobs.items():
         flat: dict[str, object] = {}
         for name, part in json.loads(text).items():
@@ -46,8 +46,8 @@ def flattened_all(jobs: Mapping[str, str]) -> dict[str, dict[str, object]]:
             if same not in walked:
                 walked[same] = list(_flat_part(name, part))
             flat.update(walked[same])
-        found[key] = flat
-    return found
+        settings[key] = flat
+    return settings
 
 
 def _flat_part(name: str, part: Any) -> Iterable[tuple[str, object]]:
@@ -71,16 +71,14 @@ def _walk(value: Any, path: str) -> Iterable[tuple[str, object]]:
 
 
 def differing(configurations: Mapping[str, Settings]) -> dict[str, dict[str, object]]:
-    """Path -> configuration -> value, for every setting that is not the same in all; one that is absent
-    reads `–`.
-    """
+    """Path -> configuration -> value, for every setting that is not the same in all; one that is absent reads `–`."""
     paths = dict.fromkeys(path for settings in configurations.values() for path in settings)
-    found: dict[str, dict[str, object]] = {}
+    apart: dict[str, dict[str, object]] = {}
     for path in paths:
         values = [settings.get(path, _ABSENT) for settings in configurations.values()]
         if any(value is not values[0] for value in values) and len(set(map(str, values))) > 1:
-            found[path] = dict(zip(configurations, values, strict=True))
-    return found
+            apart[path] = dict(zip(configurations, values, strict=True))
+    return apart
 
 
 def variants(rows: Mapping[str, tuple[str, ...]], settings: Mapping[str, Settings]) -> dict[str, str]:

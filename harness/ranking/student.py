@@ -78,15 +78,15 @@ def export_student(store: Store, runs_dir: Path, named: str, out: Path) -> str:
         raise InputError(f"{out}: exists already; name a new folder")
     model = find_model(store, named)
     folder = TrialFolder.of(runs_dir, model.trial_id)
-    made = folder.model if model.milestone is None else folder.milestone(model.milestone)
-    sha256 = _checked_weights(made, model)
+    source = folder.model if model.milestone is None else folder.milestone(model.milestone)
+    sha256 = _checked_weights(source, model)
     out.parent.mkdir(parents=True, exist_ok=True)
     written = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
-        for path in sorted(made.iterdir()):
+        for path in sorted(source.iterdir()):
             if path.is_file() and not path.is_symlink():
                 shutil.copyfile(path, written / path.name)
-        card = (made / CARD).read_text(encoding="utf-8")
+        card = (source / CARD).read_text(encoding="utf-8")
         (written / CARD).write_text(card_with_results(card, store, model, sha256), encoding="utf-8")
         written.chmod(0o755)
         written.rename(out)
@@ -102,8 +102,8 @@ def find_model(store: Store, named: str) -> Model:
     if at and not step.isdecimal():
         raise InputError(f"{named!r}: after @ stands a step, e.g. {prefix}@1000")
     trial_id = store.find_trial(prefix)
-    (found,) = store.frame("SELECT * FROM trials WHERE trial_id = ?", [trial_id]).to_dict("records")
-    row = {str(name): value for name, value in found.items()}
+    (records,) = store.frame("SELECT * FROM trials WHERE trial_id = ?", [trial_id]).to_dict("records")
+    row = {str(name): value for name, value in records.items()}
     if row["kind"] not in MAKERS:
         parents = row["parents"]
         hint = f"; it read the model of {parents[0]}" if len(parents) else ""
@@ -118,23 +118,23 @@ def find_model(store: Store, named: str) -> Model:
     return Model(trial_id, milestone, row)
 
 
-def _checked_weights(made: Path, model: Model) -> str:
+def _checked_weights(source: Path, model: Model) -> str:
     """SHA-256 of the weights in the folder `made`, once they are what the trial recorded."""
     for name in (WEIGHTS, CARD):
-        if not (made / name).is_file():
+        if not (source / name).is_file():
             why = (
                 f"it came in a bundle ({model.row['origin']}), and bundles carry no weights"
                 if text.known(model.row["origin"])
                 else "removed by `harness gc`, or made elsewhere; distil it again in a --runs-dir of its own"
             )
-            raise InputError(f"trial {model.trial_id}: {made / name} is not here: {why}")
-    found = sha256_of(made / WEIGHTS)
-    if model.milestone is None and found != model.row["weights_sha256"]:
+            raise InputError(f"trial {model.trial_id}: {source / name} is not here: {why}")
+    sha256 = sha256_of(source / WEIGHTS)
+    if model.milestone is None and sha256 != model.row["weights_sha256"]:
         raise InputError(
-            f"trial {model.trial_id}: {made / WEIGHTS} is not what the trial recorded: SHA-256 {found[:12]}…, "
+            f"trial {model.trial_id}: {source / WEIGHTS} is not what the trial recorded: SHA-256 {sha256[:12]}…, "
             f"recorded {str(model.row['weights_sha256'])[:12]}…"
         )
-    return found
+    return sha256
 
 
 def card_with_results(card: str, store: Store, model: Model, sha256: str) -> str:
@@ -206,8 +206,8 @@ def _score_lines(scores: pd.DataFrame) -> list[str]:
             text.points(row.value), text.points(row.value_of_teacher), row.rows, setting, row.seeds,
         ]  # fmt: skip
         lines.append(_row(cells + [row.protocol] * several))
-    flags = sorted({str(flag) for found in scores["flags"] for flag in found})
-    said = (
+    flags = sorted({str(flag) for row_flags in scores["flags"] for flag in row_flags})
+    note = (
         "In points (hundredths), means over fine-tuning seeds; learning rate and epochs were chosen on dev "
         "scores."
     )
@@ -216,7 +216,7 @@ def _score_lines(scores: pd.DataFrame) -> list[str]:
         "",
         *lines,
         "",
-        said + (f" Flags: {', '.join(flags)}." if flags else ""),
+        note + (f" Flags: {', '.join(flags)}." if flags else ""),
         "",
     ]
 

@@ -1,5 +1,4 @@
-"""One choice of configurations in order: each with its uncertainty, what it keeps of its teacher, and what it
-costs.
+"""One choice of configurations in order: each with its uncertainty, what it keeps of its teacher, and what it costs.
 
 Scores are averaged over metrics, then fine-tuning seeds, then languages inside one task, then tasks inside
 one student, then students inside one configuration; never across configurations. What is compared, and how
@@ -96,12 +95,12 @@ def rank_rows(frames: Frames, scope: Scope, filters: Filters) -> Ranking:
 def _teachers_of(everything: pd.DataFrame, models: pd.DataFrame) -> frozenset[str]:
     """Keys of the teachers of these models, and of theirs."""
     parent = everything["teacher_key"].dropna()
-    found: set[str] = set()
+    teachers: set[str] = set()
     level = set(models["teacher_key"].dropna())
-    while level - found:
-        found |= level
+    while level - teachers:
+        teachers |= level
         level = {parent[key] for key in level if key in parent.index}
-    return frozenset(found)
+    return frozenset(teachers)
 
 
 def _table(scope: Scope, rows: pd.Series, filters: Filters) -> tuple[pd.DataFrame, statistics.Ranks | None]:

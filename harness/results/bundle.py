@@ -127,21 +127,21 @@ def import_bundle(path: Path, runs_dir: Path) -> ImportReport:
         root = _unpacked(path, Path(scratch)) if path.is_file() else _checked_folder(path)
         manifest = _manifest(root / "bundle.json", path)
         _check_files(root, manifest, path)
-        found = {folder.path.name: _checked_trial(folder, path) for folder in _folders(root)}
+        checked = {folder.path.name: _checked_trial(folder, path) for folder in _folders(root)}
         here = {folder.path.name for folder in trial_folders(runs_dir) if folder.read_result()}
-        everyone = _known_trials(runs_dir, here) | {name: trial for name, (trial, _) in found.items()}
-        for trial, _ in found.values():
+        everyone = _known_trials(runs_dir, here) | {name: trial for name, (trial, _) in checked.items()}
+        for trial, _ in checked.values():
             for problem in family_problems(trial, everyone):
                 raise InputError(f"{path}: {trial.id}: {problem}")
-            orphan = [parent for parent in trial.makers if parent not in found and parent not in here]
+            orphan = [parent for parent in trial.makers if parent not in checked and parent not in here]
             if orphan:
                 raise InputError(
                     f"{path}: {trial.id} descends from {orphan[0]}, which is neither in the bundle nor here"
                 )
-        new = sorted(set(found) - here)
+        new = sorted(set(checked) - here)
         for name in new:
             _merge(root / "trials" / name, runs_dir / name, manifest.origin, path.name)
-        return ImportReport(tuple(new), tuple(sorted(set(found) & here)))
+        return ImportReport(tuple(new), tuple(sorted(set(checked) & here)))
 
 
 def _unpacked(path: Path, scratch: Path) -> Path:
@@ -268,8 +268,8 @@ def _checked_trial(folder: TrialFolder, path: Path) -> tuple[Trial, Result]:
 
 
 def _known_trials(runs_dir: Path, names: set[str]) -> dict[str, Trial]:
-    found = ((name, TrialFolder.of(runs_dir, name).read_trial()) for name in names)
-    return {name: trial for name, trial in found if trial is not None}
+    read = ((name, TrialFolder.of(runs_dir, name).read_trial()) for name in names)
+    return {name: trial for name, trial in read if trial is not None}
 
 
 def _first(error: BaseException) -> str:

@@ -19,16 +19,12 @@ from harness.errors import InputError
 from harness.results import schema
 
 PATIENCE = 60.0
-"""Seconds to wait for another process's lock; a write takes some 20 ms, rebuilding a large database a
-minute.
-"""
+"""Seconds to wait for another process's lock; a write takes some 20 ms, rebuilding a large database a minute."""
 
 
 @contextmanager
 def writing(path: Path, patience: float = PATIENCE) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that writes, inside one transaction; the file is made, or brought up to date, where
-    need be.
-    """
+    """A connection that writes, inside one transaction; the file is made, or brought up to date, where need be."""
     with exclusive(path, patience), _flock(_gate(path), fcntl.LOCK_EX, path, patience):
         con = _open(path, read_only=False, patience=patience)
         try:
@@ -46,9 +42,7 @@ def writing(path: Path, patience: float = PATIENCE) -> Iterator[duckdb.DuckDBPyC
 
 @contextmanager
 def reading(path: Path, patience: float = PATIENCE) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that only reads. InputError where the file is missing, damaged, none of ours or from a
-    newer harness.
-    """
+    """A connection that only reads. InputError where the file is missing, damaged, none of ours or from a newer harness."""
     if not path.exists():
         raise InputError(
             f"{path}: there is no database yet; `harness run SPEC` makes one, `harness ingest` rebuilds "
@@ -57,9 +51,9 @@ def reading(path: Path, patience: float = PATIENCE) -> Iterator[duckdb.DuckDBPyC
     con = _open_to_read(path, patience)
     try:
         with _explained(path):
-            found = schema.version_of(con)
-            schema.check_version(found)
-        if found < schema.VERSION:
+            version = schema.version_of(con)
+            schema.check_version(version)
+        if version < schema.VERSION:
             con.close()
             with writing(path, patience):
                 pass  # brings an older file up to date
@@ -80,9 +74,7 @@ def _open_to_read(path: Path, patience: float) -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def exclusive(path: Path, patience: float = PATIENCE) -> Iterator[None]:
-    """The right to write `path`, held by one process or thread at a time; released by the system if its
-    holder dies.
-    """
+    """The right to write `path`, held by one process or thread at a time; released by the system if its holder dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _flock(path.with_name(f".{path.name}.lock"), fcntl.LOCK_EX, path, patience):
         yield

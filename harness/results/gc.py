@@ -23,10 +23,9 @@ class Garbage:
 def garbage(runs_dir: Path, plans: Iterable[Trial] = ()) -> list[Garbage]:
     """What can be removed without losing a result, largest first.
 
-    Checkpoints of trials that ended well; half-written temporary files; exported students all of whose
-    evaluations are done. Models that a trial still to be run reads are kept: of unfinished trials below
-    `runs_dir`, and of `plans`. A `prepare` trial's model, and weights without any evaluation, are always
-    kept.
+    Checkpoints of trials that ended well; half-written temporary files; exported students all of whose evaluations
+    are done. Models that a trial still to be run reads are kept: of unfinished trials below `runs_dir`, and of
+    `plans`. A `prepare` trial's model, and weights without any evaluation, are always kept.
     """
     folders = list(trial_folders(runs_dir))
     trials = {folder.path.name: folder.read_trial() for folder in folders}
@@ -40,16 +39,16 @@ def garbage(runs_dir: Path, plans: Iterable[Trial] = ()) -> list[Garbage]:
         parent for name, trial in trials.items() if trial and name not in done for parent in trial.parents
     }
     read = {parent for trial in trials.values() if trial for parent in trial.parents}
-    found: list[Garbage] = []
+    items: list[Garbage] = []
     for folder in folders:
-        found += _leftovers(folder, folder.path.name in done)
+        items += _leftovers(folder, folder.path.name in done)
         trial = trials[folder.path.name]
         if trial and trial.kind == "distil" and trial.id in done and trial.id in read - needed:
             reason = "weights of a student whose evaluations are done; a further task would distil it again"
-            found += [
+            items += [
                 _item(path, reason) for path in (folder.model, folder.path / "milestones") if path.is_dir()
             ]
-    return sorted(found, key=lambda one: (-one.bytes, str(one.path)))
+    return sorted(items, key=lambda one: (-one.bytes, str(one.path)))
 
 
 def _leftovers(folder: TrialFolder, done: bool) -> Iterator[Garbage]:

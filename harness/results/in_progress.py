@@ -1,6 +1,4 @@
-"""What is going on in a runs folder right now: read from the folders of unfinished trials, as the database
-lags behind.
-"""
+"""What is going on in a runs folder right now: read from the folders of unfinished trials, as the database lags behind."""
 
 from __future__ import annotations
 
@@ -37,19 +35,15 @@ class LiveTrial:
 
     @property
     def running(self) -> bool:
-        """Whether it seems to be at work; one that is not was interrupted, and is taken up by the next
-        `harness run`.
-        """
+        """Whether it seems to be at work; one that is not was interrupted, and is taken up by the next `harness run`."""
         return self.seconds_ago < SILENT
 
 
 def live_trials(runs_dir: Path, finished: Iterable[str]) -> list[LiveTrial]:
-    """Trials below `runs_dir` without a result, the latest first; `finished` are ids that need not be
-    looked at.
-    """
+    """Trials below `runs_dir` without a result, the latest first; `finished` are ids that need not be looked at."""
     done = set(finished)
     now = time.time()
-    found = []
+    live = []
     for folder in trial_folders(runs_dir):
         if folder.path.name in done or (folder.path / "result.json").exists():
             continue
@@ -57,8 +51,8 @@ def live_trials(runs_dir: Path, finished: Iterable[str]) -> list[LiveTrial]:
         if trial is None:
             continue
         first, last, changed = _ends(folder)
-        found.append(LiveTrial(trial.id, trial.title, trial.kind, last, now - changed, _left(first, last)))
-    return sorted(found, key=lambda trial: trial.seconds_ago)
+        live.append(LiveTrial(trial.id, trial.title, trial.kind, last, now - changed, _left(first, last)))
+    return sorted(live, key=lambda trial: trial.seconds_ago)
 
 
 def _ends(folder: TrialFolder) -> tuple[Progress | None, Progress | None, float]:
@@ -91,9 +85,7 @@ def _left(first: Progress | None, last: Progress | None) -> float | None:
 
 
 def curve(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the table `progress` in long form: trial_id, step, term, loss; the weighted sum is the term
-    `loss`.
-    """
+    """Rows of the table `progress` in long form: trial_id, step, term, loss; the weighted sum is the term `loss`."""
     rows = []
     for line in frame.itertuples():
         terms = json.loads(line.terms) if isinstance(line.terms, str) else {}

@@ -1,8 +1,7 @@
 """The database's tables and views, its version, and how older files are brought up to it.
 
-Version n is made from version n - 1 by `MIGRATIONS[n]`; version 0 is an empty file, so a new database is made
-by the same steps as an old one is brought up to date. Views hold nothing and are made anew at every
-migration.
+Version n is made from version n - 1 by `MIGRATIONS[n]`; version 0 is an empty file, so a new database is made by
+the same steps as an old one is brought up to date. Views hold nothing and are made anew at every migration.
 """
 
 from __future__ import annotations
@@ -161,11 +160,11 @@ def version_of(con: duckdb.DuckDBPyConnection) -> int:
     return int(row[0]) if row and row[0] is not None else 0
 
 
-def check_version(found: int) -> None:
+def check_version(version: int) -> None:
     """InputError where the file is from a newer harness."""
-    if found > VERSION:
+    if version > VERSION:
         raise InputError(
-            f"its schema version is {found}, and this harness knows up to {VERSION}; update the harness, "
+            f"its schema version is {version}, and this harness knows up to {VERSION}; update the harness, "
             "or rebuild the database in a new file: `harness ingest --db NEW`"
         )
 
@@ -174,9 +173,9 @@ def migrate(con: duckdb.DuckDBPyConnection) -> list[int]:
     """Bring the open database up to `VERSION` in one transaction; the versions made, in order (none where
     it is current).
     """
-    found = version_of(con)
-    check_version(found)
-    missing = [version for version in sorted(MIGRATIONS) if version > found]
+    present = version_of(con)
+    check_version(present)
+    missing = [version for version in sorted(MIGRATIONS) if version > present]
     if not missing:
         return []
     con.execute("BEGIN")

@@ -33,9 +33,7 @@ def choose_settings(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def selected_trials(trials: pd.DataFrame) -> list[str]:
-    """Ids of the trials at the chosen settings, in order. `trials` as for `choose_settings`, with
-    trial_id.
-    """
+    """Ids of the trials at the chosen settings, in order. `trials` as for `choose_settings`, with trial_id."""
     if trials.empty:
         return []
     chosen = choose_settings(trials)[[*GROUP, *SETTING]]

@@ -76,14 +76,14 @@ class Store:
         """Changes whenever the data does: (inode, size, time of change) of the file and its log. What
         caches are keyed by.
         """
-        found: list[int] = []
+        stamps: list[int] = []
         for path in (self.path, _log_of(self.path)):
             try:
                 stat = path.stat()
-                found += [stat.st_ino, stat.st_size, stat.st_mtime_ns]
+                stamps += [stat.st_ino, stat.st_size, stat.st_mtime_ns]
             except FileNotFoundError:
-                found += [0, 0, 0]
-        return tuple(found)
+                stamps += [0, 0, 0]
+        return tuple(stamps)
 
     @contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -120,8 +120,10 @@ class Store:
 
     def find_trial(self, prefix: str) -> str:
         """The one trial whose id starts with `prefix`; InputError for none or several."""
-        found = self.frame("SELECT trial_id FROM trials WHERE starts_with(trial_id, ?) ORDER BY 1", [prefix])
-        ids = found["trial_id"].astype(str).tolist()
+        matches = self.frame(
+            "SELECT trial_id FROM trials WHERE starts_with(trial_id, ?) ORDER BY 1", [prefix]
+        )
+        ids = matches["trial_id"].astype(str).tolist()
         if not ids:
             raise InputError(f"no trial's id starts with {prefix!r}; `harness status` counts them by state")
         if len(ids) > 1:
@@ -172,19 +174,19 @@ class Store:
         runs_dir = runs_dir or self.runs_dir
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(self.path, self.patience):
-            found = _read_folders(runs_dir)
+            content = _read_folders(runs_dir)
             fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
             try:
                 for leftover in (fresh, _log_of(fresh)):
                     leftover.unlink(missing_ok=True)
-                write_database(fresh, found.entries)
+                write_database(fresh, content.entries)
                 _log_of(self.path).unlink(missing_ok=True)  # it belongs to the file that is replaced
                 os.replace(fresh, self.path)
             finally:
                 fresh.unlink(missing_ok=True)
                 _log_of(fresh).unlink(missing_ok=True)
-        with_result = sum(entry.result is not None for entry in found.entries)
-        return IngestReport(len(found.entries), with_result, tuple(found.unreadable))
+        with_result = sum(entry.result is not None for entry in content.entries)
+        return IngestReport(len(content.entries), with_result, tuple(content.unreadable))
 
 
 @dataclass(frozen=True)
@@ -215,14 +217,14 @@ def read_recorded(folder: TrialFolder) -> Recorded | None:
 
 
 def _read_folders(runs_dir: Path) -> _Found:
-    found = _Found([], [])
+    content = _Found([], [])
     for folder in trial_folders(runs_dir):
         entry = read_recorded(folder)
         if entry is None or (entry.result is None and (folder.path / "result.json").exists()):
-            found.unreadable.append(folder.path.name)
+            content.unreadable.append(folder.path.name)
         if entry is not None:
-            found.entries.append(entry)
-    return found
+            content.entries.append(entry)
+    return content
 
 
 def _content(entries: Sequence[Recorded], family: Mapping[str, Trial]) -> dict[str, list[rows.Row]]:
@@ -320,12 +322,12 @@ def _ancestors(con: duckdb.DuckDBPyConnection, trials: Sequence[Trial]) -> dict[
     known = {trial.id: trial for trial in trials}
     open_ids = {parent for trial in trials for parent in trial.parents}
     while open_ids := open_ids - known.keys():
-        found = con.execute(
+        stored = con.execute(
             "SELECT trial_id, kind, parents, config_id, labels, config, data FROM trials WHERE trial_id "
             "IN (SELECT unnest(?))",
             [sorted(open_ids)],
         ).fetchall()
-        parents = [rows.trial_of(*one) for one in found]
+        parents = [rows.trial_of(*one) for one in stored]
         known |= {parent.id: parent for parent in parents}
         open_ids = {above for parent in parents for above in parent.parents}
     return known

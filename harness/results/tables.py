@@ -36,9 +36,7 @@ _SETTING = ("learning_rate", "epochs")
 
 
 def model_key(source: ModelSource) -> str:
-    """Names a model: the trial that made it (`@step` for a milestone), or the content of a teacher as
-    shipped.
-    """
+    """Names a model: the trial that made it (`@step` for a milestone), or the content of a teacher as shipped."""
     if source.trial is None:
         assert source.teacher is not None
         return shipped_key(source.teacher)
@@ -159,10 +157,10 @@ def _finetune_columns(trial: Trial, job: FinetuneJob, parents: Mapping[str, Tria
     maker = parents.get(job.model.trial or "")
     if maker is None:
         return row | {"role": "student" if trial.labels.get("student") else "prepared"}
-    made = _job_columns(maker, parents)
+    model = _job_columns(maker, parents)
     wanted = ("role", "family", "method", "student", "teacher", "teacher_key", "arch_key", "distil_seed")
     return (
-        row | {key: made[key] for key in wanted if key in made} | {"language": maker.labels.get("language")}
+        row | {key: model[key] for key in wanted if key in model} | {"language": maker.labels.get("language")}
     )
 
 
@@ -173,9 +171,7 @@ def measured_as(trial: Trial, parents: Mapping[str, Trial]) -> str | None:
 
 
 def root_teacher(source: ModelSource, parents: Mapping[str, Trial]) -> Teacher | None:
-    """The shipped checkpoint at the root of a chain of prepared teachers and assistants, where the chain
-    is known.
-    """
+    """The shipped checkpoint at the root of a chain of prepared teachers and assistants, where the chain is known."""
     if source.teacher is not None:
         return source.teacher
     maker = parents.get(source.trial or "")

@@ -35,19 +35,19 @@ class Disagreement:
 
 def verify(runs_dir: Path, store: Store | None = None) -> list[Disagreement]:
     """Every disagreement below `runs_dir`, and with the database if one is given; empty where all is well."""
-    found: list[Disagreement] = []
+    disagreements: list[Disagreement] = []
     hashes: dict[str, str | None] = {}
     folders = list(trial_folders(runs_dir))
     trials = {trial.id: trial for folder in folders if (trial := folder.read_trial())}
     for trial in trials.values():
-        found += [Disagreement(trial.id, message) for message in family_problems(trial, trials)]
+        disagreements += [Disagreement(trial.id, message) for message in family_problems(trial, trials)]
     for folder in folders:
-        found += [Disagreement(folder.path.name, message) for message in folder_problems(folder)]
+        disagreements += [Disagreement(folder.path.name, message) for message in folder_problems(folder)]
         result = folder.read_result()
         hashes[folder.path.name] = rows.record_sha256(result) if result else None
     if store is not None and store.exists:
-        found += _database_problems(store, hashes)
-    return found
+        disagreements += _database_problems(store, hashes)
+    return disagreements
 
 
 def folder_problems(folder: TrialFolder) -> Iterator[str]:
@@ -128,11 +128,11 @@ def score_problems(trial: Trial, result: Result, path: Path) -> Iterator[str]:
     if not isinstance(trial.job, FinetuneJob) or not path.is_file():
         return
     try:
-        kept = predictions.read(path)
+        stored = predictions.read(path)
     except InputError as error:
         yield str(error)
         return
-    groups = dict(iter(kept.groupby(["split", "language"], sort=False)))
+    groups = dict(iter(stored.groupby(["split", "language"], sort=False)))
     for score in result.scores:
         where = f"{score.metric} of {score.split}, {score.language}"
         group = groups.get((score.split, score.language))

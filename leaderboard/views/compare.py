@@ -64,16 +64,16 @@ def _suggest(ranking: Ranking, labels: pd.Series) -> None:
 def _compare(ranking: Ranking, board: Board, rows: list[str], labels: pd.Series) -> None:
     selected = _selected(board)
     paired = paired_examples(ranking, rows, selected, data.store().runs_dir) if len(selected) else {}
-    found = differences(ranking, rows, paired=paired)
+    comparisons = differences(ranking, rows, paired=paired)
     _across(ranking, rows, labels)
-    pairs = list(dict.fromkeys(zip(found["a"], found["b"], strict=True)))
+    pairs = list(dict.fromkeys(zip(comparisons["a"], comparisons["b"], strict=True)))
     st.caption(
-        f"{len(found)} comparisons; all intervals hold at once with 95 % (Bonferroni), p values are "
+        f"{len(comparisons)} comparisons; all intervals hold at once with 95 % (Bonferroni), p values are "
         "corrected by Holm. "
         "Green: the interval excludes zero."
     )
     for a, b in pairs:
-        rows_of_pair = found[(found["a"] == a) & (found["b"] == b)]
+        rows_of_pair = comparisons[(comparisons["a"] == a) & (comparisons["b"] == b)]
         st.subheader(f"{labels[a]}  vs.  {labels[b]}")
         st.markdown(_verdict(rows_of_pair, labels[a], labels[b]))
         drawn = rows_of_pair.assign(

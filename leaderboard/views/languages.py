@@ -49,8 +49,8 @@ def _scores(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _no_better(guessing: pd.DataFrame) -> set[tuple[str, str]]:
     """(row, language) of the scores that are no better than guessing."""
-    found = guessing.loc[~guessing["better"], ["row_id", "language"]].astype(str)
-    return set(found.itertuples(index=False, name=None))
+    pairs = guessing.loc[~guessing["better"], ["row_id", "language"]].astype(str)
+    return set(pairs.itertuples(index=False, name=None))
 
 
 def _draw(scores: pd.DataFrame, no_better: set[tuple[str, str]], labels: pd.Series, task: str) -> None:

@@ -75,9 +75,9 @@ def _scores(ranking: Ranking, rows: pd.DataFrame) -> None:
 
 def _maps(rows: pd.DataFrame) -> None:
     st.subheader("What each mapping joins")
-    found = [mapped for row in rows["config_id"] for mapped in _mapping_of(row)]
+    mappings = [mapped for row in rows["config_id"] for mapped in _mapping_of(row)]
     seen: dict[str, Mapped] = {}
-    for mapped in found:
+    for mapped in mappings:
         seen.setdefault(mapped.mapping.model_dump_json(), mapped)
     columns = st.columns(3, gap="medium", wrap=True)
     for index, mapped in enumerate(seen.values()):
@@ -122,12 +122,12 @@ def _mapping_of(row_id: str) -> list[Mapped]:
         return []
     job = json.loads(jobs["config"].iloc[0])
     depth = _depth(job, jobs["facts"].iloc[0])
-    found = []
+    mappings = []
     for term in job["method"]["objective"]:
         mapping = _parsed(term["mapping"]) if "mapping" in term else None
         if mapping is not None:
-            found.append(Mapped(row_id, mapping, int(job["student"]["layers"]), depth))
-    return found[:1]
+            mappings.append(Mapped(row_id, mapping, int(job["student"]["layers"]), depth))
+    return mappings[:1]
 
 
 def _parsed(mapping: Any) -> MappingParams | None:

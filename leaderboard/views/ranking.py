@@ -50,16 +50,16 @@ def page() -> None:
 
 def _answers(board: Board, filters: Filters) -> None:
     """The family question, in a sentence or two."""
-    found = board.answers(filters)
+    answers = board.answers(filters)
     lines = [
         f'<div class="answer" style="--c:{COLOURS[answer.comparison.a]}">{html.escape(answer.sentence)}</div>'
-        for answer in found[:2]
+        for answer in answers[:2]
     ]
     if lines:
         st.html("".join(lines))
-    if len(found) > 2:
+    if len(answers) > 2:
         with st.expander("All pairs of families"):
-            st.markdown("\n".join(f"- {answer.sentence}" for answer in found))
+            st.markdown("\n".join(f"- {answer.sentence}" for answer in answers))
 
 
 def _meta(ranking: Ranking, filters: Filters) -> None:

@@ -1,6 +1,4 @@
-"""How a run is getting on: trials by state, what is at work now, learning curves, failures with their
-reason.
-"""
+"""How a run is getting on: trials by state, what is at work now, learning curves, failures with their reason."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Quality against what it costs: latency, parameters, FLOPs; the Pareto front, and the best within a
-budget.
-"""
+"""Quality against what it costs: latency, parameters, FLOPs; the Pareto front, and the best within a budget."""
 
 from __future__ import annotations
 

@@ -58,10 +58,10 @@ def page() -> None:
 def _choose_from_address(trials: pd.DataFrame) -> None:
     """Go to the trial that the address names; whatever its kind, it must be among the choices."""
     from_address("trial", trials["trial_id"].tolist())
-    found = st.session_state.get("trial")
-    if isinstance(found, list):
-        if found:
-            st.session_state["trial"] = found[0]
+    chosen = st.session_state.get("trial")
+    if isinstance(chosen, list):
+        if chosen:
+            st.session_state["trial"] = chosen[0]
             st.session_state["trial_kind"] = "all"
         else:
             del st.session_state["trial"]
@@ -146,18 +146,20 @@ def _milestones(row: pd.Series) -> None:
 
 
 def _measurements(trial_id: str) -> None:
-    found = data.query(
+    measurements = data.query(
         "SELECT metric, value, unit, protocol, spread, valid FROM measurements WHERE trial_id = ? ORDER "
         "BY metric",
         trial_id,
     )
-    if found.empty:
+    if measurements.empty:
         return
     st.subheader("Measurements")
-    if found["spread"].isna().all():
-        found = found.drop(columns="spread")
-    found["value"] = [f"{value:,.4g}" if abs(value) < 1e6 else text.count(value) for value in found["value"]]
-    st.dataframe(found, hide_index=True, width="stretch")
+    if measurements["spread"].isna().all():
+        measurements = measurements.drop(columns="spread")
+    measurements["value"] = [
+        f"{value:,.4g}" if abs(value) < 1e6 else text.count(value) for value in measurements["value"]
+    ]
+    st.dataframe(measurements, hide_index=True, width="stretch")
 
 
 def _settings(row: pd.Series) -> None:
@@ -254,12 +256,12 @@ def _files(trial_id: str) -> None:
 
 def _inside(folder: Path) -> list[Path]:
     """Files of a trial, at most a few hundred."""
-    found: list[Path] = []
+    files: list[Path] = []
     for path in folder.rglob("*"):
-        found.append(path)
-        if len(found) >= 300:
+        files.append(path)
+        if len(files) >= 300:
             break
-    return found
+    return files
 
 
 def _again(row: pd.Series) -> None:

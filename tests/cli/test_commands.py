@@ -1,5 +1,4 @@
-"""The command line as a user meets it: exit codes, one line for each mistake, nothing heavy loaded without
-need."""
+"""The command line as a user meets it: exit codes, one line for each mistake, nothing heavy loaded without need."""
 
 from __future__ import annotations
 

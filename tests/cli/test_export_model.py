@@ -25,9 +25,7 @@ Export = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trial, Trial]:
-    """A runs folder with a student, an intermediate one, and their evaluations; the student's trial and its
-    evaluation's.
-    """
+    """A runs folder with a student, an intermediate one, and their evaluations; the student's trial and its evaluation's."""
     world = make_world(tmp_path_factory.mktemp("world"))
     task = verb_task(tmp_path_factory.mktemp("task") / "verbs")
     place = world.workplace()

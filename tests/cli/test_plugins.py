@@ -46,8 +46,7 @@ assert same == 0 and torch.isclose(other, wanted) and term.count(batch) == 4
 
 @pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
-    """The environment of a Python that has the example installed: its modules, and the metadata an installer
-    writes."""
+    """The environment of a Python that has the example installed: its modules, and the metadata an installer writes."""
     site = tmp_path / "site"
     shutil.copytree(
         EXAMPLE / "harness_example", site / "harness_example", ignore=shutil.ignore_patterns("__pycache__")

@@ -1,6 +1,4 @@
-"""Shared results are checked to the last score before anything of them is merged; a hostile bundle changes
-nothing.
-"""
+"""Shared results are checked to the last score before anything of them is merged; a hostile bundle changes nothing."""
 
 from __future__ import annotations
 

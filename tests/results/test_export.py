@@ -1,6 +1,4 @@
-"""Exports say what the ranking says, in every format; reports and garbage collection read from the same
-place.
-"""
+"""Exports say what the ranking says, in every format; reports and garbage collection read from the same place."""
 
 from __future__ import annotations
 

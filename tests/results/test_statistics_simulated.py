@@ -1,6 +1,4 @@
-"""Each interval covers its own estimand, and identical methods are rarely called different: 1,000 simulated
-boards each.
-"""
+"""Each interval covers its own estimand, and identical methods are rarely called different: 1,000 simulated boards each."""
 
 from __future__ import annotations
 

@@ -80,9 +80,7 @@ def _friedman(ranking: Ranking) -> dict[str, float | int | None] | None:
 
 
 def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows as readers see them, in points; the best of each column of scores goes through
-    `bold`.
-    """
+    """Heading and rows as readers see them, in points; the best of each column of scores goes through `bold`."""
     tasks = list(ranking.tasks) if len(ranking.tasks) > 1 else []
     extra = [name for name in ("teacher", "language") if ranking.ranked[name].nunique() > 1]
     extra += ["variant"] if ranking.table["variant"].astype(bool).any() else []

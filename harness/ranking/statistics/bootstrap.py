@@ -35,9 +35,8 @@ def resample_indices(units: int, resamples: int = RESAMPLES, seed: int = 0) -> N
 
 
 def bootstrap_means(values: ArrayLike, indices: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Mean of each resample of `values`, shape (..., units): (..., resamples); every row is resampled by the
-    same `indices`.
-    """
+    """Mean of each resample of `values`, shape (..., units): (..., resamples); every row is resampled by
+    the same `indices`."""
     return np.asarray(values, dtype=np.float64)[..., indices].mean(axis=-1)
 
 

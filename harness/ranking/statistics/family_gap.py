@@ -50,9 +50,7 @@ class FamilyComparison:
     seeds_b: int
     """Fewest students of a configuration compared."""
     corrected_for: int
-    """Number of pairs of candidates the interval holds for at once; 1 where nothing was chosen on these
-    scores.
-    """
+    """Number of pairs of candidates the interval holds for at once; 1 where nothing was chosen on these scores."""
     left_out: tuple[str, ...]
     """Configurations of either family with a student that lacks a task."""
     confidence: float
@@ -104,15 +102,15 @@ def compare_families(
             sides = [side.nlargest(1, "mean") for side in sides]
         else:
             sides = [_named(side, chosen, name) for name, side in zip((a, b), sides, strict=True)]
-    found = welch_difference(sides[0], sides[1], 1 - (1 - confidence) / pairs)
+    welch = welch_difference(sides[0], sides[1], 1 - (1 - confidence) / pairs)
     return FamilyComparison(
         a=a,
         b=b,
         by=by,
-        difference=found.difference,
-        low=found.difference - found.half_width,
-        high=found.difference + found.half_width,
-        p=found.p if math.isnan(found.p) else min(1.0, found.p * pairs),
+        difference=welch.difference,
+        low=welch.difference - welch.half_width,
+        high=welch.difference + welch.half_width,
+        p=welch.p if math.isnan(welch.p) else min(1.0, welch.p * pairs),
         candidates_a=candidates[0],
         candidates_b=candidates[1],
         seeds_a=int(sides[0]["n"].min()),
@@ -120,17 +118,16 @@ def compare_families(
         corrected_for=pairs,
         left_out=left_out,
         confidence=confidence,
-        no_interval_because=found.no_interval_because,
+        no_interval_because=welch.no_interval_because,
     )
 
 
 def welch_difference(a: pd.DataFrame, b: pd.DataFrame, confidence: float = 0.95) -> WelchDifference:
     """Mean of the means of the rows of `a` minus that of `b`; both are rows of a scores table (n, mean, std).
 
-    Rows are independent and count as given. The rows of one side share a variance, pooled over them; the two
-    sides do not (Welch 1947): squared standard error v = s^2 sum(1 / n) / rows^2 of each side, degrees of
-    freedom (v_a + v_b)^2 / (v_a^2 / df_a + v_b^2 / df_b) with df = sum(n - 1). One row against one is Welch's
-    t interval.
+    Rows are independent and count as given. The rows of one side share a variance, pooled over them; the two sides
+    do not (Welch 1947): squared standard error v = s^2 sum(1 / n) / rows^2 of each side, degrees of freedom (v_a +
+    v_b)^2 / (v_a^2 / df_a + v_b^2 / df_b) with df = sum(n - 1). One row against one is Welch's t interval.
     """
     difference = float(a["mean"].mean() - b["mean"].mean())
     variances, degrees, flat = [], [], []
@@ -151,9 +148,7 @@ def welch_difference(a: pd.DataFrame, b: pd.DataFrame, confidence: float = 0.95)
 
 
 def family_sentence(comparison: FamilyComparison, suite: str) -> str:
-    """`comparison` in one sentence, in points (hundredths of the score), claiming no more than the interval
-    does.
-    """
+    """`comparison` in one sentence, in points (hundredths of the score), claiming no more than the interval does."""
     c = comparison
     if math.isnan(c.difference):
         return f"{c.a} and {c.b} cannot be compared on {suite}: {c.no_interval_because}."

@@ -27,9 +27,9 @@ def better_than_guessing(cells: pd.DataFrame) -> pd.DataFrame:
     taken to be independent; languages may depend on each other in any way.
     """
     known = cells[cells["no_information"].notna() & cells["value"].notna()]
-    found = known.groupby(["row_id", "task", "language"], observed=True, sort=False, as_index=False).agg(
+    scores = known.groupby(["row_id", "task", "language"], observed=True, sort=False, as_index=False).agg(
         value=("value", "mean"), n=("n", "min"), no_information=("no_information", "max")
     )
-    found["p"] = p_above(found["value"], found["n"], found["no_information"])
-    found["p_holm"] = holm_within(found["p"], [found["row_id"], found["task"]])
-    return found.assign(better=found["p_holm"] < ALPHA).drop(columns=["n", "no_information"])
+    scores["p"] = p_above(scores["value"], scores["n"], scores["no_information"])
+    scores["p_holm"] = holm_within(scores["p"], [scores["row_id"], scores["task"]])
+    return scores.assign(better=scores["p_holm"] < ALPHA).drop(columns=["n", "no_information"])

@@ -17,8 +17,8 @@ def holm(p_values: ArrayLike, larger: int = 0) -> NDArray[np.float64]:
     """
     # statsmodels gives the same numbers (a test compares them), but runs the garbage collector at every call
     p = np.asarray(p_values, dtype=np.float64)
-    made = np.flatnonzero(~np.isnan(p))
-    order = made[np.argsort(p.flat[made], kind="stable")]
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p.flat[tested], kind="stable")]
     corrected = np.full(p.shape, np.nan)
     factors = np.arange(len(order), 0, -1) + larger
     corrected.flat[order] = np.minimum(np.maximum.accumulate(factors * p.flat[order]), 1.0)

@@ -12,8 +12,7 @@ NO_SPREAD = 1e-9
 
 
 def summarise(replicates: ArrayLike, *, confidence: float = 0.95, pooled: bool = False) -> pd.DataFrame:
-    """Summary of each row of `replicates`, shape (rows, replicates); NaN is a missing replicate and is
-    dropped.
+    """Summary of each row of `replicates`, shape (rows, replicates); NaN is a missing replicate and is dropped.
 
     Columns: `n` (replicates present), `mean`, `std` (sample, ddof 1), `degrees_of_freedom`, `low` and `high`:
     mean -+ t(df) * s / sqrt(n). `s` is the row's own std with df = n - 1, or, if `pooled`, the square root of

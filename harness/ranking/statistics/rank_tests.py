@@ -59,8 +59,7 @@ def friedman(means: pd.DataFrame, alpha: float = 0.05) -> Friedman:
 
 
 def wilcoxon_pairs(means: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
-    """Wilcoxon's signed-rank test over tasks for every pair of configurations, two-sided, Holm-corrected over
-    all pairs.
+    """Wilcoxon's signed-rank test over tasks for every pair of configurations, two-sided, Holm-corrected over all pairs.
 
     Exact without zeros and ties; with them zeros are dropped and p is the normal approximation with tie
     correction and without continuity correction. Returns a, b, mean_difference (a - b), W (the smaller rank

@@ -26,9 +26,8 @@ class Ranks:
     above: NDArray[np.bool_]
     """(rows, rows) in the order of `table`: whether the row is definitely above the column."""
     groups: tuple[tuple[str, ...], ...]
-    """Configurations that cannot be told apart: each maximal run of neighbours in the ranking in which no two
-    are separable.
-    """
+    """Configurations that cannot be told apart: each maximal run of neighbours in the ranking in which no
+    two are separable."""
     test: str
     """The test, in words, with the number of pairs that could be tested and were corrected for."""
 

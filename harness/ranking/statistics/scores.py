@@ -1,8 +1,7 @@
 """From single scores to one row per configuration.
 
-Order of averaging, everywhere: fine-tuning seeds inside one student and task; then tasks inside one student;
-then students inside one configuration. A missing score never shortens an average: it makes the student
-incomplete.
+Order of averaging, everywhere: fine-tuning seeds inside one student and task; then tasks inside one student; then
+students inside one configuration. A missing score never shortens an average: it makes the student incomplete.
 """
 
 from __future__ import annotations
@@ -74,8 +73,8 @@ def scores_table(
 
 
 def cell_summary(students: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
-    """Per configuration and task, over students: config_id, task, n, mean, std, degrees_of_freedom, low, high
-    (see `summarise`).
+    """Per configuration and task, over students: config_id, task, n, mean, std, degrees_of_freedom, low,
+    high (see `summarise`).
 
     Here a missing score only lowers its own cell's n.
     """
