@@ -45,7 +45,7 @@ STATES = {
 
 
 def colour(families: list[str], title: str | None = "Family") -> alt.Color:
-    """Families by colour, in the order of the house."""
+    """Families by colour, in the order of `FAMILIES`."""
     shown = [family for family in FAMILIES if family in families]
     scale = alt.Scale(domain=shown, range=[COLOURS[family] for family in shown])
     legend = alt.Legend(title=None, orient="top", symbolOpacity=1, columns=4) if title else None
@@ -53,7 +53,7 @@ def colour(families: list[str], title: str | None = "Family") -> alt.Color:
 
 
 def shape(families: list[str]) -> alt.Shape:
-    """Families by shape, too."""
+    """Families by shape, for readers who cannot tell the colours apart."""
     shown = [family for family in FAMILIES if family in families]
     return alt.Shape(
         "family:N", scale=alt.Scale(domain=shown, range=[SHAPES[family] for family in shown]), legend=None

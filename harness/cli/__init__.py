@@ -1,7 +1,8 @@
-"""The command `harness`: parsing and printing only, one module for each group of commands.
+"""The command `harness`: options, printing and exit codes, one module for each group of commands.
 
-What a command needs beyond that is imported inside it, so that `harness --help` and `harness validate` load
-neither torch nor Ray nor DuckDB."""
+What a command does belongs to the rooms below and is imported inside the command, so that `harness --help` and
+`harness validate` load neither torch nor Ray nor DuckDB. Tables of results are drawn in `harness.ranking.render`.
+"""
 
 from harness.cli.main import main
 

@@ -34,11 +34,11 @@ def open_store(store: Store, trials: Iterable[Trial], runs_dir: Path) -> None:
 class Recorder(Silent):
     """A listener that writes every result into the database, those that came together in one transaction."""
 
-    def __init__(self, store: Store, runs_dir: Path, tell: Listener) -> None:
-        """`tell` hears of what could not be written."""
+    def __init__(self, store: Store, runs_dir: Path, listener: Listener) -> None:
+        """`listener` gets a message about what could not be written."""
         self.store = store
         self.runs_dir = runs_dir
-        self.tell = tell
+        self.listener = listener
         self._waiting: dict[str, None] = {}
         self._not_before = 0.0
 
@@ -60,7 +60,7 @@ class Recorder(Silent):
         if self._waiting:
             self._write()
         if self._waiting:
-            self.tell.on_message(
+            self.listener.on_message(
                 f"{len(self._waiting)} trials are not in {self.store.path}; `harness ingest` puts them in"
             )
 
@@ -70,10 +70,12 @@ class Recorder(Silent):
             self._waiting.clear()
         except (InputError, OSError) as error:
             self._not_before = time.monotonic() + RETRY_SECONDS
-            self.tell.on_message(f"{time.strftime('%H:%M:%S')} the database could not be written: {error}")
+            self.listener.on_message(
+                f"{time.strftime('%H:%M:%S')} the database could not be written: {error}"
+            )
 
 
-class Reckoning(Silent):
+class EstimateCheck(Silent):
     """A listener that compares what trials took with what was estimated."""
 
     def __init__(self, estimated: Mapping[str, float]) -> None:
@@ -82,10 +84,10 @@ class Reckoning(Silent):
         self._results: list[Result] = []
 
     def on_result(self, result: Result) -> None:
-        """Remember what it took."""
+        """Keep it, to compare its seconds with the estimate."""
         self._results.append(result)
 
     @property
-    def told(self) -> str | None:
+    def sentence(self) -> str | None:
         """How far off the estimate was, in a line; None where nothing ended well."""
         return hindsight(self._estimated, self._results)

@@ -73,7 +73,7 @@ def run(
     plan, sources = loaded.plan, loaded.sources
 
     from harness.cli.corpora import refuse_overlap
-    from harness.cli.recording import Reckoning, Recorder, open_store
+    from harness.cli.recording import EstimateCheck, Recorder, open_store
     from harness.plan.cost import estimate
     from harness.results.left_out import note_left_out
     from harness.schedule.dispatch.events import Together
@@ -85,18 +85,18 @@ def run(
         require_inputs(plan, sources)
         require_rows(plan, sources)
         refuse_overlap(plan, sources)
-    told = [one.sentence for one in loaded.left_out]
+    remarks = [one.sentence for one in loaded.left_out]
     if pinned := note_lock(spec, loaded):
-        told.append(pinned)
-    for line in told:
+        remarks.append(pinned)
+    for line in remarks:
         print(line, file=sys.stderr)
     open_store(store, plan.trials, runs_dir)
     note_left_out(runs_dir, plan.spec, loaded.left_out)
     options = RunOptions(backend.value, address, gpus, cpus, checkpoint_seconds=checkpoint_seconds)
     view = view_of()
-    reckoning = Reckoning(estimate(plan, speed_here(plan, runs_dir, sources)))
-    listeners = Together(Recorder(store, runs_dir, view), view, reckoning)
+    check = EstimateCheck(estimate(plan, speed_here(plan, runs_dir, sources)))
+    listeners = Together(Recorder(store, runs_dir, view), view, check)
     summary = run_plan(plan, runs_dir, sources, options, listeners)
-    if hindsight := reckoning.told:
-        print(hindsight, file=sys.stderr)
+    if comparison := check.sentence:
+        print(comparison, file=sys.stderr)
     raise typer.Exit(summary.exit_code)

@@ -199,7 +199,7 @@ def _one_protocol(cells: pd.DataFrame, wanted: Iterable[str]) -> tuple[pd.DataFr
 
 
 def _counted(cells: pd.DataFrame) -> dict[str, int]:
-    """Task -> models."""
+    """Task -> number of models that have a cell of it."""
     models = cells.groupby("task", observed=True)["model_key"].nunique()
     return {str(task): int(count) for task, count in models.items()}
 

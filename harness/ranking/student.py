@@ -63,7 +63,7 @@ class Model:
 
     @property
     def key(self) -> str:
-        """`harness.results.tables.model_key` of it."""
+        """As `harness.results.tables.model_key` names it."""
         return self.trial_id if self.milestone is None else f"{self.trial_id}@{self.milestone}"
 
 

@@ -1,8 +1,11 @@
 """Results shared as a folder or a zip: records and predictions, no weights, no pickles; checked before
 anything is merged.
 
-bundle.json                     what it is and the SHA-256 of every file trials/<id>/trial.json
-trials/<id>/result.json trials/<id>/predictions.parquet trials/<id>/progress.jsonl
+    bundle.json                       what it is, and the SHA-256 of every file
+    trials/<id>/trial.json
+    trials/<id>/result.json
+    trials/<id>/predictions.parquet   of fine-tuning trials
+    trials/<id>/progress.jsonl
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ _UNREADABLE = (
 
 
 class Manifest(Frozen):
-    """bundle.json."""
+    """What bundle.json holds."""
 
     format: Literal["harness-bundle"] = "harness-bundle"
     schema_: Literal[1] = Field(default=1, alias="schema")
@@ -69,7 +72,7 @@ class Manifest(Frozen):
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import did."""
+    """Ids of the trials in a bundle, by what became of them."""
 
     merged: tuple[str, ...]
     known: tuple[str, ...]

@@ -13,7 +13,7 @@ from harness.records.trial import Trial
 
 @dataclass(frozen=True)
 class Garbage:
-    """Something that can go."""
+    """A file or folder that no result needs."""
 
     path: Path
     reason: str

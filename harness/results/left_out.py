@@ -23,7 +23,7 @@ class LeftOut(Frozen):
 
     @property
     def sentence(self) -> str:
-        """For people."""
+        """As it is shown with results."""
         return (
             f"Not evaluated: {self.suite} (task {self.task}) of the spec {self.spec}: its data was not found."
         )

@@ -33,12 +33,12 @@ from harness.results.selection import selected_trials
 FEW = 20
 """Up to so many rows are inserted one by one; a frame costs more to set up, and less per row."""
 DEFAULT = Path("runs/results.duckdb")
-"""Where the commands and the leaderboard look unless told otherwise."""
+"""Where the leaderboard looks without --db and HARNESS_DB."""
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What a rebuild found."""
+    """Counts of what a rebuild read."""
 
     trials: int
     results: int
@@ -98,7 +98,7 @@ class Store:
             return con.execute(query, given).df()
 
     def plan(self, trials: Iterable[Trial]) -> None:
-        """Note trials that are about to be run, so that progress can be told as a share; those known
+        """Note trials that are about to be run, so that progress can be shown as a share; those known
         already stay as they are.
         """
         planned = list(trials)
@@ -191,7 +191,7 @@ class Store:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What one folder holds."""
+    """What the folder of one trial holds."""
 
     trial: Trial
     result: Result | None

@@ -280,7 +280,7 @@ def thinned(items: Sequence[T], most: int) -> list[T]:
 
 
 def finite(value: float | None) -> float | None:
-    """The number, or None where it is none that a database can average."""
+    """The number; None unless it is finite, as one NaN would spoil every average."""
     return value if value is not None and math.isfinite(value) else None
 
 

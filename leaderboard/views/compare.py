@@ -22,7 +22,7 @@ MOST = 6
 
 
 def page() -> None:
-    """Draw the page."""
+    """Two to six chosen rows: how far apart they score, and the settings that differ."""
     board = opened("Compare", "Nothing has been scored yet, so there is nothing to compare.")
     if board is None:
         return

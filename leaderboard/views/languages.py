@@ -15,7 +15,7 @@ MOST_ROWS = 30
 
 
 def page() -> None:
-    """Draw the page."""
+    """One cross-lingual task as a heat map of rows by language, or by what each loses against English."""
     board = opened("Languages", unscored=None)
     if board is None:
         return

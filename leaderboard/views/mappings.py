@@ -35,7 +35,7 @@ class Mapped:
 
 
 def page() -> None:
-    """Draw the page."""
+    """Scores of the hidden-state methods of one student, and what each mapping joins."""
     board = opened("Layer mappings", NONE_RANKED)
     if board is None:
         return

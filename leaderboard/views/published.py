@@ -14,7 +14,7 @@ from leaderboard.wording import row_labels
 
 
 def page() -> None:
-    """Draw the page."""
+    """One table for each group of published models, with our comparable rows below it."""
     st.title("Published figures")
     st.caption(
         "Read from the sources named, in points, as printed there. They were obtained elsewhere, by "

@@ -25,7 +25,7 @@ MOST_BARS = 30
 
 
 def page() -> None:
-    """Draw the page."""
+    """Answer, chart and table of one suite, and how to read them."""
     board = opened(
         "Ranking",
         "Trials are running; nothing has been scored yet. The **Runs** page shows how far they are.",

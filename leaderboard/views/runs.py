@@ -23,7 +23,7 @@ MOST_CURVES = 8
 
 
 def page() -> None:
-    """Draw the page."""
+    """Trials by state, those under way, failures, learning curves and throughput."""
     board = opened("Runs", unscored=None)
     if board is None:
         return

@@ -15,7 +15,7 @@ MOST_ROWS = 30
 
 
 def page() -> None:
-    """Draw the page."""
+    """All tasks as a heat map, then one of them with its intervals."""
     board = opened("Tasks")
     if board is None:
         return

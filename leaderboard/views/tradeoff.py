@@ -30,7 +30,7 @@ STEPS = 60
 
 
 def page() -> None:
-    """Draw the page."""
+    """Score against one cost, with the Pareto front and the best student within a budget."""
     board = opened("Trade-off")
     if board is None:
         return

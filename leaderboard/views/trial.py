@@ -23,7 +23,7 @@ KINDS = ("distil", "finetune", "prepare", "measure")
 
 
 def page() -> None:
-    """Draw the page."""
+    """One trial, chosen by its title or by the address."""
     if opened("Trial", unscored=None) is None:
         return
     trials = data.query("SELECT trial_id, title, kind, status FROM trials ORDER BY title, trial_id")

@@ -1,4 +1,4 @@
-"""One family of methods against another, as numbers and as an honest sentence."""
+"""One family of methods against another, as numbers and as a sentence that claims no more than they do."""
 
 from __future__ import annotations
 

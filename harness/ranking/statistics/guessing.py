@@ -14,7 +14,7 @@ AT_GUESSING = (
     "no better than the best guess without a look at the inputs "
     f"(one-sided, {100 * ALPHA:g} % after Holm's correction over the languages of a task)"
 )
-"""What readers are told of such a score."""
+"""How such a score is described to readers."""
 
 
 def better_than_guessing(cells: pd.DataFrame) -> pd.DataFrame:
