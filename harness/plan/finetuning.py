@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Literal
 
 from harness.plan.rungs import Step, ladder
 from harness.records.trial import FinetuneRecipe
 from harness.spec.entries import Task
-from harness.spec.recipes import Finetune
+from harness.spec.recipes import Finetune, FinetuneSettings, SelectOn
 from harness.spec.resolve import ResolvedSpec, ResolvedTask
 
-SelectOn = Literal["dev", "dev_en", "dev_all", "train_holdout"]
 _Settings = tuple[tuple[FinetuneRecipe, ...], tuple[int, ...]]
 """(settings, seeds)"""
 
@@ -100,22 +98,5 @@ def _grid(one: ResolvedTask, own: Finetune) -> _Settings:
 
 
 def _recipe(own: Finetune, learning_rate: float, epochs: int, chosen: SelectOn) -> FinetuneRecipe:
-    return FinetuneRecipe(
-        learning_rate=learning_rate,
-        epochs=epochs,
-        batch_size=own.batch_size,
-        length=own.length,
-        warmup_ratio=own.warmup_ratio,
-        weight_decay=own.weight_decay,
-        betas=own.betas,
-        epsilon=own.epsilon,
-        clip_norm=own.clip_norm,
-        dropout=own.dropout,
-        precision=own.precision,
-        on_nan=own.on_nan,
-        train_rows=own.train_rows,
-        patience=own.patience,
-        select_on=chosen,
-        eval_rows=own.eval_rows,
-        dev_rows=own.dev_rows,
-    )
+    shared = {name: getattr(own, name) for name in FinetuneSettings.model_fields}
+    return FinetuneRecipe(**shared, learning_rate=learning_rate, epochs=epochs, select_on=chosen)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from harness.base import Added, Frozen, digest
 from harness.spec.entries import Corpus, Initialisation, Method, Student, Task, Teacher
-from harness.spec.recipes import Distil, Measure, OnNan, Precision, Prepare, Rate, Resources
+from harness.spec.recipes import Distil, FinetuneSettings, Measure, Prepare, Rate, Resources, SelectOn
 
 Kind = Literal["prepare", "distil", "finetune", "measure"]
 KINDS: tuple[Kind, ...] = ("prepare", "distil", "finetune", "measure")
@@ -56,26 +56,13 @@ class DistilJob(Frozen):
     seed: int
 
 
-class FinetuneRecipe(Frozen):
-    """One point of the fine-tuning grid; fields as in `harness.spec.recipes.Finetune`."""
+class FinetuneRecipe(FinetuneSettings):
+    """One point of the fine-tuning grid."""
 
     learning_rate: Rate
     epochs: int
-    batch_size: int
-    length: int
-    warmup_ratio: float
-    weight_decay: float
-    betas: tuple[float, float]
-    epsilon: float
-    clip_norm: float | None
-    dropout: float
-    precision: Precision
-    on_nan: OnNan = "fail"
-    train_rows: int | None
-    patience: int | None
-    select_on: Literal["dev", "dev_en", "dev_all", "train_holdout"]
-    eval_rows: Annotated[int | None, Added()] = None
-    dev_rows: Annotated[int | None, Added()] = None
+    """0 where nothing is trained."""
+    select_on: SelectOn
 
 
 class Rung(Frozen):

@@ -1,13 +1,13 @@
-"""How long, how fast and in what precision: the settings of each kind of trial. All are part of a trial's
-identity."""
+"""The settings of each kind of trial: how long, how fast and in what precision. All are part of a trial's
+identity but those marked `Label`."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from harness.base import Frozen, Label
+from harness.base import Added, Frozen, Label
 
 Precision = Literal["auto", "fp32", "bf16"]
 """`auto` is resolved by rule at the trial's first start: bf16 where the processor multiplies it natively,
@@ -20,6 +20,9 @@ start in fp32, which its result then says (flag `fp32_after_nan:<step>`)."""
 Rate = Annotated[float, Field(gt=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
+Length = Annotated[int, Field(ge=8, le=8192)]
+ClipNorm = Annotated[float, Field(gt=0)] | None
+"""Largest gradient norm; null for none."""
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -29,7 +32,7 @@ class TokenBatches(Frozen):
 
     batch_size: Count = 32
     """Token blocks a step (the global batch)."""
-    length: int = Field(default=128, ge=8, le=8192)
+    length: Length = 128
     """Tokens a block, special tokens included."""
     mlm_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of positions corrupted 80/10/10 (BERT)."""
@@ -42,10 +45,10 @@ class Optimisation(Frozen):
     """Optimiser steps; 0 leaves the model as initialised."""
     learning_rate: Rate = 6e-4
     warmup_steps: int = Field(default=4_000, ge=0)
-    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    weight_decay: Fraction = 0.01
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     epsilon: Rate = 1e-6
-    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    clip_norm: ClipNorm = 1.0
     """Largest gradient norm; null for none."""
 
     @model_validator(mode="after")
@@ -110,83 +113,86 @@ class Halving(Frozen):
     """Shorter trainings before the whole one."""
 
 
-class FinetuneGrid(Frozen):
-    """Learning rates and epochs to choose from on dev; null for those of the students."""
-
-    learning_rate: tuple[Rate, ...] | None = Field(default=None, min_length=1)
-    epochs: tuple[Count, ...] | None = Field(default=None, min_length=1)
-
-    @field_validator("learning_rate", "epochs", mode="before")
-    @classmethod
-    def _one_is_a_list(cls, value: object) -> object:
-        return (value,) if isinstance(value, (int, float)) else value
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, (int, float)) else value
 
 
-class Finetune(Frozen):
-    """How every model is fine-tuned on every task: a grid of learning rates × epochs × seeds, the best chosen
-    on dev."""
+Rates = Annotated[tuple[Rate, ...], Field(min_length=1), BeforeValidator(_listed)]
+Counts = Annotated[tuple[Count, ...], Field(min_length=1), BeforeValidator(_listed)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), BeforeValidator(_listed)]
+"""One value or a list of them."""
 
-    learning_rate: tuple[Rate, ...] = Field(default=(1e-5, 1.5e-5, 2e-5, 3e-5, 4e-5), min_length=1)
-    epochs: tuple[Count, ...] = Field(default=(3, 5, 10), min_length=1)
-    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
-    batch_size: Count = 32
-    length: int = Field(default=128, ge=8, le=8192)
-    """Longest input in tokens; longer pairs are cut, the longer text first."""
-    warmup_ratio: Fraction = 0.1
-    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    epsilon: Rate = 1e-6
-    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
-    dropout: Fraction = 0.1
-    precision: Precision = "auto"
-    on_nan: OnNan = "fail"
-    """As in `distil`."""
+SelectOn = Literal["dev", "dev_en", "dev_all", "train_holdout"]
+"""Rows on which the best epoch and setting are chosen."""
+
+
+class FinetuneLimits(Frozen):
+    """How much of a task is trained on and predicted; null for no limit."""
+
     train_rows: Count | None = None
     """Use this many training rows, chosen by hash of their text; null for all."""
     patience: Count | None = None
     """Stop after this many epochs without a better dev score; null trains all epochs. Best epoch is kept
     either way."""
-    select_on: Literal["dev", "dev_en", "dev_all", "train_holdout"] | None = None
+    eval_rows: Annotated[Count | None, Added()] = None
+    """Predict at most this many dev and test rows a language, the same positions in all; null for all.
+    Scores on a part carry the flag `part_of_split`."""
+    dev_rows: Annotated[Count | None, Added()] = None
+    """Predict at most this many dev rows a language, where a part of them is enough to choose on; likewise
+    flagged."""
+
+
+class FinetuneSettings(FinetuneLimits):
+    """What a fine-tuning recipe and the `finetune` section of a spec have in common: AdamW with linear warm-up and
+    decay, at one batch size and length."""
+
+    batch_size: Count = 32
+    length: Length = 128
+    """Longest input in tokens; longer pairs are cut, the longer text first."""
+    warmup_ratio: Fraction = 0.1
+    weight_decay: Fraction = 0.01
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    epsilon: Rate = 1e-6
+    clip_norm: ClipNorm = 1.0
+    dropout: Fraction = 0.1
+    precision: Precision = "auto"
+    on_nan: OnNan = "fail"
+    """As in `distil`."""
+
+
+class FinetuneGrid(Frozen):
+    """Learning rates and epochs to choose from on dev; null for those of the students."""
+
+    learning_rate: Rates | None = None
+    epochs: Counts | None = None
+
+
+class Finetune(FinetuneSettings):
+    """How every model is fine-tuned on every task: a grid of learning rates × epochs × seeds, the best chosen
+    on dev."""
+
+    learning_rate: Rates = (1e-5, 1.5e-5, 2e-5, 3e-5, 4e-5)
+    epochs: Counts = (3, 5, 10)
+    seeds: Seeds = (0,)
+    select_on: SelectOn | None = None
     """Rows on which the best epoch and setting are chosen. Null: dev_en for cross-lingual tasks, dev where
     test labels exist, else train_holdout (a fixed tenth of train), so that no score is chosen on the rows it
     is reported on."""
-    eval_rows: Count | None = None
-    """Predict at most this many dev and test rows a language, the same positions in all; null for all.
-    Scores on a part carry the flag `part_of_split`."""
-    dev_rows: Count | None = None
-    """Predict at most this many dev rows a language, where a part of them is enough to choose on; likewise
-    flagged."""
     halving: Halving | None = None
     """Give up weak settings early; null trains every setting in full."""
     references: FinetuneGrid | None = None
     """The grid of models that are no students (teachers, external checkpoints), where a rate that suits small
     students is too high for them. All else is the same for all."""
 
-    @field_validator("learning_rate", "epochs", "seeds", mode="before")
-    @classmethod
-    def _one_is_a_list(cls, value: object) -> object:
-        return (value,) if isinstance(value, (int, float)) else value
 
-
-class FinetuneOverrides(Frozen):
+class FinetuneOverrides(FinetuneLimits, FinetuneGrid):
     """Settings of one task that differ from the spec's `finetune`; same meaning, null for the spec's own."""
 
-    learning_rate: tuple[Rate, ...] | None = None
-    epochs: tuple[Count, ...] | None = None
-    seeds: tuple[Seed, ...] | None = None
+    seeds: Seeds | None = None
     batch_size: Count | None = None
-    length: int | None = Field(default=None, ge=8, le=8192)
-    train_rows: Count | None = None
-    patience: Count | None = None
-    select_on: Literal["dev", "dev_en", "dev_all", "train_holdout"] | None = None
-    eval_rows: Count | None = None
-    dev_rows: Count | None = None
+    length: Length | None = None
+    select_on: SelectOn | None = None
     halving: Halving | None = None
-
-    @field_validator("learning_rate", "epochs", "seeds", mode="before")
-    @classmethod
-    def _one_is_a_list(cls, value: object) -> object:
-        return (value,) if isinstance(value, (int, float)) else value
 
 
 class Measure(Frozen):
@@ -194,7 +200,7 @@ class Measure(Frozen):
 
     enabled: Annotated[bool, Label()] = True
     batch_sizes: tuple[Count, ...] = (1, 32)
-    length: int = Field(default=128, ge=8, le=8192)
+    length: Length = 128
     repeats: int = Field(default=20, ge=5, le=10_000)
     warmup: int = Field(default=5, ge=1, le=1_000)
     threads: Count = 1
