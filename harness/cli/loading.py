@@ -114,12 +114,13 @@ def speed_here(plan: Plan, runs_dir: Path, sources: Sources) -> Speed:
     that is on it."""
     from harness.devices.provenance import fingerprint
     from harness.plan.cost import speed_of
+    from harness.records.latest import latest_trials
     from harness.records.machine import MachineProfile
     from harness.tasks.sizes import task_sizes
 
     threads = {trial.resources.cpus for trial in plan.trials}
     profiles = {n: MachineProfile.read(sources.cache_dir, fingerprint(n)) for n in threads}
-    return speed_of(runs_dir, profiles, task_sizes(plan.tasks, sources))
+    return speed_of(latest_trials(runs_dir), profiles, task_sizes(plan.tasks, sources))
 
 
 def identities(assets: Iterable[Asset], sources: Sources) -> dict[Asset, str | None]:

@@ -5,6 +5,6 @@ they roughly cost. What does not: reading YAML (`harness.spec`) and running anyt
 
 from harness.plan.build import Plan, build_plan
 from harness.plan.cohorts import cohorts
-from harness.plan.inputs import UNRESOLVED, Unresolved, inputs_of
+from harness.plan.input_contents import UNRESOLVED, Unresolved, inputs_of
 
 __all__ = ["UNRESOLVED", "Plan", "Unresolved", "build_plan", "cohorts", "inputs_of"]

@@ -10,7 +10,7 @@ from harness.assets.asset import Asset
 from harness.errors import SpecError
 from harness.plan.finetuning import Evaluation, count_settings, evaluations
 from harness.plan.identity import Hasher, Identify
-from harness.plan.inputs import Inputs, Unresolved
+from harness.plan.input_contents import InputContents, Unresolved
 from harness.plan.rungs import Step
 from harness.records.trial import (
     KINDS,
@@ -115,7 +115,7 @@ class _Planner:
 
     def __init__(self, resolved: ResolvedSpec, identify: Identify, fingerprint: str) -> None:
         self.resolved = resolved
-        self.inputs = Inputs(identify)
+        self.inputs = InputContents(identify)
         self.fingerprint = fingerprint
         self.hasher = Hasher()
         self.evaluations = evaluations(resolved)

@@ -1,33 +1,29 @@
-"""What a plan roughly costs: counted operations over the speed of trials recorded earlier, of the machine's
-measured matmul peak, or of an assumption. Never part of a number."""
+"""What a plan roughly costs: counted operations over a speed, which is that of trials recorded earlier, else a share of
+the machine's measured matmul peak, else a share of an assumed one. Never part of a number, and no files are read:
+callers pass what is known."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from harness.plan.build import Plan
 from harness.plan.cohorts import cohorts
-from harness.plan.task_rows import AssumedRows, TaskSize, TaskSizes, seen_tasks
+from harness.plan.row_counts import AssumedRows, RowCounts, TaskSize, rows_read
 from harness.plan.work import Work
-from harness.records.folder import TrialFolder, trial_folders
 from harness.records.machine import MachineProfile
-from harness.records.result import Result
+from harness.records.result import RecordedTrials, Result
 from harness.records.trial import KINDS, FinetuneJob, Kind, Trial
 
-CPU_FLOPS = 70e9
-"""Operations a second of one processor core (fp32), where nothing was measured."""
-GPU_FLOPS = 60e12
-"""Operations a second of one GPU (bf16), where nothing was measured."""
-SHARE_OF_PEAK: Mapping[Kind, float] = {"prepare": 0.5, "distil": 0.4, "finetune": 0.3, "measure": 0.5}
-"""Of the matmul peak, over a whole trial with loading and saving; assumed where no trial of the kind was
-recorded."""
-LATEST = 300
-"""Most past trials whose speed is looked at."""
+ASSUMED_PEAK: Mapping[str, float] = {"cpu": 130e9, "cuda": 200e12}
+"""Matmul peak of one processor core (fp32) and of one GPU (bf16) in operations a second, where nothing was measured: a
+core with AVX-512 as in benchmarks/RESULTS.md (133 GFLOP/s), and two thirds of an A100's nominal 312 TFLOP/s."""
+SHARE_OF_PEAK: Mapping[str, Mapping[Kind, float]] = {
+    "cpu": {"prepare": 0.5, "distil": 0.4, "finetune": 0.3, "measure": 0.5},
+    "cuda": {"prepare": 0.3, "distil": 0.3, "finetune": 0.3, "measure": 0.3},
+}
 
 Resource = tuple[Kind, str]
 """Kind and device, `cpu` or `cuda`."""
@@ -41,7 +37,7 @@ class Speed:
     """Per core or GPU and second, whole trials, from those recorded earlier."""
     profiles: Mapping[int, MachineProfile] = field(default_factory=dict)
     """Threads -> this machine's profile."""
-    tasks: TaskSizes = field(default_factory=TaskSizes)
+    tasks: RowCounts = field(default_factory=RowCounts)
     """What is known of the tasks' rows."""
 
     def seconds(self, trial: Trial, operations: float) -> float:
@@ -63,9 +59,9 @@ class Speed:
         if any(profile.matmul_peak for profile in self.profiles.values()):
             parts.append("by kind a share of this machine's matmul peak")
         else:
-            parts.append(
-                f"assumed {CPU_FLOPS / 1e9:.0f} GFLOP/s a core, {GPU_FLOPS / 1e12:.0f} TFLOP/s a GPU"
-            )
+            core, gpu = ASSUMED_PEAK["cpu"], ASSUMED_PEAK["cuda"]
+            peaks = f"{core / 1e9:.0f} GFLOP/s a core, {gpu / 1e12:.0f} TFLOP/s a GPU"
+            parts.append(f"by kind a share of an assumed matmul peak, {peaks}")
         return "; else ".join(parts)
 
     def _expected(self, trial: Trial, device: str) -> float:
@@ -73,10 +69,10 @@ class Speed:
         cores = trial.resources.cpus
         profile = self.profiles.get(cores)
         precision = getattr(getattr(trial.job, "recipe", None), "precision", "auto")
-        peak = profile.peak(device, precision) if profile else None
-        if peak is None:
-            return GPU_FLOPS if device == "cuda" else CPU_FLOPS
-        return peak * SHARE_OF_PEAK[trial.kind] / (1 if device == "cuda" else cores)
+        measured = profile.peak(device, precision) if profile else None
+        shared_by = 1 if device == "cuda" else cores
+        peak = measured / shared_by if measured else ASSUMED_PEAK[device]
+        return peak * SHARE_OF_PEAK[device][trial.kind]
 
 
 def estimate(plan: Plan, speed: Speed) -> dict[str, float]:
@@ -96,21 +92,20 @@ def assumed_rows(plan: Plan, speed: Speed) -> tuple[AssumedRows, ...]:
 
 
 def speed_of(
-    runs_dir: Path,
+    recorded: RecordedTrials,
     profiles: Mapping[int, MachineProfile] | None = None,
     at_hand: Mapping[str, TaskSize] | None = None,
 ) -> Speed:
-    """Speed as the trials recorded in `runs_dir` show it (all operations over all seconds, by kind and device),
-    with the machine's profiles for kinds that are not among them, and the tasks' data for rows that no trial has
-    read."""
-    recorded = list(_recorded(runs_dir))
-    tasks = TaskSizes(seen_tasks(recorded), at_hand or {})
-    known = _with_makers({trial.id: trial for trial, _ in recorded}, runs_dir)
-    work = Work(known, tasks)
+    """Speed as these trials show it (all operations over all seconds, by kind and device), with the machine's profiles
+    for kinds that are not among them, and the tasks' data for rows that no trial has read."""
+    tasks = RowCounts(rows_read(recorded.ended), at_hand or {})
+    work = Work(recorded.known, tasks)
     operations: dict[Resource, float] = defaultdict(float)
     seconds: dict[Resource, float] = defaultdict(float)
-    for trial, result in recorded:
-        whole = all(maker in known for maker in trial.makers)  # else the size of its model is not known
+    for trial, result in recorded.ended:
+        whole = all(
+            maker in recorded.known for maker in trial.makers
+        )  # else the size of its model is not known
         if trial.kind != "measure" and result.seconds > 0 and whole:
             device, count = _occupied(trial)
             operations[trial.kind, device] += work.operations(trial, _cohort(result.facts))
@@ -138,26 +133,6 @@ def hindsight(estimated: Mapping[str, float], results: Iterable[Result]) -> str 
 def _off(expected: float, taken: float) -> str:
     share = taken / expected - 1
     return f"{abs(share):.0%} {'more' if share >= 0 else 'less'}"
-
-
-def _recorded(runs_dir: Path) -> Iterable[tuple[Trial, Result]]:
-    for folder in islice(trial_folders(runs_dir), LATEST):
-        trial, result = folder.read_trial(), folder.read_result()
-        if trial is not None and result is not None and result.status == "ok":
-            yield trial, result
-
-
-def _with_makers(trials: dict[str, Trial], runs_dir: Path) -> dict[str, Trial]:
-    """These trials and those that made their models, as far as they are recorded."""
-    wanted = [parent for trial in trials.values() for parent in trial.parents]
-    known = dict(trials)
-    while wanted:
-        parent = wanted.pop()
-        maker = None if parent in known else TrialFolder.of(runs_dir, parent).read_trial()
-        if maker is not None:
-            known[parent] = maker
-            wanted += maker.parents
-    return known
 
 
 def _occupied(trial: Trial) -> tuple[str, float]:

@@ -1,7 +1,7 @@
 """How many operations a trial takes, counted before it runs: `harness.flops` on what its job asks for.
 
 Assumptions where a job does not tell: a size that is not known is BERT-base's; the teacher runs to its last
-layer; a vocabulary trimmed to a corpus keeps 60,000 pieces. Rows and lengths of tasks: `harness.plan.task_rows`.
+layer; a vocabulary trimmed to a corpus keeps 60,000 pieces. Rows and lengths of tasks: `harness.plan.row_counts`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.flops import BACKWARD, forward_flops, head_flops, read_flops, training_flops
-from harness.plan.task_rows import SeenTask, TaskSizes
+from harness.plan.row_counts import RowCounts, RowsOfTrial
 from harness.records.trial import DistilJob, FinetuneJob, MeasureJob, ModelSource, PrepareJob, Trial
 from harness.shapes import Shape
 from harness.spec.entries import Method, Teacher
@@ -25,7 +25,7 @@ class Work:
     """Counts operations; knows the trials that make a model, to know its size."""
 
     trials: Mapping[str, Trial]
-    tasks: TaskSizes = field(default_factory=TaskSizes)
+    tasks: RowCounts = field(default_factory=RowCounts)
     """Knows their rows."""
 
     def operations(self, trial: Trial, sharing: int = 1) -> int:
@@ -110,7 +110,7 @@ def shape_of(teacher: Teacher | None) -> Shape:
     )  # fmt: skip
 
 
-def _selecting(job: FinetuneJob, rows: SeenTask) -> int:
+def _selecting(job: FinetuneJob, rows: RowsOfTrial) -> int:
     """Rows predicted after each epoch."""
     split = "train_holdout" if job.recipe.select_on == "train_holdout" else "dev"
     english = job.recipe.select_on == "dev_en"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from harness.base import Frozen, Label
-from harness.records.trial import Kind, TrialId
+from harness.records.trial import Kind, Trial, TrialId
 
 
 class Score(Frozen):
@@ -128,3 +130,12 @@ class Progress(Frozen):
     gradient_norm: float | None = None
     doing: str = ""
     """What it is at after this step where that takes long, e.g. `predicts dev sw, 1,024 of 2,490 rows`."""
+
+
+@dataclass(frozen=True)
+class RecordedTrials:
+    """Trials that ended well, the latest first (`harness.records.latest` reads them)."""
+
+    ended: tuple[tuple[Trial, Result], ...] = ()
+    known: Mapping[str, Trial] = field(default_factory=dict)
+    """By id: these trials and, as far as they are recorded, their ancestors."""

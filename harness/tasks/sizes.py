@@ -14,7 +14,7 @@ from harness.assets.sources import Sources
 from harness.errors import AssetError, InputError
 from harness.formats.documents import declaration_rows
 from harness.formats.rows import UNTYPED, iterate_rows
-from harness.plan.task_rows import Part, TaskSize
+from harness.plan.row_counts import Part, TaskSize
 from harness.spec.entries import Split, Task
 from harness.tasks.data import as_laid_out, languages_of, layout_of, pattern_of
 from harness.tasks.labels import LabelMap

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from harness.plan import Plan, build_plan
-from harness.plan.cost import CPU_FLOPS, SHARE_OF_PEAK, Speed, assumed_rows, estimate, hindsight, speed_of
-from harness.plan.task_rows import TRAIN_ROWS, AssumedRows, TaskSize, TaskSizes
+from harness.plan.cost import ASSUMED_PEAK, SHARE_OF_PEAK, Speed, assumed_rows, estimate, hindsight, speed_of
+from harness.plan.row_counts import TRAIN_ROWS, AssumedRows, RowCounts, TaskSize
 from harness.plan.work import BERT_BASE, Work
 from harness.records.folder import TrialFolder
+from harness.records.latest import latest_trials
 from harness.records.machine import MachineProfile
 from harness.records.result import Provenance, Result, Score
 from harness.records.trial import FinetuneJob, Trial
@@ -84,7 +85,7 @@ def test_rows_seen_in_an_earlier_trial_replace_the_assumption(tmp_path: Path) ->
     facts = {"train_rows": 640, "steps": 40}
     TrialFolder.of(tmp_path / "runs", first.parents[0]).write_trial(plan.by_id[first.parents[0]])
     record(tmp_path / "runs", first, result_of(first, 1.0, tokens=2 * 640 * 9, scores=scores, facts=facts))
-    speed = speed_of(tmp_path / "runs")
+    speed = speed_of(latest_trials(tmp_path / "runs"))
     (seen,) = speed.tasks.seen.values()
     assert (seen.train_rows, seen.scored["dev", "en"], seen.tokens) == (640, 50, pytest.approx(9))
     assert estimate(plan, speed)[other.id] == pytest.approx(1.0)  # the same question with another rate
@@ -95,8 +96,10 @@ def test_the_speed_of_recorded_trials_replaces_the_assumption(tmp_path: Path) ->
     assumed = estimate(plan, Speed())
     for trial in plan.of_kind("distil"):
         record(tmp_path / "runs", trial, result_of(trial, 4 * assumed[trial.id]))
-    speed = speed_of(tmp_path / "runs")
-    assert speed.measured["distil", "cpu"] == pytest.approx(CPU_FLOPS / 4)
+    speed = speed_of(latest_trials(tmp_path / "runs"))
+    assert speed.measured["distil", "cpu"] == pytest.approx(
+        ASSUMED_PEAK["cpu"] * SHARE_OF_PEAK["cpu"]["distil"] / 4
+    )
     assert set(speed.measured) == {("distil", "cpu")}
 
 
@@ -106,13 +109,11 @@ def test_without_recorded_trials_the_matmul_peak_of_the_machine_counts(tmp_path:
     expected, assumed = estimate(plan, Speed(profiles={1: profile})), estimate(plan, Speed())
     trial = plan.of_kind("distil")[-1]
     # `precision: auto` takes the faster one
-    assert expected[trial.id] == pytest.approx(
-        assumed[trial.id] * CPU_FLOPS / (80e9 * SHARE_OF_PEAK["distil"])
-    )
+    assert expected[trial.id] == pytest.approx(assumed[trial.id] * ASSUMED_PEAK["cpu"] / 80e9)
 
 
 def test_no_recorded_trials_no_measured_speed(tmp_path: Path) -> None:
-    assert speed_of(tmp_path / "none").measured == {}
+    assert speed_of(latest_trials(tmp_path / "none")).measured == {}
 
 
 def test_halving_saves_and_a_capped_evaluation_saves(tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_rows_at_hand_count_before_published_ones_and_those_before_a_guess(tmp_p
     )
     guessed, published = small(tmp_path), small(tmp_path, stated)
     size = TaskSize({("train", "en"): 100, ("dev", "en"): 10, ("test", "en"): 10})
-    at_hand = Speed(tasks=TaskSizes(at_hand={"pairs": size}))
+    at_hand = Speed(tasks=RowCounts(at_hand={"pairs": size}))
 
     def cost(plan: Plan, speed: Speed) -> float:
         return sum(estimate(plan, speed)[trial.id] for trial in plan.of_kind("finetune"))
@@ -176,7 +177,7 @@ def test_short_rows_cost_less_than_long_ones(tmp_path: Path) -> None:
     trial = plan.of_kind("finetune")[0]
     rows = {("train", "en"): 100, ("dev", "en"): 10, ("test", "en"): 10}
     costs = [
-        estimate(plan, Speed(tasks=TaskSizes(at_hand={"pairs": TaskSize(rows, (characters,))})))[trial.id]
+        estimate(plan, Speed(tasks=RowCounts(at_hand={"pairs": TaskSize(rows, (characters,))})))[trial.id]
         for characters in (40, 400, 4_000)
     ]
     assert 5 < costs[1] / costs[0] < 10
@@ -187,6 +188,6 @@ def test_a_task_that_selects_on_a_holdout_trains_on_the_rest(tmp_path: Path) -> 
     plan = small(tmp_path, ("finetune: {", "finetune: {train_rows: 1000, select_on: train_holdout, "))
     job = plan.of_kind("finetune")[0].job
     assert isinstance(job, FinetuneJob)
-    rows = TaskSizes().of(job)
+    rows = RowCounts().of(job)
     assert rows.train_rows == 900
     assert rows.scored["train_holdout", "en"] == 100

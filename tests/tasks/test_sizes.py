@@ -12,7 +12,7 @@ import pytest
 from samples import catalog_task, packaged
 
 from harness.assets.sources import Sources
-from harness.plan.task_rows import CHARACTERS_PER_TOKEN, SPECIAL_TOKENS, TaskSize
+from harness.plan.row_counts import CHARACTERS_PER_TOKEN, SPECIAL_TOKENS, TaskSize
 from harness.spec.entries import Task
 from harness.tasks.data import load_task
 from harness.tasks.sizes import task_sizes

@@ -26,7 +26,7 @@ class Unresolved:
 def inputs_of(resolved: ResolvedSpec) -> dict[str, Asset]:
     """Every asset that a plan of `resolved` may ask for, by what it is for: to be identified beforehand,
     together."""
-    inputs = Inputs(lambda asset: None)
+    inputs = InputContents(lambda asset: None)
     for languages in resolved.languages:
         for choice in resolved.teachers[languages.name]:
             inputs.of(choice.root.entry, resolved.corpora[languages.name].entry)
@@ -40,7 +40,7 @@ def inputs_of(resolved: ResolvedSpec) -> dict[str, Asset]:
     return inputs.assets
 
 
-class Inputs:
+class InputContents:
     """Content of assets, each asked for once; the dicts returned are shared between trials and never
     changed."""
 
@@ -61,7 +61,7 @@ class Inputs:
         return self._shared((task,), model)
 
     def unresolved(self) -> tuple[Unresolved, ...]:
-        """Inputs whose content is not known."""
+        """InputContents whose content is not known."""
         return tuple(
             Unresolved(name, asset) for name, asset in self.assets.items() if self._of(asset) is None
         )

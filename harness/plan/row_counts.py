@@ -45,7 +45,7 @@ class TaskSize:
 
 
 @dataclass(frozen=True)
-class SeenTask:
+class RowsOfTrial:
     """The rows of one fine-tuning question."""
 
     train_rows: int
@@ -67,16 +67,16 @@ class AssumedRows:
 
 
 @dataclass(frozen=True)
-class TaskSizes:
+class RowCounts:
     """What is known of the tasks of a plan."""
 
-    seen: Mapping[str, SeenTask] = field(default_factory=dict)
+    seen: Mapping[str, RowsOfTrial] = field(default_factory=dict)
     """By `task_key`, from trials recorded earlier."""
     at_hand: Mapping[str, TaskSize] = field(default_factory=dict)
     """By task, from the data on this machine."""
-    _asked: dict[str, SeenTask] = field(default_factory=dict, repr=False, compare=False)
+    _asked: dict[str, RowsOfTrial] = field(default_factory=dict, repr=False, compare=False)
 
-    def of(self, job: FinetuneJob) -> SeenTask:
+    def of(self, job: FinetuneJob) -> RowsOfTrial:
         """The rows that a trial reads; worked out once for all trials of the same question."""
         key = task_key(job)
         if key not in self._asked:
@@ -91,7 +91,7 @@ class TaskSizes:
         split: Split = "train" if "train" in task.splits else task.report
         return AssumedRows(task.name, self._rows(job, split, job.languages[0]), split in task.rows)
 
-    def _expected(self, job: FinetuneJob) -> SeenTask:
+    def _expected(self, job: FinetuneJob) -> RowsOfTrial:
         """As `harness.trials.finetune_rows.TaskRows` would choose them."""
         recipe, task = job.recipe, job.task
         trained = {code: self._rows(job, "train", code) for code in task.train_languages}
@@ -108,7 +108,7 @@ class TaskSizes:
         share = (1 - held) * (job.rung.share if job.rung else 1.0)
         size = self.at_hand.get(task.name)
         tokens = size.tokens(recipe.length) if size else None
-        return SeenTask(round(share * sum(trained.values())), scored, tokens or recipe.length * FILLED)
+        return RowsOfTrial(round(share * sum(trained.values())), scored, tokens or recipe.length * FILLED)
 
     def _rows(self, job: FinetuneJob, split: Split, language: str) -> int:
         """Of one split in one language, within the recipe's limits."""
@@ -134,13 +134,13 @@ def task_key(job: FinetuneJob) -> str:
     return f"{job.task.name} {','.join(job.languages)} {rows} {recipe.length} {recipe.select_on}"
 
 
-def seen_tasks(recorded: Iterable[tuple[Trial, Result]]) -> dict[str, SeenTask]:
+def rows_read(recorded: Iterable[tuple[Trial, Result]]) -> dict[str, RowsOfTrial]:
     """What the fine-tuning trials among these tell of their tasks' rows, by `task_key`."""
-    seen: dict[str, SeenTask] = {}
+    seen: dict[str, RowsOfTrial] = {}
     for trial, result in recorded:
         job, rows = trial.job, result.facts.get("train_rows")
         if isinstance(job, FinetuneJob) and rows and result.tokens and result.facts.get("steps"):
             scored = {(score.split, score.language): score.n for score in result.scores}
             epochs = result.facts["steps"] * job.recipe.batch_size / rows
-            seen[task_key(job)] = SeenTask(rows, scored, result.tokens / (rows * epochs))
+            seen[task_key(job)] = RowsOfTrial(rows, scored, result.tokens / (rows * epochs))
     return seen
