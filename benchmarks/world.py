@@ -21,7 +21,8 @@ from harness.models.students import build_student
 from harness.records.trial import DistilJob, ModelSource, Trial, trial_id
 from harness.shapes import Shape
 from harness.spec.catalog import Catalog
-from harness.spec.entries import Corpus, CorpusText, Initialisation, Method, Student, Teacher
+from harness.spec.entries import Corpus, CorpusText, Method, Student, Teacher
+from harness.spec.initialisation import Initialisation
 from harness.spec.recipes import Distil, Precision, Resources
 from harness.training.attempt import Workplace
 

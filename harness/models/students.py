@@ -14,7 +14,8 @@ from harness.models.configs import resized, with_dropout
 from harness.models.loaded import LoadedModel
 from harness.models.loading import load_folder
 from harness.shapes import Shape
-from harness.spec.entries import Initialisation, Student
+from harness.spec.entries import Student
+from harness.spec.initialisation import Initialisation
 
 
 def build_student(
@@ -44,7 +45,7 @@ def build_student(
             raise ValueError(
                 f"the teacher is in {teacher.model.dtype}: students are copied from it before that"
             )
-        _copy_from_teacher(teacher.model, model, copied_layers(init, teacher.shape.layers, shape.layers))
+        _copy_from_teacher(teacher.model, model, init.copied_layers(teacher.shape.layers, shape.layers))
     return model.train()
 
 
@@ -52,20 +53,6 @@ def student_config(teacher: PreTrainedConfig, shape: Shape, dropout: float) -> P
     """The teacher's config with the student's size and dropout."""
     config = resized(teacher, layers=shape.layers, width=shape.width, heads=shape.heads, ffn=shape.ffn)
     return with_dropout(config, dropout)
-
-
-def copied_layers(init: Initialisation, teacher: int, student: int) -> list[int]:
-    """Teacher layer (1-based) that each student layer is copied from, given both depths.
-
-    `alternate` takes ⌊(i−1)·L_T/L_S⌋+1 for student layer i (DistilBERT, Sanh et al. 2019: every other layer)."""
-    numbers = range(1, student + 1)
-    match init.layers:
-        case "first":
-            return list(numbers)
-        case "last":
-            return [teacher - student + i for i in numbers]
-        case "alternate":
-            return [(i - 1) * teacher // student + 1 for i in numbers]
 
 
 def _copy_from_teacher(teacher: PreTrainedModel, student: PreTrainedModel, layers: list[int]) -> None:

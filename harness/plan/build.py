@@ -24,8 +24,9 @@ from harness.records.trial import (
     Rung,
     Trial,
 )
-from harness.spec.entries import Corpus, Initialisation, Method, Student, Task, Teacher
+from harness.spec.entries import Corpus, Method, Student, Task, Teacher
 from harness.spec.grid import Cell, expand, init_label
+from harness.spec.initialisation import Initialisation
 from harness.spec.recipes import Distil
 from harness.spec.resolve import LanguageSet, ResolvedSpec, TeacherChoice
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from harness.assets.asset import Asset
 from harness.plan.identity import Identify
-from harness.spec.entries import Corpus, Initialisation, Task, Teacher
+from harness.spec.entries import Corpus, Task, Teacher
+from harness.spec.initialisation import Initialisation
 from harness.spec.resolve import ResolvedSpec
 
 UNRESOLVED = "unresolved"

@@ -11,13 +11,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.base import Added, Frozen, digest
-from harness.spec.entries import Corpus, Initialisation, Method, Student, Task, Teacher
+from harness.spec.entries import Corpus, Method, Student, Task, Teacher
+from harness.spec.initialisation import Initialisation
 from harness.spec.recipes import Distil, FinetuneSettings, Measure, Prepare, Rate, Resources, SelectOn
 
 Kind = Literal["prepare", "distil", "finetune", "measure"]
 KINDS: tuple[Kind, ...] = ("prepare", "distil", "finetune", "measure")
 
-RECIPE_VERSIONS: dict[Kind, int] = {"prepare": 1, "distil": 1, "finetune": 2, "measure": 2}
+RECIPE_VERSIONS: dict[Kind, int] = {"prepare": 1, "distil": 2, "finetune": 2, "measure": 2}
 """Raised when a change of code changes what a number of that kind means."""
 
 TrialId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]

@@ -11,8 +11,9 @@ from harness.assets.asset import Asset, LocalSource
 from harness.base import Problem
 from harness.errors import InputError
 from harness.shapes import Shape
-from harness.spec.entries import Initialisation, Teacher
+from harness.spec.entries import Teacher
 from harness.spec.grid import Cell, expand
+from harness.spec.initialisation import Initialisation
 from harness.spec.resolve import ResolvedSpec, ResolvedTask, TeacherChoice
 from harness.spec.source import Complaint, Mark, refuse
 

@@ -17,6 +17,7 @@ from harness.methods.mappings.mapping import MAPPINGS
 from harness.methods.terms import TERMS, TermParams
 from harness.registry import did_you_mean
 from harness.shapes import DeclaredShape, Shape
+from harness.spec.initialisation import Initialisation
 
 if TYPE_CHECKING:
     TermUse = TermParams
@@ -40,40 +41,6 @@ class Entry(Frozen):
     """What specs call it; the file is `NAME.yaml`."""
     summary: Text = ""
     """One line for tables."""
-
-
-class Initialisation(Frozen):
-    """Where a student's weights start."""
-
-    source: Literal["random", "teacher", "checkpoint"] = Field(default="random", alias="from")
-    """`teacher` copies embeddings and the chosen layers and needs the teacher's width, heads and FFN."""
-    layers: Literal["first", "last", "alternate"] = "alternate"
-    """Which teacher layers are copied. `alternate`: student layer i takes teacher layer ⌊(i−1)·L_T/L_S⌋+1."""
-    checkpoint: Asset | None = None
-
-    @model_validator(mode="after")
-    def _checkpoint_is_given(self) -> Initialisation:
-        if (self.source == "checkpoint") != (self.checkpoint is not None):
-            raise ValueError("`checkpoint:` names the files when, and only when, `from: checkpoint`")
-        return self
-
-    def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
-        """Why these weights do not fit this student."""
-        if self.source != "teacher":
-            return
-        for what in ("width", "heads", "ffn"):
-            have, want = getattr(student, what), getattr(teacher, what)
-            if have != want:
-                yield Problem(
-                    ("init",),
-                    f"initialising from the teacher needs the student's {what} ({have}) "
-                    f"to equal the teacher's ({want})",
-                )
-        if student.layers > teacher.layers:
-            yield Problem(
-                ("init",),
-                f"the teacher has {teacher.layers} layers to copy, the student wants {student.layers}",
-            )
 
 
 class Method(Entry):

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from harness.errors import SpecError
 from harness.registry import did_you_mean
-from harness.spec.entries import Corpus, Initialisation, Method, Student
+from harness.spec.entries import Corpus, Method, Student
+from harness.spec.initialisation import Initialisation
 from harness.spec.recipes import Distil
 from harness.spec.resolve import LanguageSet, ResolvedSpec, TeacherChoice, Use
 from harness.spec.source import Complaint, NodePath, refuse
@@ -42,8 +43,11 @@ class Cell:
 
 
 def init_label(init: Initialisation) -> str:
-    """An initialisation in a word: `random`, `teacher:alternate`, `checkpoint`."""
-    return f"teacher:{init.layers}" if init.source == "teacher" else init.source
+    """An initialisation in a word: `random`, `teacher:alternate`, `teacher:1-3-5`, `checkpoint`."""
+    if init.source != "teacher":
+        return init.source
+    layers = init.layers if isinstance(init.layers, str) else "-".join(map(str, init.layers))
+    return f"teacher:{layers}"
 
 
 def expand(resolved: ResolvedSpec) -> list[Cell]:

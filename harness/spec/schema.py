@@ -9,7 +9,8 @@ from pydantic_core import PydanticCustomError
 
 from harness.base import Frozen, Label, Text
 from harness.registry import did_you_mean
-from harness.spec.entries import Corpus, Initialisation, Language, Method, Name, Student, Task, Teacher
+from harness.spec.entries import Corpus, Language, Method, Name, Student, Task, Teacher
+from harness.spec.initialisation import Initialisation
 from harness.spec.languages import LANGUAGE_SETS
 from harness.spec.recipes import Distil, Finetune, FinetuneOverrides, KindResources, Measure, Prepare, Seed
 

@@ -11,7 +11,8 @@ from harness.methods.loss import Needs
 from harness.models.loaded import LoadedModel
 from harness.models.students import build_student
 from harness.models.taps import Tapped
-from harness.spec.entries import Initialisation, Student
+from harness.spec.entries import Student
+from harness.spec.initialisation import Initialisation
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

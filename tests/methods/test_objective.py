@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from harness.methods.loss import Needs
 from harness.methods.losses.layer_pairs import LayerPairLoss
 from harness.methods.objective import Objective, build_objective
-from harness.methods.terms import Cosine, Logits, Mlm, Relations, TermParams
+from harness.methods.terms import Cosine, Embeddings, Logits, Mlm, Qkv, Relations, TermParams
 
 from .random_models import NARROW, TEACHER, activations, batch, hidden_states
 
@@ -61,6 +63,26 @@ def test_projections_are_fixed_by_the_generator_and_keep_the_states_scale() -> N
     assert not any(torch.equal(first[name], other[name]) for name in weights)
     assert all(not first[name].any() for name in first if name.endswith("bias"))
     assert all(first[name].std().item() == pytest.approx(NARROW.width**-0.5, rel=0.35) for name in weights)
+
+
+@pytest.mark.parametrize(
+    "params", [hidden_states(projection="per_pair", bias=True), Cosine(projection="linear"), Embeddings()]
+)
+@pytest.mark.parametrize("width", [8, 12, 16])
+def test_a_square_projection_of_states_starts_as_the_identity_and_no_other(params, width: int) -> None:
+    student = replace(NARROW, width=width)
+    objective = build_objective([params, Qkv(heads=4)], TEACHER, student, torch.Generator().manual_seed(1))
+    weights = {name: value for name, value in objective.state_dict().items() if name.endswith("weight")}
+    for name, weight in weights.items():
+        is_identity = weight.shape == (width, width) and torch.equal(weight, torch.eye(width))
+        assert is_identity == (width == TEACHER.width and "projection" in name), name
+    assert {"projection" in name for name in weights} == {True, False}
+
+
+def test_a_copy_of_the_teacher_has_no_hidden_state_loss_to_begin_with() -> None:
+    objective = build_objective([hidden_states(mapping="uniform"), Embeddings()], TEACHER, TEACHER).double()
+    seen, whole = activations(TEACHER, 2, 5), batch([5, 3], 5)
+    assert all(total.item() == 0 for total in objective(seen, seen, whole).values())
 
 
 @pytest.mark.parametrize(

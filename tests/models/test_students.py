@@ -12,7 +12,8 @@ from harness.families import family_of
 from harness.models.loaded import LoadedModel
 from harness.models.loading import load_folder
 from harness.models.students import build_student
-from harness.spec.entries import Initialisation, Student
+from harness.spec.entries import Student
+from harness.spec.initialisation import Initialisation
 
 from .tiny import make_batch
 
@@ -23,7 +24,7 @@ def shaped(layers: int = 2, width: int = 32, heads: int = 4, ffn: int | None = 4
     return Student(name="s", layers=layers, width=width, heads=heads, ffn=ffn)
 
 
-def copying(layers: str) -> Initialisation:
+def copying(layers: str | list[int]) -> Initialisation:
     return Initialisation.model_validate({"from": "teacher", "layers": layers})
 
 
@@ -55,7 +56,10 @@ def test_random_weights_follow_from_the_seed_alone(teacher: LoadedModel) -> None
     assert not torch.equal(weights(3, disturb=0), weights(4, disturb=0))
 
 
-@pytest.mark.parametrize(("layers", "expected"), [("first", [0, 1]), ("last", [2, 3]), ("alternate", [0, 2])])
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [("first", [0, 1]), ("last", [2, 3]), ("alternate", [0, 2]), ("distilbert", [0, 3]), ([4, 2], [3, 1])],
+)
 def test_a_student_from_its_teacher_copies_layers_embeddings_and_head(teacher, layers, expected) -> None:
     model = build_student(teacher, shaped(), copying(layers), seed=1)
     family = family_of(model)
@@ -85,6 +89,10 @@ def test_a_copy_into_another_width_or_depth_is_refused_with_the_reason(teacher: 
         build_student(teacher, shaped(width=64), copying("last"), seed=1)
     with pytest.raises(InputError, match="4 layers to copy, the student wants 5"):
         build_student(teacher, shaped(layers=5), copying("last"), seed=1)
+    with pytest.raises(InputError, match="names 3 teacher layers for a student of 2; 2 would work"):
+        build_student(teacher, shaped(), copying([1, 2, 3]), seed=1)
+    with pytest.raises(InputError, match="names 5, 9, the teacher has 4; 1 to 4 would work"):
+        build_student(teacher, shaped(layers=3), copying([5, 1, 9]), seed=1)
 
 
 def test_dropout_is_what_was_asked_for(teacher: LoadedModel) -> None:

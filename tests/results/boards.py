@@ -31,7 +31,8 @@ from harness.records.trial import (
 from harness.results import tables as rows
 from harness.results.store import Recorded, Store, write_database
 from harness.results.verify import config_id
-from harness.spec.entries import Corpus, Initialisation, Method, Student, Teacher
+from harness.spec.entries import Corpus, Method, Student, Teacher
+from harness.spec.initialisation import Initialisation
 from harness.spec.languages import language_set_name
 from harness.spec.recipes import Distil, Measure, Prepare
 

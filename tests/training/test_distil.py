@@ -16,7 +16,8 @@ from harness.errors import TrialError
 from harness.records.folder import TrialFolder
 from harness.records.result import Result
 from harness.records.trial import DistilJob, Trial
-from harness.spec.entries import Initialisation, Method
+from harness.spec.entries import Method
+from harness.spec.initialisation import Initialisation
 from harness.trials.run import run_trials
 
 from .world import (

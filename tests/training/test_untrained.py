@@ -10,7 +10,8 @@ from harness.methods.terms import Embeddings
 from harness.models.loading import load_folder
 from harness.models.students import build_student
 from harness.records.folder import TrialFolder
-from harness.spec.entries import Initialisation, Method
+from harness.spec.entries import Method
+from harness.spec.initialisation import Initialisation
 from harness.trials.run import run_trials
 
 from .test_distil import with_heads

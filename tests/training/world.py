@@ -29,13 +29,13 @@ from harness.spec.entries import (
     Columns,
     Corpus,
     CorpusText,
-    Initialisation,
     Method,
     Split,
     Student,
     Task,
     Teacher,
 )
+from harness.spec.initialisation import Initialisation
 from harness.spec.recipes import Distil, Prepare
 from harness.training.attempt import Workplace
 

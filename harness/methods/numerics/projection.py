@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -36,13 +38,26 @@ class Projection(nn.Module):
 
 
 def initialise(module: nn.Module, generator: torch.Generator | None) -> None:
-    """Draw every matrix below `module` from N(0, 1/fan-in), which keeps the states' scale; biases 0.
+    """Start the matrices (..., out, in) below `module`; biases are 0.
 
-    Matrices are (..., out, in). Parameters are visited in a fixed order, so the generator fixes them all.
+    A square matrix of a `Projection` is the identity, so that a student whose layers were copied from the
+    teacher starts where the copy stands. All others are drawn from N(0, 1/in), which keeps the scale of the
+    states. Parameters are visited in a fixed order, so the generator fixes them all.
     """
+    square = {id(matrix) for matrix in _square_matrices(module)}
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.ndim == 1:
                 parameter.zero_()
+            elif id(parameter) in square:
+                nn.init.eye_(parameter)
             else:
                 parameter.normal_(0, parameter.shape[-1] ** -0.5, generator=generator)
+
+
+def _square_matrices(module: nn.Module) -> Iterator[nn.Parameter]:
+    """Weights of the projections below `module` between states of equal width."""
+    for projection in module.modules():
+        if isinstance(projection, Projection):
+            weights = [parameter for parameter in projection.parameters() if parameter.ndim == 2]
+            yield from (weight for weight in weights if weight.shape[0] == weight.shape[1])
