@@ -52,6 +52,12 @@ class Objective(nn.Module):
         """Each term's sum over `batch`, 0-d."""
         return {name: term(teacher, student, batch) for name, term in self._items()}
 
+    def weighted(self, sums: Mapping[str, Tensor], counts: Mapping[str, int]) -> dict[str, Tensor]:
+        """{term: weight · sum / count}, which add up to the loss; a count of 0 gives 0."""
+        return {
+            name: term.params.weight * (sums[name] / max(counts[name], 1)) for name, term in self._items()
+        }
+
     def loss(self, sums: Mapping[str, Tensor], counts: Mapping[str, int]) -> tuple[Tensor, dict[str, Tensor]]:
         """(Σ weight · sum / count, {term: sum / count without weight or gradient}).
 

@@ -75,6 +75,7 @@ def model_card(
     recipe: Mapping[str, object],
     provenance: Mapping[str, object],
     untrained: Sequence[str] = (),
+    unseen: Sequence[str] = (),
     mlm_head: bool,
     languages: Sequence[str] = (),
     licence: str | None = None,
@@ -83,7 +84,8 @@ def model_card(
     """README.md of an exported model, Markdown with the hub's YAML header.
 
     `recipe` is how it was made, `provenance` what it was made from (both shown as tables, in order);
-    `untrained` names parts that no loss reached and that stand as initialised."""
+    `untrained` names parts that no loss reached and that stand as initialised, `unseen` the inputs that training
+    never showed."""
     usage = "AutoModelForMaskedLM" if mlm_head else "AutoModel"
     return "\n".join(
         [
@@ -105,6 +107,7 @@ def model_card(
             "",
             *_untrained(untrained, mlm_head),
             "",
+            *_unseen(unseen),
             "## Recipe",
             "",
             *_table(recipe),
@@ -167,6 +170,12 @@ def _untrained(parts: Sequence[str], mlm_head: bool) -> list[str]:
     if not mlm_head:
         lines.append("- No masked-LM head is included: nothing trained one.")
     return lines or ["Every parameter in this folder received gradient."]
+
+
+def _unseen(inputs: Sequence[str]) -> list[str]:
+    """A section of its own, where there is anything."""
+    lines = [f"- {_one_line(one)}" for one in inputs]
+    return ["## What it never saw", "", *lines, ""] if lines else []
 
 
 def _table(rows: Mapping[str, object]) -> list[str]:

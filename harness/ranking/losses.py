@@ -7,12 +7,15 @@ from typing import Any
 
 import pandas as pd
 
+from harness.ranking.contributions import mean_shares
 from harness.ranking.scope import FAMILIES
 from harness.ranking.settings import flattened, variants
 from harness.results.store import Store
 
 NAMES = ["method", "student", "teacher", "language"]
-COLUMNS = ["config_id", "family", *NAMES, "variant", "steps", "seeds", "before", "after", "ratio", "lowered"]
+COLUMNS = [
+    "config_id", "family", *NAMES, "variant", "steps", "seeds", "before", "after", "ratio", "lowered", "terms",
+]  # fmt: skip
 
 
 def own_losses(store: Store) -> pd.DataFrame:
@@ -20,6 +23,7 @@ def own_losses(store: Store) -> pd.DataFrame:
 
     `before` and `after`: the weighted loss on held-out text of the corpus, means over `seeds` students.
     `ratio`: after / before. `lowered`: students whose loss after training is below that before.
+    `terms`: of a method of several terms, the rows of `mean_shares`.
     """
     trials = store.frame(
         "SELECT config_id, config, facts, family, method, student, teacher, language FROM trials "
@@ -27,6 +31,7 @@ def own_losses(store: Store) -> pd.DataFrame:
     )
     facts = trials["facts"].map(json.loads)
     trials["steps"] = facts.map(lambda known: known.get("steps"))
+    shares = mean_shares(trials["config_id"].tolist(), facts.tolist())
     for when in ("before", "after"):
         trials[when] = pd.to_numeric(facts.map(lambda known, at=f"held_out_{when}": _loss(known, at)))
     trials = trials.dropna(subset=["before", "after"])
@@ -45,6 +50,10 @@ def own_losses(store: Store) -> pd.DataFrame:
     )
     table["ratio"] = table["after"] / table["before"].where(table["before"] != 0)
     table["variant"] = table["config_id"].map(_variants(table)).fillna("")
+    terms = {config: rows.drop(columns="config_id") for config, rows in shares.groupby("config_id")}
+    table["terms"] = table["config_id"].map(
+        lambda config: terms[config].to_dict("records") if config in terms else []
+    )
     table["family"] = pd.Categorical(table["family"], FAMILIES)
     return table.sort_values(["family", *NAMES, "variant"], ignore_index=True).astype({"family": str})[
         COLUMNS

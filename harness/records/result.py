@@ -11,6 +11,9 @@ from pydantic import Field
 from harness.base import Frozen, Label
 from harness.records.trial import Kind, Trial, TrialId
 
+DEAD_TERM = 0.01
+"""A term whose share of the gradient never reaches this does nothing: flag `dead_term:<name>`."""
+
 
 class Score(Frozen):
     """One number on one split of one task in one language."""
@@ -128,6 +131,8 @@ class Progress(Frozen):
     at: float
     """Seconds since the epoch, UTC."""
     gradient_norm: float | None = None
+    clipped: float | None = None
+    """Share of the steps since the last line whose gradient was clipped, 0..1; null without clipping."""
     doing: str = ""
     """What it is at after this step where that takes long, e.g. `predicts dev sw, 1,024 of 2,490 rows`."""
 

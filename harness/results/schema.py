@@ -100,11 +100,17 @@ def _whole_identities(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def _clipped(con: duckdb.DuckDBPyConnection) -> None:
+    """Version 5: how many steps were clipped."""
+    con.execute("ALTER TABLE progress ADD COLUMN clipped DOUBLE")
+
+
 MIGRATIONS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _first_tables,
     2: _utilisation,
     3: _no_information,
     4: _whole_identities,
+    5: _clipped,
 }
 """Version -> the step that makes it from the version before."""
 

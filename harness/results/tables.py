@@ -263,9 +263,10 @@ def progress_rows(trial_id: str, lines: Iterable[Progress]) -> list[Row]:
     return [
         {
             "trial_id": trial_id,
-            **line.model_dump(exclude={"terms", "loss", "gradient_norm"}),
+            **line.model_dump(exclude={"terms", "loss", "gradient_norm", "clipped"}),
             "loss": finite(line.loss),
             "gradient_norm": finite(line.gradient_norm),
+            "clipped": finite(line.clipped),
             "terms": _json({name: finite(value) for name, value in line.terms.items()}),
         }
         for line in thinned([by_step[step] for step in sorted(by_step)], PROGRESS_POINTS)

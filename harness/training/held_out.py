@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -31,6 +32,8 @@ class HeldOut:
     """exp of the mean cross-entropy at those positions, 1 or more."""
     positions: int = 0
     """How many these are."""
+    teacher_masked_accuracy: float | None = None
+    """The teacher's share on the same positions; None where the objective does not read its head."""
 
     def as_json(self) -> dict[str, Any]:
         """For result.json and checkpoints."""
@@ -41,12 +44,15 @@ class HeldOut:
         if self.masked_accuracy is None or self.perplexity is None:
             return ()
         protocol = f"{self.positions} corrupted positions of held-out text, single run"
+        accuracies = {
+            "masked_accuracy": self.masked_accuracy,
+            "teacher_masked_accuracy": self.teacher_masked_accuracy,
+        }
         return (
-            Measurement(
-                metric=f"masked_accuracy{suffix}",
-                value=self.masked_accuracy,
-                unit="fraction",
-                protocol=protocol,
+            *(
+                Measurement(metric=f"{name}{suffix}", value=value, unit="fraction", protocol=protocol)
+                for name, value in accuracies.items()
+                if value is not None
             ),
             Measurement(metric=f"perplexity{suffix}", value=self.perplexity, unit="1", protocol=protocol),
         )
@@ -66,6 +72,8 @@ class Tally:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._right = 0
+        self._teacher_right = 0
+        self._reads_teacher = objective.teacher_needs.mlm
         self._cross_entropy = 0.0
         self._positions = 0
 
@@ -78,6 +86,10 @@ class Tally:
             self._counts[name] = self._counts.get(name, 0) + count
         if student.mlm is not None:
             self._add_masked(student, batch)
+        if self._reads_teacher:
+            self._teacher_right += sum(
+                int((logits.argmax(dim=-1) == wanted).sum()) for logits, wanted in _masked(teacher, batch)
+            )
 
     @torch.no_grad()
     def result(self) -> HeldOut:
@@ -91,15 +103,27 @@ class Tally:
             return HeldOut(loss, terms)
         mean = self._cross_entropy / self._positions
         perplexity = math.exp(mean) if mean < 700 else math.inf
-        return HeldOut(loss, terms, self._right / self._positions, perplexity, self._positions)
+        return HeldOut(
+            loss,
+            terms,
+            self._right / self._positions,
+            perplexity,
+            self._positions,
+            self._teacher_right / self._positions if self._reads_teacher else None,
+        )
 
     def _add_masked(self, student: Activations, batch: Batch) -> None:
-        head = student.mlm
-        assert head is not None
-        chosen = batch.masked_positions
-        states = student.hidden[student.layers][chosen].split(_CHUNK)
-        for hidden, wanted in zip(states, batch.labels[chosen].split(_CHUNK), strict=True):
-            logits = torch.nn.functional.linear(head.transform(hidden), head.weight, head.bias).float()
+        for logits, wanted in _masked(student, batch):
             self._right += int((logits.argmax(dim=-1) == wanted).sum())
             self._cross_entropy += float(torch.nn.functional.cross_entropy(logits, wanted, reduction="sum"))
             self._positions += len(wanted)
+
+
+def _masked(model: Activations, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
+    """(logits (positions, vocabulary) float32, true tokens) at the corrupted positions, a chunk at a time."""
+    head = model.mlm
+    assert head is not None
+    chosen = batch.masked_positions
+    states = model.hidden[model.layers][chosen].split(_CHUNK)
+    for hidden, wanted in zip(states, batch.labels[chosen].split(_CHUNK), strict=True):
+        yield torch.nn.functional.linear(head.transform(hidden), head.weight, head.bias).float(), wanted

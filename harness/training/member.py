@@ -26,6 +26,7 @@ from harness.training.micro_batches import MicroBatches
 from harness.training.optimise import Optimiser
 from harness.training.randomness import Randomness, derived_seed
 from harness.training.steplog import StepLog
+from harness.training.term_shares import TermShares, dead_terms, measured_rows, measured_steps, term_shares
 
 
 class Member:
@@ -57,6 +58,8 @@ class Member:
         """Real tokens learnt from."""
         self.before: HeldOut | None = None
         """Held-out loss before the first step."""
+        self.shares: dict[int, TermShares] = {}
+        """Step -> shares of the terms, where they were measured."""
         self.workers = {attempt.workplace.workers.size}
         """By how many workers its steps were taken."""
         self._workers = attempt.workplace.workers
@@ -66,7 +69,8 @@ class Member:
         self._export = export
         self._mapping_draws = torch.Generator().manual_seed(derived_seed(seed, "mapping"))
         self._randomness = Randomness.seeded(derived_seed(seed, "dropout"), self.device)
-        self._log = StepLog(attempt, optimiser.schedule)
+        self._measured_steps = measured_steps(steps, len(objective.terms))
+        self._log = StepLog(attempt, optimiser.schedule, clip_norm=optimiser.clip_norm)
 
     @property
     def is_done(self) -> bool:
@@ -80,8 +84,8 @@ class Member:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Fallbacks that were taken."""
-        return self._micro_batches.flags
+        """Fallbacks that were taken, and terms that did nothing."""
+        return (*self._micro_batches.flags, *dead_terms(self.shares.values()))
 
     @property
     def untrained(self) -> tuple[str, ...]:
@@ -147,6 +151,7 @@ class Member:
             "precision": self.precision,
             "workers": sorted(self.workers),
             "before": None if self.before is None else self.before.as_json(),
+            "term_shares": [one.as_json() for one in self.shares.values()],
         }
         self.attempt.save(self.step, tensors, facts)
 
@@ -163,11 +168,14 @@ class Member:
         self._micro_batches = MicroBatches(checkpoint.facts["micro_rows"])
         before = checkpoint.facts["before"]
         self.before = None if before is None else HeldOut(**before)
-        self._log = StepLog(self.attempt, self.optimiser.schedule, self.tokens)
+        self.shares = {one["step"]: TermShares(**one) for one in checkpoint.facts.get("term_shares", ())}
+        self._log = StepLog(self.attempt, self.optimiser.schedule, self.tokens, self.optimiser.clip_norm)
 
     def _learn(self, parts: Sequence[tuple[Activations, Batch]], counts: Mapping[str, int]) -> Tensor:
         """Forward and backward; (terms + 1,) losses by term and weighted loss."""
         self.model.train()
+        if self.step in self._measured_steps:
+            self._measure_shares(*parts[0])
         summed: Tensor | None = None
         with self._randomness.in_force() as reached:
             due = self.objective.due(self.step)
@@ -191,6 +199,17 @@ class Member:
             self._randomness = reached()
         assert summed is not None
         return summed
+
+    def _measure_shares(self, teacher: Activations, batch: Batch) -> None:
+        """Take each term's share on some rows, with the generators and the mappings left as they are."""
+        seen, part = _parts(teacher, batch, measured_rows(batch.examples))[0]
+        with self._randomness.in_force(), self._autocast():
+            sums = self.objective(seen, self._tapped(part), part)
+            weighted = self.objective.weighted(sums, self.objective.counts(part))
+        learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        shares = term_shares(self.step, weighted, learning)
+        if shares is not None:
+            self.shares[self.step] = shares
 
     @torch.no_grad()
     def _refresh_from(

@@ -20,7 +20,13 @@ _UNSEEN_STEPS = {"cpu": 1, "cuda": 50}
 class StepLog:
     """What one trial's steps came to. Values stay on the device until they are looked at."""
 
-    def __init__(self, attempt: Attempt, schedule: LinearSchedule, tokens: int = 0) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        schedule: LinearSchedule,
+        tokens: int = 0,
+        clip_norm: float | None = None,
+    ) -> None:
         self._attempt = attempt
         self._schedule = schedule
         self._unseen: list[tuple[int, Tensor]] = []
@@ -28,6 +34,9 @@ class StepLog:
         self._tokens = tokens
         self._line = (time.monotonic(), tokens)
         self._last: Progress | None = None
+        self._clip_norm = clip_norm
+        self._steps = 0
+        self._clipped = 0
 
     def doing(self, what: str) -> None:
         """Between steps: say what goes on, where a line is due."""
@@ -57,6 +66,8 @@ class StepLog:
             for name, value in zip([*self._names, "loss", "gradient"], row, strict=True):
                 if not abs(value) < float("inf"):
                     raise NotFiniteError(step, name, value)
+            self._steps += 1
+            self._clipped += self._clip_norm is not None and row[-1] > self._clip_norm
         last = unseen[-1][0]
         if self._attempt.line_due or last + 1 >= self._schedule.steps:
             self._report(last, *rows[-1])
@@ -74,6 +85,8 @@ class StepLog:
             tokens_per_second=(self._tokens - tokens_then) / max(now - since, 1e-9),
             at=time.time(),
             gradient_norm=gradient_norm,
+            clipped=None if self._clip_norm is None else self._clipped / self._steps,
         )
         self._attempt.report(self._last)
         self._line = (now, self._tokens)
+        self._steps = self._clipped = 0

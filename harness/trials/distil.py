@@ -33,6 +33,7 @@ from harness.training.optimise import optimiser_for
 from harness.training.randomness import derived_seed
 from harness.trials.card import training_rows
 from harness.trials.load import load_source, parents_sha256
+from harness.trials.unseen import unseen_inputs
 from harness.trials.untrained import untrained_parts
 
 HELD_OUT_BLOCKS = 256
@@ -186,6 +187,7 @@ class _Cohort:
                 "tokens": member.tokens,
             },
             untrained=parts,
+            unseen=self._unseen(member, teacher),
             mlm_head=job.method.trains_mlm_head,
             languages=job.corpus.languages,
         )
@@ -199,6 +201,11 @@ class _Cohort:
         prefix = "" if whole is member.model else f"{member.model.base_model_prefix}."
         own = {name.removeprefix(prefix) for name in member.untrained if name.startswith(prefix)}
         return untrained_parts(whole, own)
+
+    def _unseen(self, member: Member, teacher: LoadedModel) -> tuple[str, ...]:
+        """What a student that was trained never saw."""
+        recipe = _job(member.attempt).recipe
+        return unseen_inputs(teacher, recipe.length) if member.step else ()
 
     def _step_flops(self, member: Member, teacher: LoadedModel, reads: Needs, cohort: int) -> int:
         """Of one step: the student forward and backward, and its share of the teacher's pass."""
@@ -238,6 +245,8 @@ class _Cohort:
                 "held_out_before": member.before.as_json() if member.before else None,
                 "held_out_after": held_out.as_json(),
                 "untrained": self._untrained(member),
+                "unseen": self._unseen(member, teacher),
+                "term_shares": [shares.as_json() for shares in member.shares.values()],
                 "cohort": cohort,
                 "workers": sorted(member.workers),
             },

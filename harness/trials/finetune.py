@@ -119,7 +119,7 @@ class _Run:
         """What the best epoch predicted on the rows that select; empty after a resumption, and made again."""
         self._randomness = Randomness.seeded(derived_seed(job.seed, "dropout"), self.device)
         self._micro_batches = MicroBatches()
-        self._log = StepLog(attempt, self.optimiser.schedule)
+        self._log = StepLog(attempt, self.optimiser.schedule, clip_norm=self.optimiser.clip_norm)
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
 
     @property
@@ -213,7 +213,7 @@ class _Run:
         self.flops = checkpoint.facts["flops"]
         self.dev_by_epoch = checkpoint.facts["dev_by_epoch"]
         self._micro_batches = MicroBatches(checkpoint.facts["micro_rows"])
-        self._log = StepLog(self.attempt, self.optimiser.schedule, self.tokens)
+        self._log = StepLog(self.attempt, self.optimiser.schedule, self.tokens, self.optimiser.clip_norm)
 
     def _take_step(self) -> None:
         epoch, index = divmod(self.step, self.per_epoch)

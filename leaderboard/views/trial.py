@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from harness.ranking import milestones
+from harness.ranking.contributions import share_points
 from harness.ranking.render import text
 from harness.ranking.settings import flattened
 from harness.results.in_progress import curve
@@ -45,6 +46,7 @@ def page() -> None:
     with left:
         _scores(picked)
         _curves(picked)
+        _shares(row)
         _milestones(row)
         _measurements(picked)
         _settings(row)
@@ -119,11 +121,28 @@ def _scores(trial_id: str) -> None:
 
 
 def _curves(trial_id: str) -> None:
-    points = curve(data.query("SELECT * FROM progress WHERE trial_id = ? ORDER BY step", trial_id))
+    lines = data.query("SELECT * FROM progress WHERE trial_id = ? ORDER BY step", trial_id)
+    points = curve(lines)
     if points.empty:
         return
     st.subheader("Learning curve")
     st.altair_chart(figures.curves(points, "loss", "loss, by term"), width="stretch")
+    clipped = lines.dropna(subset="clipped").assign(series="clipped steps")
+    if len(clipped):
+        title = "share of steps whose gradient was clipped"
+        st.altair_chart(figures.curves(clipped, "clipped", title, "series"), width="stretch")
+
+
+def _shares(row: pd.Series) -> None:
+    """What each term contributed, where there are several."""
+    points = share_points(json.loads(row["facts"])) if text.known(row["facts"]) else pd.DataFrame()
+    if points.empty:
+        return
+    st.subheader("Shares of the terms")
+    gradient = figures.curves(points, "gradient", "share of the gradient, by term")
+    loss = figures.curves(points, "loss", "share of the weighted loss, by term")
+    for column, chart in zip(st.columns(2), (gradient, loss), strict=True):
+        column.altair_chart(chart, width="stretch")
 
 
 def _milestones(row: pd.Series) -> None:

@@ -39,6 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
             "od": method("od"),
             "minilmv2": with_heads("minilmv2", 8),
             "scratch": method("scratch"),
+            "od-mlm": method("od-mlm"),
         }.items()
     }
     results["hs-last"] = run_trials(
@@ -69,7 +70,7 @@ def test_a_row_holds_the_mean_over_seeds_of_what_each_trial_recorded(
 
 
 def test_a_method_without_an_objective_has_no_row(run: Run) -> None:
-    assert list(own_losses(run[0])["method"]) == ["od", "hs-last", "minilmv2"]
+    assert list(own_losses(run[0])["method"]) == ["od", "od-mlm", "hs-last", "minilmv2"]
 
 
 def test_a_loss_that_rose_is_shown_as_such(run: Run) -> None:
@@ -97,6 +98,24 @@ def test_the_command_prints_the_table_and_the_same_rows_as_json(
     rows = json.loads(told["--json"])
     assert [row["method"] for row in rows] == list(own_losses(store)["method"])
     assert all(row["method"] in told["--losses"] for row in rows)
+
+
+def test_a_method_of_several_terms_shows_what_each_contributes(run: Run) -> None:
+    store, results = run
+    table = own_losses(store).set_index("method")
+    assert all(not table.loc[name, "terms"] for name in ("od", "hs-last", "minilmv2"))
+    points = [point for result in results["od-mlm"] for point in result.facts["term_shares"]]
+    shown = {part["term"]: part for part in table.loc["od-mlm", "terms"]}
+    assert shown.keys() == {"logits", "mlm"}
+    for term, part in shown.items():
+        assert part["loss"] == pytest.approx(sum(point["loss"][term] for point in points) / len(points))
+        assert part["gradient"] == pytest.approx(
+            sum(point["gradient"][term] for point in points) / len(points)
+        )
+        assert part["most"] == max(point["gradient"][term] for point in points)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(render_losses(store))
+    assert f"{shown['mlm']['gradient']:.1%}" in console.export_text()
 
 
 @pytest.mark.parametrize(

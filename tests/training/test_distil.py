@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForMaskedLM
 
+from harness.assets.sources import Sources
+from harness.corpora.blocks import build_blocks
 from harness.errors import TrialError
+from harness.models.loading import load_folder
 from harness.records.folder import TrialFolder
 from harness.records.result import Result
 from harness.records.trial import DistilJob, Trial
@@ -22,6 +26,7 @@ from harness.trials.run import run_trials
 
 from .world import (
     FLAT_STUDENT,
+    RECIPE,
     TINY_STUDENT,
     World,
     distil_trial,
@@ -316,3 +321,48 @@ def test_bf16_training_is_as_repeatable_as_fp32(world: World, tmp_path: Path) ->
     [single] = run_trials(trials[:1], world.workplace(str(tmp_path / "single")))
     assert weights(both[0]) == weights(single)
     assert {result.provenance.precision for result in both} == {"bf16"}
+
+
+@pytest.mark.parametrize(("clip_norm", "clipped"), [(1e-9, 1.0), (1e9, 0.0), (None, None)])
+def test_progress_tells_the_share_of_steps_that_were_clipped(
+    world: World, clip_norm: float | None, clipped: float | None
+) -> None:
+    place = world.workplace(f"clipped at {clip_norm}")
+    trial = distil_trial(world, "hs-last", steps=4, clip_norm=clip_norm)
+    assert run_trials([trial], place)[0].status == "ok"
+    folder = TrialFolder.of(place.runs_dir, trial.id)
+    lines = list(folder.read_progress())
+    assert lines
+    assert {line.clipped for line in lines} == {clipped}
+    text = folder.progress_file.read_text(encoding="utf-8")
+    folder.progress_file.write_text(re.sub(r',"clipped":[^,}]*', "", text), encoding="utf-8")
+    before_there_was_the_field = list(folder.read_progress())
+    assert before_there_was_the_field == [line.model_copy(update={"clipped": None}) for line in lines]
+
+
+def test_the_teachers_masked_accuracy_stands_beside_that_of_whoever_learns_its_predictions(
+    world: World, alone: dict[str, Result]
+) -> None:
+    told = {name: {one.metric: one.value for one in result.measurements} for name, result in alone.items()}
+    for name, result in alone.items():
+        reads_its_head = any(term.needs_mlm_head for term in FAMILIES[name].objective)
+        assert ("teacher_masked_accuracy" in told[name]) == reads_its_head
+        assert result.facts["held_out_after"]["teacher_masked_accuracy"] == told[name].get(
+            "teacher_masked_accuracy"
+        )
+    teacher = load_folder(world.folder / "teacher")
+    blocks = build_blocks(
+        world.corpus,
+        teacher.tokenizer,
+        teacher.tokenizer_sha256,
+        RECIPE.length,
+        Sources(cache_dir=world.folder / "cache"),
+    )
+    right, positions = 0, 0
+    with torch.no_grad():
+        for batch in blocks.held_out(RECIPE, max_blocks=256):
+            logits = teacher.model.eval()(batch.input_ids, attention_mask=batch.attention_mask).logits
+            chosen = batch.masked_positions
+            right += int((logits.argmax(dim=-1)[chosen] == batch.labels[chosen]).sum())
+            positions += int(chosen.sum())
+    assert told["od"]["teacher_masked_accuracy"] == pytest.approx(right / positions)

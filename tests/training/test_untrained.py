@@ -46,3 +46,17 @@ def test_what_is_said_to_be_untrained_is_what_did_not_move(world_of_a_family: Wo
     still = {key for key, weights in end.items() if weights.equal(start[key])}
     assert {key for key in end if said == ["the whole model"] or key.startswith(tuple(said))} == still
     assert all(f"- {part}\n" in (folder / "README.md").read_text() for part in said)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_student_says_which_inputs_it_never_saw(world_of_a_family: World, name: str) -> None:
+    world, place = world_of_a_family, world_of_a_family.workplace("unseen")
+    [result] = run_trials([distil_trial(world, METHODS[name], steps=2)], place)
+    card = (TrialFolder.of(place.runs_dir, result.trial_id).model / "README.md").read_text()
+    config = load_folder(world.folder / "teacher").model.config
+    longest = 63 if config.model_type in ("roberta", "xlm-roberta") else 64
+    expected = [f"positions 17 to {longest}"] + ["the second segment"] * (config.model_type != "distilbert")
+    said = [part.partition(":")[0].removesuffix(" of a pair") for part in result.facts["unseen"]]
+    assert said == ([] if name == "scratch" else expected)
+    assert all(f"- {part}\n" in card for part in result.facts["unseen"])
+    assert ("## What it never saw" in card) == (name != "scratch")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -9,6 +12,7 @@ from rich.text import Text
 from harness.ranking.losses import own_losses
 from harness.ranking.render import text
 from harness.ranking.render.report import COLOURS
+from harness.records.result import DEAD_TERM
 from harness.results.store import Store
 
 
@@ -46,4 +50,36 @@ def render_losses(store: Store) -> RenderableType:
         "last, mean over seeds.\nLosses of different methods measure different things: compare a row with "
         "itself, never with another."
     )
-    return Group(Text("Own loss on held-out text", style="bold underline"), shown, Text(note, style="dim"))
+    parts: list[RenderableType] = [
+        Text("Own loss on held-out text", style="bold underline"),
+        shown,
+        Text(note, style="dim"),
+    ]
+    return Group(*parts, *_terms(table.to_dict("records"), several))
+
+
+def _terms(rows: list[dict[Hashable, Any]], several: list[str]) -> list[RenderableType]:
+    """What each term of the methods of several terms contributes."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("method", "student", *several, "term"):
+        shown.add_column("settings" if name == "variant" else name, no_wrap=name != "variant")
+    for name in ("of the loss", "of the gradient", "first", "last", "most"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        for part in row["terms"]:
+            shown.add_row(
+                *(
+                    str(row[name]) if text.known(row[name]) else text.NONE
+                    for name in ("method", "student", *several)
+                ),
+                part["term"],
+                *(f"{part[name]:.1%}" for name in ("loss", "gradient", "first", "last")),
+                Text(f"{part['most']:.1%}", style="red" if part["most"] < DEAD_TERM else ""),
+            )
+    if not shown.row_count:
+        return []
+    note = (
+        "Shares of weight × loss, and of the norms of its gradients in the student, mean over measured steps and "
+        f"seeds.\nA term that never has {DEAD_TERM:.0%} of the gradient (red) does nothing: the method is the others'."
+    )
+    return [Text(""), Text("Shares of the terms", style="bold underline"), shown, Text(note, style="dim")]
