@@ -110,12 +110,12 @@ def drive(trials: Sequence[Trial], runs_dir: Path, backend: str) -> Figures:
     from harness.assets.sources import Sources
     from harness.cli.recording import Recorder, open_store
     from harness.results.store import Store
-    from harness.schedule import RunOptions, Silent, Together, run_plan
+    from harness.schedule import Listener, Listeners, RunOptions, run_plan
     from harness.schedule.live_view import PlainLog
 
     ended: list[float] = []
 
-    class Clock(Silent):
+    class Clock(Listener):
         def on_result(self, result: Result) -> None:
             ended.append(time.perf_counter())
 
@@ -125,8 +125,8 @@ def drive(trials: Sequence[Trial], runs_dir: Path, backend: str) -> Figures:
         view = PlainLog(log)
         began, cpu = time.perf_counter(), time.process_time()
         open_store(store, trials, runs_dir)
-        listener = Together(Recorder(store, runs_dir, view), view, Clock())
-        options = RunOptions(backend="ray" if backend == "ray" else "local", work=do_nothing)
+        listener = Listeners(Recorder(store, runs_dir, view), view, Clock())
+        options = RunOptions(backend="ray" if backend == "ray" else "local", run_job=do_nothing)
         summary = run_plan(trials, runs_dir, Sources(cache_dir=runs_dir / "cache"), options, listener)
         seconds = time.perf_counter() - began
     assert summary.done == len(trials), summary

@@ -10,6 +10,8 @@ from benchmarks.noop import large_plan
 from benchmarks.rows import Row
 from harness.plan.cost import Speed, estimate
 from harness.schedule.dispatch.dispatcher import Dispatcher
+from harness.schedule.dispatch.slot_shapes import Capacity
+from harness.schedule.dispatch.workload import Workload
 
 SIZES = (1_000, 10_000, 100_000)
 
@@ -22,7 +24,7 @@ def run(conditions: Conditions) -> Iterator[Row]:
         planned = time.perf_counter()
         estimate(plan, Speed())
         estimated = time.perf_counter()
-        Dispatcher(plan.trials)
+        Dispatcher(Workload(plan.trials), Capacity(), time.time)
         ready = time.perf_counter()
         yield Row(
             f"planning {len(plan.trials):,} trials",

@@ -13,7 +13,7 @@ from harness.records.folder import TrialFolder, trial_folders
 from harness.records.result import Result
 from harness.records.trial import Trial
 from harness.results.store import Store
-from harness.schedule.dispatch.events import Listener, RunSummary, Silent
+from harness.schedule.listener import Listener, RunSummary
 
 RETRY_SECONDS = 30.0
 """After a write that failed, the next is tried so much later."""
@@ -31,7 +31,7 @@ def open_store(store: Store, trials: Iterable[Trial], runs_dir: Path) -> None:
     store.ingest_folders(folder for folder in rest if (folder.path / "result.json").exists())
 
 
-class Recorder(Silent):
+class Recorder(Listener):
     """A listener that writes every result into the database, those that came together in one transaction."""
 
     def __init__(self, store: Store, runs_dir: Path, listener: Listener) -> None:
@@ -75,7 +75,7 @@ class Recorder(Silent):
             )
 
 
-class EstimateCheck(Silent):
+class EstimateCheck(Listener):
     """A listener that compares what trials took with what was estimated."""
 
     def __init__(self, estimated: Mapping[str, float]) -> None:

@@ -76,12 +76,13 @@ def run(
     from harness.cli.recording import EstimateCheck, Recorder, open_store
     from harness.plan.cost import estimate
     from harness.results.left_out import note_left_out
-    from harness.schedule.dispatch.events import Together
+    from harness.schedule.listener import Listeners
     from harness.schedule.live_view import view as view_of
-    from harness.schedule.run_plan import Record, RunOptions, run_plan
+    from harness.schedule.recorded import Recorded
+    from harness.schedule.run_plan import RunOptions, run_plan
 
     store = database(db, runs_dir)
-    if Record.of(plan.trials, runs_dir).left(plan.trials, retry_failed=True):
+    if Recorded.of(plan.trials, runs_dir).left(plan.trials, retry_failed=True):
         require_inputs(plan, sources)
         require_rows(plan, sources)
         refuse_overlap(plan, sources)
@@ -95,7 +96,7 @@ def run(
     options = RunOptions(backend.value, address, gpus, cpus, checkpoint_seconds=checkpoint_seconds)
     view = view_of()
     check = EstimateCheck(estimate(plan, speed_here(plan, runs_dir, sources)))
-    listeners = Together(Recorder(store, runs_dir, view), view, check)
+    listeners = Listeners(Recorder(store, runs_dir, view), view, check)
     summary = run_plan(plan, runs_dir, sources, options, listeners)
     if comparison := check.sentence:
         print(comparison, file=sys.stderr)

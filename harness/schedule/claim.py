@@ -1,5 +1,5 @@
-"""A runs directory is held by one driver at a time: `driver.json` says who, and a dead holder's claim is
-taken over."""
+"""A runs directory belongs to one driver at a time: `driver.json` names it, and the next driver replaces the claim of a
+dead one."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from harness.errors import InputError
 
 CLAIM = "driver.json"
 BEAT_SECONDS = 10.0
-"""How often a holder touches its claim."""
+"""Seconds between two touches of a claim by its holder."""
 STALE_SECONDS = 60.0
-"""A holder on another machine that has not touched its claim for so long is dead."""
+"""A holder on another machine that has not touched its claim for this long counts as dead."""
 
 
 class Holder(Frozen):
-    """Who holds a runs directory."""
+    """The driver that holds a runs directory."""
 
     host: str
     machine: str
-    """Host, boot and process namespace: within one of these a process id means something."""
+    """Host, boot and process namespace, within which a process id is unique."""
     pid: int
     created: float
-    """When the process began, seconds since the epoch: tells it from a later one with the same id."""
+    """Start of the process, seconds since the epoch: distinguishes it from a later one with the same id."""
     started_at: float
     command: str
 
@@ -54,12 +54,12 @@ class Holder(Frozen):
 
     @property
     def is_here(self) -> bool:
-        """Whether its process id can be looked up from this process."""
+        """Whether its process can be looked up from here."""
         return self.machine == _machine()
 
     @property
     def lives(self) -> bool:
-        """Whether its process, which must be here, still runs."""
+        """Whether its process still runs; call only if `is_here`."""
         try:
             process = psutil.Process(self.pid)
             return abs(process.create_time() - self.created) < 1 and process.status() != psutil.STATUS_ZOMBIE
@@ -73,8 +73,7 @@ class Holder(Frozen):
 
 @contextmanager
 def claimed(runs_dir: Path) -> Iterator[None]:
-    """Hold `runs_dir` until the end of the block. Raises InputError, naming the holder, where another driver
-    has it."""
+    """Hold `runs_dir` until the end of the block. Raises InputError, naming the holder, if another driver has it."""
     runs_dir.mkdir(parents=True, exist_ok=True)
     me = Holder.here()
     _take(runs_dir, me)
@@ -91,7 +90,7 @@ def claimed(runs_dir: Path) -> Iterator[None]:
 
 
 def holder(runs_dir: Path) -> Holder | None:
-    """Who has claimed the directory, dead or alive; None where nobody has or the claim cannot be read."""
+    """The driver that claimed the directory, dead or alive; None without a readable claim."""
     try:
         return Holder.model_validate_json((runs_dir / CLAIM).read_bytes())
     except (OSError, ValidationError):
@@ -99,8 +98,7 @@ def holder(runs_dir: Path) -> Holder | None:
 
 
 def is_alive(runs_dir: Path, claim: Holder) -> bool:
-    """Whether the holder still works: by its process on this machine, by the age of its last beat on
-    another."""
+    """Whether the holder still runs: looked up here, judged by the age of its claim on another machine."""
     return claim.lives if claim.is_here else _silence(runs_dir) < STALE_SECONDS
 
 
@@ -121,7 +119,7 @@ def _take(runs_dir: Path, me: Holder) -> None:
 
 
 def _create(path: Path, me: Holder) -> bool:
-    """Write the claim unless there is one. A hard link appears whole or not at all, on NFS too."""
+    """Write the claim unless there is one. A hard link is atomic, on NFS too."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -135,7 +133,7 @@ def _create(path: Path, me: Holder) -> bool:
 
 
 def _remove_stale(path: Path, stale: Holder | None) -> None:
-    """Move the claim aside, and put it back should it be that of somebody who took over in between."""
+    """Move the claim aside; put it back if another driver has replaced it in the meantime."""
     aside = path.with_name(f".{path.name}.stale.{os.uname().nodename}.{os.getpid()}")
     try:
         os.rename(path, aside)
@@ -155,7 +153,7 @@ def _remove_stale(path: Path, stale: Holder | None) -> None:
 
 
 def _silence(runs_dir: Path) -> float:
-    """Seconds since the claim was last touched, by the file system's own clock; 0 where it has just gone."""
+    """Seconds since the claim was last touched, by the file system's clock; 0 if it has just been removed."""
     with tempfile.NamedTemporaryFile(dir=runs_dir, prefix=".clock.") as now:
         try:
             return os.fstat(now.fileno()).st_mtime - (runs_dir / CLAIM).stat().st_mtime

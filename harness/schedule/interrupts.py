@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first is a request, the second is an order."""
+"""Ctrl-C and SIGTERM: the first asks the run to stop, the second stops it at once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """While it is entered, the first signal sets `asked` and a second raises KeyboardInterrupt in the main
-    thread.
+    """As a context: the first signal sets `asked`, a second raises KeyboardInterrupt in the main thread.
 
-    Elsewhere than in the main thread, where Python delivers no signals, it does nothing.
+    Does nothing when entered in another thread, where Python delivers no signals.
     """
 
     def __init__(self) -> None:
@@ -32,7 +31,7 @@ class Interrupts:
             signal.signal(number, handler)
 
     def install(self) -> None:
-        """Take the signals, again where a library has put its own handler over ours."""
+        """Install the handlers, again after a library has replaced them."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number in SIGNALS:

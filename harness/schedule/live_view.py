@@ -1,4 +1,4 @@
-"""What a person sees while a plan runs: a live table on a terminal, plain lines elsewhere."""
+"""What a user sees while a plan runs: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from rich.text import Text
 from harness.ranking.render.text import duration
 from harness.records.result import Progress, Result
 from harness.records.trial import Trial
-from harness.schedule.dispatch.events import Listener, RunSummary, Silent
+from harness.schedule.listener import Listener, RunSummary
 from harness.schedule.outlook import Outlook, Running
 
 MOST_LINES = 16
-"""Running trials shown at once; a larger cluster is summed up."""
+"""Running trials shown at once; further ones are counted."""
 
 
 def view(stream: TextIO | None = None) -> Listener:
-    """The view that fits `stream` (default: standard error)."""
+    """A table if `stream` (default: standard error) is a terminal, else lines."""
     out = stream or sys.stderr
     console = Console(file=out, markup=False, highlight=False)
     return LiveView(console) if console.is_terminal else PlainLog(out)
 
 
-class LiveView(Silent):
-    """A table that redraws itself: counts by kind, one line for each running trial, time left."""
+class LiveView(Listener):
+    """A table that redraws itself: counts by kind, a row for each running trial, the time left."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -39,7 +39,7 @@ class LiveView(Silent):
         self._live: Live | None = None
 
     def on_start(self, total: int, skipped: int, left: Sequence[Trial]) -> None:
-        """Begin to draw."""
+        """Start to draw."""
         self._outlook = Outlook(left, time.time())
         self._console.print(opening(total, skipped))
         if left:
@@ -49,26 +49,26 @@ class LiveView(Silent):
             self._live.start()
 
     def on_trial_started(self, trial: Trial) -> None:
-        """A line of its own from now on."""
+        """Add its row."""
         self._titles[trial.id] = trial.title
         self._outlook.started(trial, time.time())
 
     def on_progress(self, trial_id: str, progress: Progress) -> None:
-        """Its line changes."""
-        self._outlook.heard(trial_id, progress)
+        """Update its row."""
+        self._outlook.update(trial_id, progress)
 
     def on_result(self, result: Result) -> None:
-        """Its line goes; a failure stays above the table."""
+        """Remove its row; print a failure above the table."""
         self._outlook.ended(result)
         if result.status == "failed":
             self._console.print(closing(self._titles.get(result.trial_id, ""), result), style="red")
 
     def on_message(self, text: str) -> None:
-        """Stays above the table."""
+        """Print the line above the table."""
         self._console.print(text, style="yellow")
 
     def on_end(self, summary: RunSummary) -> None:
-        """Stop drawing; the terminal is as before."""
+        """Stop to draw and print the summary."""
         if self._live is not None:
             self._live.stop()
         self._console.print(summing_up(summary))
@@ -114,31 +114,31 @@ def _trials(running: Sequence[Running]) -> Table:
     return table
 
 
-class PlainLog(Silent):
-    """One line for each start and end, and one on progress now and then."""
+class PlainLog(Listener):
+    """A line for each start and end, and regular lines on progress."""
 
     def __init__(self, stream: TextIO, every: float = 30.0, clock: Callable[[], float] = time.time) -> None:
-        """`every`: shortest time between two lines on progress, seconds."""
+        """`every`: seconds between two reports of progress."""
         self._stream, self._every, self._clock = stream, every, clock
         self._outlook = Outlook([], clock())
         self._titles: dict[str, str] = {}
         self._next = 0.0
 
     def on_start(self, total: int, skipped: int, left: Sequence[Trial]) -> None:
-        """Say what there is to do."""
+        """Print how many trials there are to run."""
         self._outlook = Outlook(left, self._clock())
         self._next = self._clock() + self._every
         self._say(opening(total, skipped))
 
     def on_trial_started(self, trial: Trial) -> None:
-        """A line."""
+        """Print its start."""
         self._titles[trial.id] = trial.title
         self._outlook.started(trial, self._clock())
         self._say(f"start  {trial.id} {trial.title}")
 
     def on_progress(self, trial_id: str, progress: Progress) -> None:
-        """Now and then a line on the whole run, with the trial just heard of as an example."""
-        self._outlook.heard(trial_id, progress)
+        """Every `every` seconds, print the counts of the run and the steps of running trials."""
+        self._outlook.update(trial_id, progress)
         if self._clock() < self._next:
             return
         self._next = self._clock() + self._every
@@ -157,16 +157,16 @@ class PlainLog(Silent):
                 )
 
     def on_result(self, result: Result) -> None:
-        """A line."""
+        """Print its end."""
         self._outlook.ended(result)
         self._say(closing(self._titles.get(result.trial_id, ""), result))
 
     def on_message(self, text: str) -> None:
-        """The line."""
+        """Print the line."""
         self._say(text)
 
     def on_end(self, summary: RunSummary) -> None:
-        """The last line."""
+        """Print the summary."""
         self._say(summing_up(summary))
 
     def _say(self, text: str) -> None:
@@ -182,7 +182,7 @@ def opening(total: int, skipped: int) -> str:
 
 
 def closing(title: str, result: Result) -> str:
-    """The line on a trial that ended."""
+    """The line for a trial that ended."""
     named = f"{result.trial_id} {title}".rstrip()
     if result.error is not None:
         return f"FAILED {named}: {result.error.reason}: {result.error.message}"

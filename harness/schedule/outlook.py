@@ -1,4 +1,4 @@
-"""How far a run is and how long it will take: counts by kind and estimates from what has been seen. Pure."""
+"""How far a run is and how long it will take: counts by kind, and estimates from the trials that have ended."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from harness.records.trial import KINDS, Kind, Trial
 
 @dataclass
 class Running:
-    """One trial under way."""
+    """One running trial."""
 
     trial: Trial
     since: float
-    """When a worker took it up, seconds since the epoch."""
+    """When a worker started it, seconds since the epoch."""
     first: Progress | None = None
     last: Progress | None = None
 
-    def heard(self, progress: Progress) -> None:
-        """It wrote a line."""
+    def update(self, progress: Progress) -> None:
+        """Take in a line of progress."""
         self.first = self.first or progress
         self.last = progress
 
     @property
     def share(self) -> float:
-        """Part of its steps that is done, 0..1."""
+        """Fraction of its steps that is done, 0 to 1."""
         return self.last.step / self.last.steps if self.last and self.last.steps else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """From the pace since it was first heard of; None before there is a pace."""
+        """Estimate from the pace since its first line of progress; None before a second one."""
         if self.first is None or self.last is None or self.last.step <= self.first.step:
             return None
         pace = (self.last.at - self.first.at) / (self.last.step - self.first.step)
@@ -51,7 +51,7 @@ class Count:
 
 
 class Outlook:
-    """Kept up to date by the calls of a listener."""
+    """Where a run stands; a listener keeps it up to date."""
 
     def __init__(self, left: Sequence[Trial], now: float) -> None:
         self._left = Counter[Kind](trial.kind for trial in left)
@@ -62,16 +62,16 @@ class Outlook:
         self.running: dict[str, Running] = {}
 
     def started(self, trial: Trial, now: float) -> None:
-        """A worker took it up."""
+        """A worker started the trial."""
         self.running[trial.id] = Running(trial, now)
 
-    def heard(self, trial_id: str, progress: Progress) -> None:
-        """A line of progress."""
+    def update(self, trial_id: str, progress: Progress) -> None:
+        """Take in a running trial's line of progress."""
         if trial_id in self.running:
-            self.running[trial_id].heard(progress)
+            self.running[trial_id].update(progress)
 
     def ended(self, result: Result) -> None:
-        """It ended, well or not."""
+        """A trial ended, well or not."""
         self.running.pop(result.trial_id, None)
         if result.status == "failed":
             self._failed[result.kind] += 1
@@ -80,7 +80,7 @@ class Outlook:
             self._seconds[result.kind] += result.seconds
 
     def counts(self) -> list[Count]:
-        """By kind, in the order of work, kinds with nothing to do left out."""
+        """Counts of each kind that has trials to run, in the order of `KINDS`."""
         running = Counter(item.trial.kind for item in self.running.values())
         return [
             Count(
@@ -95,8 +95,8 @@ class Outlook:
         ]
 
     def seconds_left(self, now: float) -> float | None:
-        """For the whole run: the work left, by the mean seconds of trials of the same kind, over the work
-        done per second so far. None until a trial of every kind that is left has ended."""
+        """Estimate for the whole run: the work left (from the mean seconds of ended trials of the same kind), divided
+        by the work done per second so far. None until a trial of every kind that is left has ended."""
         worked = sum(self._seconds.values())
         if not worked or now <= self._began:
             return None

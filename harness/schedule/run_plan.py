@@ -1,39 +1,31 @@
-"""Run a plan: what is recorded is skipped, the rest is placed on workers, and everybody who listens is
-told."""
+"""Run a plan: skip what is recorded, place the rest on workers, and report to a listener."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 from harness.assets.sources import Sources
 from harness.errors import HarnessError, InputError
 from harness.plan import Plan, cohorts
-from harness.records.folder import TrialFolder
 from harness.records.result import Result
 from harness.records.trial import Trial
+from harness.schedule.backend import ExecutionBackend
 from harness.schedule.claim import claimed
 from harness.schedule.dispatch.dispatcher import Dispatcher
-from harness.schedule.dispatch.events import (
-    Blocked,
-    Ended,
-    Event,
-    GivenUp,
-    HandedBack,
-    Listener,
-    RunSummary,
-    Started,
-)
-from harness.schedule.dispatch.slot_shapes import Node, Shape, capacity, require_room
+from harness.schedule.dispatch.events import Blocked, Ended, Event, GivenUp, HandedBack, Started
+from harness.schedule.dispatch.slot_shapes import Capacity, Node
+from harness.schedule.dispatch.workload import Workload
 from harness.schedule.interrupts import Interrupts
-from harness.schedule.local import LocalBackend, State, this_machine
+from harness.schedule.listener import Listener, RunSummary
+from harness.schedule.local import LocalBackend, this_machine
+from harness.schedule.recorded import Recorded
 from harness.schedule.tail import Tails
-from harness.schedule.worker import Site, Work, record_failure
+from harness.schedule.worker import RunJob, WorkerSetup, record_failure
 from harness.spec.recipes import Resources
 
 POLL_SECONDS = 0.4
@@ -42,37 +34,21 @@ PROGRESS_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where and how a plan is run. Nothing here changes a number."""
+    """Where and how a plan is run. Nothing here changes a result."""
 
     backend: Literal["ray", "local"] = "ray"
     address: str | None = None
     """Ray cluster to join (`auto`, `ray://host:10001`); None starts one on this machine."""
     gpus: float | None = None
-    """GPUs for each trial whose spec asks for none (`measure` apart); fractions share a card."""
+    """GPUs for each trial whose spec asks for none (`measure` excepted); fractions share a GPU."""
     cpus: int | None = None
-    """Cores of this machine to use; None for all. Says nothing about a cluster that is joined."""
+    """Cores of this machine to use; None for all. Has no effect on a cluster that is joined."""
     retry_failed: bool = True
     """Run trials again that failed in an earlier run."""
     checkpoint_seconds: float = 15.0
     """Shortest time between two checkpoints of a trial."""
-    work: Work | None = None
+    run_job: RunJob | None = None
     """What a worker does with a job; None for `harness.trials.run.run_trials`."""
-
-
-class Backend(Protocol):
-    """Where jobs run."""
-
-    def start(self) -> None:
-        """Begin; returns when jobs are being handed out."""
-
-    def poll(self) -> State:
-        """What happened since the last call."""
-
-    def stop(self) -> None:
-        """Hand out nothing more and let workers save what they are at."""
-
-    def close(self) -> None:
-        """Release everything, whatever state it is in."""
 
 
 def run_plan(
@@ -82,55 +58,25 @@ def run_plan(
     options: RunOptions,
     listener: Listener,
 ) -> RunSummary:
-    """Do what is missing and nothing else. Where nothing is, this returns at once and imports neither Ray nor
-    torch.
+    """Run the trials that have no result yet. Without any, return at once and import neither Ray nor torch.
 
     The first Ctrl-C or SIGTERM makes workers save and stop (the summary is `interrupted`); a second raises
-    KeyboardInterrupt. Raises InputError where another driver holds `runs_dir`, no node can hold some kind of
-    trial, or no cluster answers at the address.
+    KeyboardInterrupt. Raises InputError if another driver holds `runs_dir`, some trial fits on no node, or no
+    cluster answers at the address.
     """
     began = time.monotonic()
     trials = _with_gpus(plan.trials if isinstance(plan, Plan) else plan, options.gpus)
-    record = Record.of(trials, runs_dir)
-    if record.left(trials, options.retry_failed):
-        with claimed(runs_dir):  # another driver may have ended between our looking and our claim: look again
-            run = _Run(trials, runs_dir, Record.of(trials, runs_dir), options, listener)
-            return run.go(run.backend(sources), began)
-    run = _Run(trials, runs_dir, record, options, listener)
-    return run.nothing_left(began)
-
-
-@dataclass(frozen=True)
-class Record:
-    """What the folders say about a plan."""
-
-    done: frozenset[str]
-    """Ended well, with parents that are not of the plan among them."""
-    failed: Mapping[str, str]
-    """Failed -> reason."""
-
-    @classmethod
-    def of(cls, trials: Sequence[Trial], runs_dir: Path) -> Record:
-        """Read the results that are there."""
-        wanted = {trial.id for trial in trials} | {parent for trial in trials for parent in trial.parents}
-        try:
-            present = wanted & {entry.name for entry in os.scandir(runs_dir)}
-        except OSError:
-            present = set()
-        results = [TrialFolder.of(runs_dir, trial_id).read_result() for trial_id in present]
-        known = [result for result in results if result is not None]
-        return cls(
-            frozenset(result.trial_id for result in known if result.status != "failed"),
-            {r.trial_id: r.error.reason if r.error else "error" for r in known if r.status == "failed"},
-        )
-
-    def left(self, trials: Sequence[Trial], retry_failed: bool) -> bool:
-        """Whether any trial is to be run (or reported as blocked)."""
-        return any(t.id not in self.done and (retry_failed or t.id not in self.failed) for t in trials)
+    recorded = Recorded.of(trials, runs_dir)
+    if recorded.left(trials, options.retry_failed):
+        with claimed(runs_dir):
+            # Another driver may have finished between the first look and the claim, so look again.
+            run = _Run(trials, runs_dir, Recorded.of(trials, runs_dir), options, listener)
+            return run.run_on(run.backend(sources), began)
+    return _Run(trials, runs_dir, recorded, options, listener).nothing_left(began)
 
 
 @dataclass
-class _Tally:
+class _Counts:
     """Counts that become the summary."""
 
     total: int
@@ -154,62 +100,79 @@ class _Run:
         self,
         trials: Sequence[Trial],
         runs_dir: Path,
-        record: Record,
+        recorded: Recorded,
         options: RunOptions,
         listener: Listener,
     ) -> None:
         self._trials = {trial.id: trial for trial in trials}
-        self._runs_dir, self._record = runs_dir, record
+        self._runs_dir, self._recorded = runs_dir, recorded
         self._options, self._listener = options, listener
-        self._kept = (
-            {} if options.retry_failed else {i: r for i, r in record.failed.items() if i in self._trials}
+        self._failed_before = (
+            {}
+            if options.retry_failed
+            else {i: reason for i, reason in recorded.failed.items() if i in self._trials}
         )
-        self._todo = [t for t in trials if t.id not in record.done and t.id not in self._kept]
-        self._tally = _Tally(len(trials), skipped=sum(trial.id in record.done for trial in trials))
-        self._tally.failed = len(self._kept)
-        self._tally.reasons = {i: f"{reason} (in an earlier run)" for i, reason in self._kept.items()}
+        self._todo = [t for t in trials if t.id not in recorded.done and t.id not in self._failed_before]
+        self._counts = _Counts(len(trials), skipped=sum(trial.id in recorded.done for trial in trials))
+        self._counts.failed = len(self._failed_before)
+        self._counts.reasons = {
+            i: f"{reason} (in an earlier run)" for i, reason in self._failed_before.items()
+        }
         self._tails = Tails(runs_dir)
         self._blocked_by: dict[str, int] = {}
 
     def nothing_left(self, began: float) -> RunSummary:
-        """Tell the listener so."""
-        self._listener.on_start(self._tally.total, self._tally.skipped, self._todo)
-        summary = self._tally.summary(began)
+        """Report a run that has nothing to do."""
+        self._listener.on_start(self._counts.total, self._counts.skipped, self._todo)
+        summary = self._counts.summary(began)
         self._listener.on_end(summary)
         return summary
 
-    def backend(self, sources: Sources) -> Backend:
-        """The backend of the options, with the plan in it, not started."""
-        plan: dict[str, Any] = {
-            "trials": list(self._trials.values()),
-            "recorded": self._record.done,
-            "failed": self._kept,
-            "cohorts": cohorts(trial for trial in self._todo if trial.kind == "distil"),
-            "shared": self._shared,
-        }
+    def backend(self, sources: Sources) -> ExecutionBackend:
+        """The backend that the options name, with the plan in it, not started."""
         options = self._options
-        site = Site(self._runs_dir.resolve(), sources, options.checkpoint_seconds, options.work)
+        setup = WorkerSetup(self._runs_dir.resolve(), sources, options.checkpoint_seconds, options.run_job)
         if options.backend == "local":
-            if any(trial.resources.workers > 1 for trial in self._todo):
-                raise InputError(
-                    "resources.distil.workers: several workers need Ray; leave `--backend local` out, "
-                    "or train in this process with `--set resources.distil.workers=1`"
-                )
-            room = self._room([this_machine(options.cpus, any(trial.resources.gpus for trial in self._todo))])
-            room["capacity"] = dict.fromkeys(room["capacity"], 1)  # one job after another
-            return LocalBackend(Dispatcher(**plan, **room), site)
+            return self._local_backend(setup)
         from harness.schedule.ray.tune import RayBackend
 
-        return RayBackend(self._room, plan, site, address=options.address, cpus=options.cpus)
+        return RayBackend(self._workload(), self._capacity, setup, address=options.address, cpus=options.cpus)
 
-    def go(self, backend: Backend, began: float) -> RunSummary:
+    def _local_backend(self, setup: WorkerSetup) -> LocalBackend:
+        if any(trial.resources.workers > 1 for trial in self._todo):
+            raise InputError(
+                "resources.distil.workers: several workers need Ray; leave `--backend local` out, "
+                "or train in this process with `--set resources.distil.workers=1`"
+            )
+        machine = this_machine(self._options.cpus, any(trial.resources.gpus for trial in self._todo))
+        capacity = self._capacity([machine]).one_of_each()
+        return LocalBackend(Dispatcher(self._workload(), capacity, time.time), setup)
+
+    def _workload(self) -> Workload:
+        return Workload(
+            list(self._trials.values()),
+            recorded=self._recorded.done,
+            failed=self._failed_before,
+            cohorts=cohorts(trial for trial in self._todo if trial.kind == "distil"),
+            shared=self._shared,
+        )
+
+    def _capacity(self, nodes: Sequence[Node]) -> Capacity:
+        return Capacity.of(self._todo, nodes, self._shared)
+
+    @property
+    def _shared(self) -> bool:
+        """Whether other people's work may run on the same machines: only on a cluster that is joined."""
+        return self._options.address is not None
+
+    def run_on(self, backend: ExecutionBackend, began: float) -> RunSummary:
         """Run to the end, however it ends; the listener's `on_end` is the last call."""
         interrupted = False
         with ExitStack() as stack:
-            stack.callback(lambda: self._listener.on_end(self._tally.summary(began, interrupted)))
+            stack.callback(lambda: self._listener.on_end(self._counts.summary(began, interrupted)))
             stack.callback(backend.close)
             interrupts = stack.enter_context(Interrupts())
-            self._listener.on_start(self._tally.total, self._tally.skipped, self._todo)
+            self._listener.on_start(self._counts.total, self._counts.skipped, self._todo)
             try:
                 backend.start()
                 interrupts.install()
@@ -217,14 +180,14 @@ class _Run:
             except KeyboardInterrupt:
                 interrupted = True
                 raise
-        return self._tally.summary(began, interrupted)
+        return self._counts.summary(began, interrupted)
 
-    def _watch(self, backend: Backend, interrupts: Interrupts) -> bool:
-        """Pass on what happens until all is over; whether it was interrupted."""
-        told, next_progress, trouble = False, 0.0, ""
+    def _watch(self, backend: ExecutionBackend, interrupts: Interrupts) -> bool:
+        """Report what happens until the backend has finished; whether the run was interrupted."""
+        stopping, next_progress, trouble = False, 0.0, ""
         while True:
-            if interrupts.asked and not told:
-                told = True
+            if interrupts.asked and not stopping:
+                stopping = True
                 backend.stop()
                 self._listener.on_message(
                     "stopping: running trials save their state, a further run goes on from there "
@@ -235,18 +198,18 @@ class _Run:
                 self._handle(event)
             for text in state.messages:
                 self._listener.on_message(text)
-            self._tell_blocked()
+            self._report_blocked()
             self._listener.on_pause()
             trouble = trouble or state.trouble
             if state.finished:
                 break
             if time.monotonic() >= next_progress:
                 next_progress = time.monotonic() + PROGRESS_SECONDS
-                self._tell_progress()
+                self._report_progress()
             time.sleep(POLL_SECONDS)
         if trouble:
             raise HarnessError(trouble)
-        return told
+        return stopping
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -260,33 +223,36 @@ class _Run:
                 trial = self._trials[trial_id]
                 self._end(trial_id, record_failure(self._runs_dir, trial, failure, started_at))
             case HandedBack(trial_ids=ids, reason=reason):
-                for trial_id in ids:
-                    self._tails.drop(trial_id)
-                if reason:
-                    more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
-                    title = self._trials[ids[0]].title
-                    self._listener.on_message(f"{ids[0]} {title}{more}: {reason}; tried again")
+                self._take_back(ids, reason)
             case Blocked(trial_id=trial_id, because=because, reason=reason):
-                self._tally.blocked += 1
-                self._tally.reasons[trial_id] = f"blocked: {self._name(because)} failed ({reason})"
+                self._counts.blocked += 1
+                self._counts.reasons[trial_id] = f"blocked: {self._name(because)} failed ({reason})"
                 self._blocked_by[because] = self._blocked_by.get(because, 0) + 1
+
+    def _take_back(self, ids: Sequence[str], reason: str) -> None:
+        for trial_id in ids:
+            self._tails.drop(trial_id)
+        if reason:
+            more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+            title = self._trials[ids[0]].title
+            self._listener.on_message(f"{ids[0]} {title}{more}: {reason}; tried again")
 
     def _end(self, trial_id: str, result: Result) -> None:
         self._tails.drop(trial_id)
         if result.status == "failed":
-            self._tally.failed += 1
+            self._counts.failed += 1
             error = result.error
-            self._tally.reasons[trial_id] = f"{error.reason}: {error.message}" if error else "error"
+            self._counts.reasons[trial_id] = f"{error.reason}: {error.message}" if error else "error"
         else:
-            self._tally.done += 1
+            self._counts.done += 1
         self._listener.on_result(result)
 
-    def _tell_progress(self) -> None:
+    def _report_progress(self) -> None:
         for trial_id, progress in self._tails.read():
             self._listener.on_progress(trial_id, progress)
 
-    def _tell_blocked(self) -> None:
-        """One line for each failure that others waited for, however many they are."""
+    def _report_blocked(self) -> None:
+        """One line for each failure, however many trials depend on it."""
         for because, count in self._blocked_by.items():
             trials = "1 trial is" if count == 1 else f"{count} trials are"
             self._listener.on_message(f"{trials} not run, because {self._name(because)} failed")
@@ -296,25 +262,9 @@ class _Run:
         trial = self._trials.get(trial_id)
         return f"{trial_id} {trial.title}" if trial else f"{trial_id} (not of this plan)"
 
-    @property
-    def _shared(self) -> bool:
-        """Whether others may use the machines too."""
-        return self._options.address is not None
-
-    def _room(self, nodes: Sequence[Node]) -> dict[str, Any]:
-        """What the dispatcher must know of the machines."""
-        require_room(self._todo, nodes)
-        shapes = {Shape.of(trial, self._shared) for trial in self._todo}
-        fitting = {shape: [node for node in nodes if node.slots(shape)] for shape in shapes}
-        return {
-            "capacity": capacity(shapes, nodes),
-            "memory": {shape: min(node.memory_of(shape) for node in some) for shape, some in fitting.items()},
-        }
-
 
 def _with_gpus(trials: Sequence[Trial], gpus: float | None) -> Sequence[Trial]:
-    """Give a GPU to trials whose spec leaves that to the run, a whole one to each of several workers. Resources are
-    no part of a trial's identity."""
+    """Give GPUs to trials whose spec asks for none. Resources are no part of a trial's identity."""
     if gpus is None:
         return trials
     return [
@@ -326,4 +276,5 @@ def _with_gpus(trials: Sequence[Trial], gpus: float | None) -> Sequence[Trial]:
 
 
 def _with_gpu(resources: Resources, gpus: float) -> Resources:
+    """Several workers get a whole GPU each."""
     return resources.model_copy(update={"gpus": 1.0 if resources.workers > 1 else gpus})

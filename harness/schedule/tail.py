@@ -1,4 +1,4 @@
-"""Follows progress.jsonl of the trials that run, reading only what was added."""
+"""Follows `progress.jsonl` of running trials and reads only what was added."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from harness.records.result import Progress
 
 
 class Tails:
-    """Open ends of several trials' progress files."""
+    """Read positions in the progress files of several trials."""
 
     def __init__(self, runs_dir: Path) -> None:
         self._runs_dir = runs_dir
         self._offsets: dict[str, int | None] = {}
 
     def follow(self, trial_id: str) -> None:
-        """Start; of what is there already only the last line is told."""
+        """Start to read a trial's file, at its last line."""
         self._offsets[trial_id] = None
 
     def drop(self, trial_id: str) -> None:
-        """The trial runs no longer."""
+        """Stop to read a trial's file."""
         self._offsets.pop(trial_id, None)
 
     def read(self) -> Iterator[tuple[str, Progress]]:
-        """Lines added since the last call."""
+        """(trial id, line) for the lines added since the last call."""
         for trial_id, offset in list(self._offsets.items()):
             lines = self._added(trial_id, offset or 0)
             for progress in lines[-1:] if offset is None else lines:

@@ -1,4 +1,4 @@
-"""What a worker does with a job: hold its folders, run it, and make sure that every end has a result."""
+"""What a worker does with a job: lock its trials' folders, run it, and see that every trial that ends has a result."""
 
 from __future__ import annotations
 
@@ -22,47 +22,45 @@ from harness.records.trial import Trial
 if TYPE_CHECKING:
     from harness.training.attempt import Workplace
 
-Work = Callable[[Sequence[Trial], "Workplace"], list[Result]]
-"""Runs the trials of one job in their folders, e.g. `harness.trials.run.run_trials`. Raises
-`TrialError('interrupted')` when it was told to stop; faults of a trial are results, not exceptions."""
+RunJob = Callable[[Sequence[Trial], "Workplace"], list[Result]]
+"""Runs the trials of one job in their folders, like `harness.trials.run.run_trials`. Raises
+`TrialError('interrupted')` after a request to stop; a trial that fails is a result, not an exception."""
 
 Begin = Callable[[Sequence[Trial]], bool]
-"""Told of the trials of a job that are about to be run, those left out that had ended after all: whether they
-may be."""
+"""Asked before trials of a job are run, without those that turn out to have ended: whether they may be."""
 
 HOLD_SECONDS = 30.0
-"""How long a worker waits for a predecessor that is still dying (its driver was killed) to let go of a
-trial."""
+"""How long a worker waits for the lock of a predecessor that is still dying (its driver was killed)."""
 
 
 @dataclass(frozen=True)
-class Site:
-    """What every worker is told."""
+class WorkerSetup:
+    """What every worker of a run is given."""
 
     runs_dir: Path
     """On a file system that all nodes share."""
     sources: Sources
     checkpoint_seconds: float
-    work: Work | None
+    run_job: RunJob | None
     """None for `harness.trials.run.run_trials`."""
 
     def workplace(self, stop: Callable[[], bool]) -> Workplace:
-        """Where this worker's trials run until `stop` says so."""
+        """Where this worker's trials run, until `stop` returns True."""
         from harness.training.attempt import Workplace
 
         return Workplace(self.runs_dir, self.sources, stop=stop, checkpoint_seconds=self.checkpoint_seconds)
 
 
-def default_work() -> Work:
-    """The real thing; importing it loads torch."""
+def default_run_job() -> RunJob:
+    """What runs real trials; importing it loads torch."""
     from harness.trials.run import run_trials
 
     return run_trials
 
 
-def perform(trials: Sequence[Trial], workplace: Workplace, work: Work, begin: Begin) -> list[Result]:
-    """Run one job. Returns a result for every trial that ended; trials interrupted by a stop have none, and
-    none are begun that `begin` refuses."""
+def perform(trials: Sequence[Trial], workplace: Workplace, run_job: RunJob, begin: Begin) -> list[Result]:
+    """Run one job. Returns a result for every trial that ended: none for trials that a stop interrupted or that
+    `begin` refused."""
     place = replace(workplace, device="cuda" if trials[0].resources.gpus else workplace.device)
     done: list[Result] = []
     left: list[Trial] = []
@@ -76,14 +74,14 @@ def perform(trials: Sequence[Trial], workplace: Workplace, work: Work, begin: Be
             recorded = ended_well(place.runs_dir, trial.id)
             if recorded is None:
                 left.append(trial)
-            else:  # a worker thought lost finished it meanwhile
+            else:  # a worker that was taken for dead has finished it
                 done.append(recorded)
-        return done + (_run(left, place, work) if left and begin(left) else [])
+        return done + (_run(left, place, run_job) if left and begin(left) else [])
 
 
-def _run(trials: list[Trial], place: Workplace, work: Work) -> list[Result]:
+def _run(trials: list[Trial], place: Workplace, run_job: RunJob) -> list[Result]:
     try:
-        return work(trials, place)
+        return run_job(trials, place)
     except Exception as error:
         recorded = {trial.id: ended_well(place.runs_dir, trial.id) for trial in trials}
         ended = [result for result in recorded.values() if result is not None]
@@ -93,7 +91,7 @@ def _run(trials: list[Trial], place: Workplace, work: Work) -> list[Result]:
 
 
 def _fail(trial: Trial, place: Workplace, error: Exception) -> Result:
-    """Record what nobody below us has caught."""
+    """Record an error that `run_job` did not turn into a result."""
     from harness.training.faults import failure_of
 
     with suppress(OSError):
@@ -105,13 +103,13 @@ def _fail(trial: Trial, place: Workplace, error: Exception) -> Result:
 
 
 def ended_well(runs_dir: Path, trial_id: str) -> Result | None:
-    """The recorded result of a trial, where it needs no further run."""
+    """The recorded result of a trial that need not run again, else None."""
     result = TrialFolder.of(runs_dir, trial_id).read_result()
     return result if result is not None and result.status != "failed" else None
 
 
 def record_failure(runs_dir: Path, trial: Trial, failure: Failure, started_at: float) -> Result:
-    """Write the result of a trial that could not do so itself, as far as the disk lets."""
+    """Write the result of a trial that could not write it itself. A full disk does not raise."""
     now = time.time()
     result = Result(
         trial_id=trial.id,
@@ -133,9 +131,9 @@ def record_failure(runs_dir: Path, trial: Trial, failure: Failure, started_at: f
 
 @contextmanager
 def hold(folder: TrialFolder, wait: float = HOLD_SECONDS) -> Iterator[None]:
-    """Keep a trial's folder to this process, by a lock that the kernel drops when the process dies.
+    """Lock a trial's folder for this process; the kernel releases the lock when the process dies.
 
-    Raises TrialError when another process still works there after `wait` seconds.
+    Raises TrialError if another process still holds it after `wait` seconds.
     """
     folder.path.mkdir(parents=True, exist_ok=True)
     path = folder.path / ".running"
@@ -155,12 +153,12 @@ def hold(folder: TrialFolder, wait: float = HOLD_SECONDS) -> Iterator[None]:
 
 
 def _try_lock(path: Path) -> int | None:
-    """The open, locked file, or None where it is taken."""
+    """The locked file's descriptor, or None if another process has it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(handle).st_ino != path.stat().st_ino:
-            raise FileNotFoundError  # its last holder removed it between our opening and locking it
+            raise FileNotFoundError  # its holder removed it between our open and our lock
     except (BlockingIOError, FileNotFoundError):
         os.close(handle)
         return None

@@ -12,7 +12,7 @@ from harness.records.folder import TrialFolder
 from harness.records.trial import Trial
 from harness.results.store import Store
 from harness.results.verify import verify
-from harness.schedule.dispatch.events import RunSummary
+from harness.schedule import RunSummary
 from tests.results import boards
 from tests.results.boards import Board
 from tests.results.ingredients import GLUE

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from harness.records.result import Progress, Result
 from harness.records.trial import Trial
-from harness.schedule import RunSummary
+from harness.schedule import Listener, RunSummary
 
 
-class Recorder:
+class Recorder(Listener):
     """Keeps every call in order."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from harness.records.folder import TrialFolder
 from harness.records.result import Result
 from harness.records.trial import Trial
 from harness.schedule import RunOptions, run_plan
-from harness.schedule.dispatch.slot_shapes import Node, Shape, capacity, require_room
+from harness.schedule.dispatch.slot_shapes import Node, SlotShape, require_capacity, slots_that_fit
 from harness.schedule.live_view import view
 from harness.spec.checks import check_cells
 from harness.spec.recipes import Resources
@@ -141,12 +141,12 @@ def test_without_ray_several_workers_are_refused(tmp_path: Path) -> None:
 
 
 def test_workers_of_one_slot_may_be_on_several_nodes() -> None:
-    shape = Shape(cpus=2, workers=3)
-    assert capacity([shape], [Node("a", 4), Node("b", 4)]) == {shape: 1}
-    assert capacity([shape], [Node("a", 4), Node("b", 3)]) == {shape: 1}
-    assert capacity([shape], [Node("a", 4)]) == {shape: 0}
+    shape = SlotShape(cpus=2, workers=3)
+    assert slots_that_fit([shape], [Node("a", 4), Node("b", 4)]) == {shape: 1}
+    assert slots_that_fit([shape], [Node("a", 4), Node("b", 3)]) == {shape: 1}
+    assert slots_that_fit([shape], [Node("a", 4)]) == {shape: 0}
     with pytest.raises(InputError, match=r"room for 2 of these 3 workers; .*workers to at most 2"):
-        require_room([distil("one", resources=Resources(cpus=2, workers=3))], [Node("a", 4)])
+        require_capacity([distil("one", resources=Resources(cpus=2, workers=3))], [Node("a", 4)])
 
 
 @pytest.mark.parametrize(

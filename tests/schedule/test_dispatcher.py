@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,14 +16,15 @@ from harness.devices import provenance
 from harness.plan import cohorts
 from harness.records.result import Failure, Result
 from harness.records.trial import Trial
-from harness.schedule.dispatch.dispatcher import BARREN_SLOTS, LOSSES_ALONE, Dispatcher, Lease, Order
+from harness.schedule.dispatch.dispatcher import MAX_FAILED_STARTS, MAX_LOSSES, Dispatcher, Lease, Order
 from harness.schedule.dispatch.events import Blocked, Ended, GivenUp, Started
-from harness.schedule.dispatch.slot_shapes import Shape
+from harness.schedule.dispatch.slot_shapes import Capacity, SlotShape
+from harness.schedule.dispatch.workload import Workload
 from harness.spec.recipes import Resources
 from tests.schedule.trials import distil, finetune, measure, prepare, small_plan
 
-ONE = Shape(1)
-ALONE = Shape(1, exclusive=True)
+ONE = SlotShape(1)
+ALONE = SlotShape(1, exclusive=True)
 KILLED = Failure(reason="killed", message="its worker died")
 
 
@@ -39,14 +42,21 @@ def result(trial: Trial, reason: str | None = None) -> Result:
     )
 
 
-def dispatcher(trials: list[Trial], slots: int = 2, **options: object) -> Dispatcher:
+def dispatcher(
+    trials: list[Trial],
+    slots: int = 2,
+    memory: dict[SlotShape, float] | None = None,
+    clock: Callable[[], float] = time.time,
+    **known: Any,
+) -> Dispatcher:
     """A dispatcher for machines with room for `slots` slots of any shape."""
-    shapes = {Shape.of(trial) for trial in trials}
+    shapes = {SlotShape.of(trial) for trial in trials}
     groups = cohorts([trial for trial in trials if trial.kind == "distil"])
-    return Dispatcher(trials, cohorts=groups, capacity=dict.fromkeys(shapes, slots), **options)
+    capacity = Capacity(dict.fromkeys(shapes, slots), memory or {})
+    return Dispatcher(Workload(trials, cohorts=groups, **known), capacity, clock)
 
 
-def opened(manager: Dispatcher, shape: Shape = ONE, name: str = "a", node: str = "n") -> str:
+def opened(manager: Dispatcher, shape: SlotShape = ONE, name: str = "a", node: str = "n") -> str:
     """An open slot."""
     manager.open_slot(name, shape, node)
     return name
@@ -85,14 +95,14 @@ def test_a_child_waits_until_its_parent_has_ended_well() -> None:
 def test_a_cohort_runs_together_in_one_slot_when_there_is_only_one() -> None:
     teacher = prepare()
     students = [distil(f"s{n}", teacher) for n in range(5)]
-    manager = dispatcher([teacher, *students], slots=1, recorded=[teacher.id])
+    manager = dispatcher([teacher, *students], slots=1, recorded=frozenset({teacher.id}))
     assert ids(manager.lease(opened(manager))) == {student.id for student in students}
 
 
 def test_a_cohort_is_divided_when_workers_would_stand_idle() -> None:
     teacher = prepare()
     students = [distil(f"s{n}", teacher) for n in range(5)]
-    manager = dispatcher([teacher, *students], slots=2, recorded=[teacher.id])
+    manager = dispatcher([teacher, *students], slots=2, recorded=frozenset({teacher.id}))
     first, second = (
         ids(manager.lease(opened(manager, name="a"))),
         ids(manager.lease(opened(manager, name="b"))),
@@ -141,15 +151,15 @@ def test_measuring_comes_after_training_with_nothing_beside_it() -> None:
     manager.settle(first, [result(training)])
     assert ids(manager.lease(first)) == {timing.id}
     assert manager.lease(second) is Order.LEAVE
-    assert manager.hire("c") is Order.WAIT
+    assert manager.request_slot("c") is Order.WAIT
     manager.settle(first, [result(timing)])
     assert ids(manager.lease(first)) == {other.id}
 
 
 def test_on_shared_machines_measuring_takes_a_whole_node() -> None:
-    manager = Dispatcher([measure("m"), measure("n")], capacity={ALONE: 1}, shared=True)
-    assert manager.hire("a") == ALONE
-    assert manager.hire("b") is Order.WAIT
+    manager = Dispatcher(Workload([measure("m"), measure("n")], shared=True), Capacity({ALONE: 1}), time.time)
+    assert manager.request_slot("a") == ALONE
+    assert manager.request_slot("b") is Order.WAIT
 
 
 def test_a_failure_blocks_all_that_descend_from_it_and_names_itself() -> None:
@@ -216,14 +226,14 @@ def test_a_trial_that_keeps_killing_its_worker_fails_and_takes_no_neighbour_alon
     (given_up,) = [event for event in events if isinstance(event, GivenUp)]
     assert given_up.trial_id == poison
     assert given_up.failure.reason == "killed"
-    assert attempts == 2 + LOSSES_ALONE  # with three others, with one other, alone
+    assert attempts == 2 + MAX_LOSSES  # with three others, with one other, alone
 
 
 def test_a_job_whose_worker_was_dead_before_it_began_was_not_started_and_stays_whole() -> None:
     students = [distil(f"s{n}") for n in range(4)]
     manager = dispatcher(students, slots=1)
     slot = opened(manager)
-    for _ in range(BARREN_SLOTS - 1):
+    for _ in range(MAX_FAILED_STARTS - 1):
         assert len(ids(manager.lease(slot))) == 4
         manager.lose(slot, KILLED)
     assert starts(manager) == []
@@ -293,7 +303,7 @@ def test_workers_that_die_before_they_begin_what_they_were_given_end_the_run_wit
 def test_workers_that_die_before_taking_work_end_the_run_with_the_reason() -> None:
     manager = dispatcher([finetune("f")])
     for number in range(5):
-        manager.hire(f"slot {number}")
+        manager.request_slot(f"slot {number}")
         manager.close_slot(f"slot {number}", "cannot import torch")
     assert manager.finished
     assert "cannot import torch" in manager.trouble
@@ -306,7 +316,7 @@ def test_idle_slots_stay_warm_for_a_while_but_make_room_for_another_shape() -> N
     manager = dispatcher([parent, finetune("f", parent)], clock=lambda: now[0])
     small = opened(manager, ONE, "small")
     assert manager.lease(small) is Order.LEAVE  # the parent needs the room
-    big = opened(manager, Shape(2), "big")
+    big = opened(manager, SlotShape(2), "big")
     manager.lease(big)
     assert manager.lease(small) is Order.WAIT
     now[0] = 3600.0
@@ -318,7 +328,7 @@ def test_small_slots_make_way_for_a_large_one_that_has_waited() -> None:
     small_trials = [finetune(f"f{n}") for n in range(4)]
     urgent = prepare(resources=Resources(cpus=2))
     manager = dispatcher([urgent, *small_trials], clock=lambda: now[0])
-    assert manager.hire("big") == Shape(2)
+    assert manager.request_slot("big") == SlotShape(2)
     small = opened(manager, ONE, "small")
     taken = manager.lease(small)
     assert isinstance(taken, Lease)
@@ -326,7 +336,7 @@ def test_small_slots_make_way_for_a_large_one_that_has_waited() -> None:
     manager.settle(small, [result(taken.trials[0])])
     assert manager.lease(small) is Order.LEAVE
     manager.close_slot(small)
-    assert manager.hire("another") is Order.WAIT
+    assert manager.request_slot("another") is Order.WAIT
 
 
 @settings(max_examples=60, deadline=None)
@@ -339,15 +349,15 @@ def test_whatever_dies_and_fails_every_trial_ends_once_and_after_its_parents(
     manager = dispatcher(trials, slots=slots)
     by_id = {trial.id: trial for trial in trials}
     held: dict[str, tuple[Trial, ...]] = {}
-    open_slots: dict[str, Shape] = {}
+    open_slots: dict[str, SlotShape] = {}
     ended: dict[str, bool] = {}
     interrupted: Counter[str] = Counter()
-    barren = 0
+    failed_starts = 0
     for step in range(10_000):
         if manager.finished:
             break
         name = f"slot {step}"
-        if isinstance(shape := manager.hire(name), Shape):
+        if isinstance(shape := manager.request_slot(name), SlotShape):
             open_slots[name] = shape
             manager.open_slot(name, shape, f"node {chance.randrange(2)}")
         slot = chance.choice(sorted(open_slots))
@@ -373,12 +383,12 @@ def test_whatever_dies_and_fails_every_trial_ends_once_and_after_its_parents(
             assert len({trial.kind for trial in lease.trials}) == 1
             if lease.trials[0].kind == "measure" or any(j[0].kind == "measure" for j in held.values()):
                 assert not held
-            if troubled and barren < BARREN_SLOTS - 1 and chance.random() < 0.1:
+            if troubled and failed_starts < MAX_FAILED_STARTS - 1 and chance.random() < 0.1:
                 manager.lose(slot, KILLED)
-                barren += 1
+                failed_starts += 1
             else:
                 assert manager.begin(slot, lease.number, lease.trials)
-                held[slot], barren = lease.trials, 0
+                held[slot], failed_starts = lease.trials, 0
         elif lease is Order.LEAVE:
             manager.close_slot(slot)
             del open_slots[slot]

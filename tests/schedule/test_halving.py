@@ -25,7 +25,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> list[Trial]:
 
 
 def run(trials: Sequence[Trial], runs_dir: Path) -> None:
-    settings = RunOptions(backend="local", work=climb)
+    settings = RunOptions(backend="local", run_job=climb)
     summary = run_plan(trials, runs_dir, Sources(runs_dir / "cache"), settings, Recorder())
     assert (summary.done + summary.skipped, summary.exit_code) == (len(trials), 0)
 
@@ -88,7 +88,9 @@ def test_order_does_not_matter(plan: list[Trial], tmp_path: Path) -> None:
 def test_a_pruned_trial_is_done(plan: list[Trial], tmp_path: Path) -> None:
     run(plan, tmp_path)
     listener = Recorder()
-    run_plan(plan, tmp_path, Sources(tmp_path / "cache"), RunOptions(backend="local", work=climb), listener)
+    run_plan(
+        plan, tmp_path, Sources(tmp_path / "cache"), RunOptions(backend="local", run_job=climb), listener
+    )
     assert not listener.started
 
 

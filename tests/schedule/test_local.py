@@ -15,7 +15,7 @@ from harness.records.folder import TrialFolder
 from harness.records.result import Result
 from harness.records.trial import Trial
 from harness.schedule import RunOptions, RunSummary, run_plan
-from harness.schedule.worker import Work, hold
+from harness.schedule.worker import RunJob, hold
 from harness.spec.recipes import Resources
 from harness.training.attempt import Workplace
 from tests.schedule.listening import Recorder
@@ -23,11 +23,11 @@ from tests.schedule.trials import distil, finetune, notes, prepare, small_plan, 
 
 
 def run(
-    trials: Sequence[Trial], runs_dir: Path, work: Work = succeed, **options: object
+    trials: Sequence[Trial], runs_dir: Path, run_job: RunJob = succeed, **options: object
 ) -> tuple[RunSummary, Recorder]:
     """Run in this process."""
     recorder = Recorder()
-    settings = RunOptions(backend="local", work=work, **options)
+    settings = RunOptions(backend="local", run_job=run_job, **options)
     return run_plan(trials, runs_dir, Sources(runs_dir / "cache"), settings, recorder), recorder
 
 
@@ -71,9 +71,9 @@ def test_a_finished_plan_is_recognised_without_importing_ray_or_torch(tmp_path: 
         "import sys; from pathlib import Path\n"
         "from harness.records.folder import TrialFolder\n"
         "from harness.assets.sources import Sources\n"
-        "from harness.schedule import RunOptions, Silent, run_plan\n"
+        "from harness.schedule import Listener, RunOptions, run_plan\n"
         "folder = Path(sys.argv[1]); trial = TrialFolder.of(folder, sys.argv[2]).read_trial()\n"
-        "summary = run_plan([trial], folder, Sources(folder), RunOptions(), Silent())\n"
+        "summary = run_plan([trial], folder, Sources(folder), RunOptions(), Listener())\n"
         "assert summary.skipped == 1; assert not {'ray', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path), prepare().id], check=True, timeout=60)

@@ -27,8 +27,8 @@ from harness.spec.recipes import Resources
 from tests.schedule import trials
 
 runs, plan = Path(sys.argv[1]), eval(sys.argv[2])
-work, options = getattr(trials, sys.argv[3]), eval(sys.argv[4])
-settings = RunOptions(work=work, **options)
+run_job, options = getattr(trials, sys.argv[3]), eval(sys.argv[4])
+settings = RunOptions(run_job=run_job, **options)
 try:
     summary = run_plan(plan, runs, Sources(runs / "cache"), settings, view(sys.stdout))
 except KeyboardInterrupt:

@@ -1,5 +1,7 @@
-"""Which trials come first, and how many students fit beside one teacher. Estimates that order and group work;
-they never enter a number."""
+"""Which trials come first, and how many students fit beside one teacher.
+
+These are estimates: they order and group the work and never change a result.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +14,16 @@ TYPICAL_VOCABULARY = 50_000
 BYTES_PER_WEIGHT = 16
 """fp32 weight, gradient and AdamW's two moments."""
 ACTIVATION_BYTES = 68
-"""Kept for the backward pass per token, layer and unit of width, in fp32 (Korthikanti et al. 2022, eq. 1,
+"""Bytes kept for the backward pass per token, layer and unit of width, in fp32 (Korthikanti et al., 2022, eq. 1,
 without the part quadratic in length: 34 in 16 bits)."""
 TEACHER_SHARE = 0.5
-"""Share of a slot's memory left to the students of a cohort; the rest holds the teacher, its outputs and the
-losses."""
+"""Share of a slot's memory for the students of a cohort; the rest holds teacher, activations and losses."""
 
 
 def longest_way(trials: Sequence[Trial]) -> dict[str, float]:
-    """Operations for each core from the start of each trial to the end of the longest chain below it (its rank
-    on the critical path).
+    """Id -> operations per core from the trial's start to the end of the longest chain of its descendants.
 
-    `trials` come in dependency order, parents first.
+    This is a trial's rank on the critical path. `trials` come in dependency order, parents first.
     """
     work = Work({trial.id: trial for trial in trials})
     below: dict[str, float] = {}
@@ -38,7 +38,7 @@ def longest_way(trials: Sequence[Trial]) -> dict[str, float]:
 
 
 def student_bytes(trial: Trial) -> float:
-    """Memory that one member adds to a cohort while it trains, in each of its workers."""
+    """Bytes that one student adds to a cohort while it trains, in each of its workers."""
     job = trial.job
     assert isinstance(job, DistilJob)
     student, recipe = job.student, job.recipe
@@ -51,10 +51,9 @@ def student_bytes(trial: Trial) -> float:
 
 
 def members_that_fit(members: Sequence[Trial], memory: float) -> int:
-    """How many of these students, largest first, train side by side in a slot of `memory` bytes; at least
-    one.
+    """How many of these students, largest first, can train in one slot of `memory` bytes; at least one.
 
-    A number in `distil.cohort` is the user's own bound and is taken as it stands; `off` is one.
+    A number in `distil.cohort` is the user's own bound and overrides the estimate; `off` means one.
     """
     job = members[0].job
     assert isinstance(job, DistilJob)

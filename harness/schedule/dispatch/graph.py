@@ -1,4 +1,4 @@
-"""Which trials wait for which. Pure; every call costs the number of children (or descendants) concerned."""
+"""Which trials wait for which. Every call costs the number of children (or descendants) concerned."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from harness.records.trial import Trial
 
 
 class Graph:
-    """The trials of a plan that are not settled, and what each still waits for."""
+    """The trials of a plan that are still open, and what each of them waits for."""
 
     def __init__(self, trials: Sequence[Trial], done: Collection[str], failed: Collection[str]) -> None:
-        """`done`: ended well before, perhaps not of the plan; `failed`: failed before and not to be
-        retried."""
+        """`done`: ids that ended well before, of this plan or not; `failed`: ids that are not run again."""
         self.trials = {trial.id: trial for trial in trials}
         self.open = {trial.id for trial in trials if trial.id not in done and trial.id not in failed}
         self._unmet: dict[str, int] = {}
@@ -29,12 +28,12 @@ class Graph:
         return [trial_id for trial_id in self.trials if trial_id in self.open and not self._unmet[trial_id]]
 
     @property
-    def strangers(self) -> list[str]:
-        """Parents without a result that are not of the plan."""
+    def missing_parents(self) -> list[str]:
+        """Parents that have no result and are not part of the plan."""
         return [parent for parent in self._children if parent not in self.trials]
 
     def succeed(self, trial_id: str) -> list[str]:
-        """The trial ended well; the children that become ready by it."""
+        """Record that the trial ended well; returns the children that became ready."""
         self.open.discard(trial_id)
         ready = []
         for child in self._children.pop(trial_id, ()):
@@ -44,7 +43,7 @@ class Graph:
         return ready
 
     def fail(self, trial_id: str) -> list[str]:
-        """The trial failed (or never will be); the descendants that cannot run now and are open no longer."""
+        """Record that the trial failed or will never run; returns the descendants that are closed with it."""
         self.open.discard(trial_id)
         blocked = []
         below = self._children.pop(trial_id, [])

@@ -1,4 +1,4 @@
-"""Trials that are ready to run, in the order in which they should: longest way to the end first."""
+"""Trials that are ready to run, the one with the longest way to the end first."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.records.trial import Kind, Trial
-from harness.schedule.dispatch.slot_shapes import Shape
+from harness.schedule.dispatch.slot_shapes import SlotShape
 
-Place = tuple[Shape, Kind]
-"""A queue of its own: what fits one slot and counts against one limit."""
+Place = tuple[SlotShape, Kind]
+"""A queue of its own: trials that fit the same slots and count against the same limit."""
 
 
 def limits(trials: Iterable[Trial]) -> dict[Kind, int]:
-    """Jobs of a kind at once, where a limit is set; specs that differ get the smaller."""
-    found: dict[Kind, int] = {"measure": 1}
+    """How many jobs of a kind may run at once, if limited; the smallest where trials differ."""
+    limits_: dict[Kind, int] = {"measure": 1}
     for trial in trials:
         if trial.resources.concurrency is not None:
-            found[trial.kind] = min(
-                trial.resources.concurrency, found.get(trial.kind, trial.resources.concurrency)
+            limits_[trial.kind] = min(
+                trial.resources.concurrency, limits_.get(trial.kind, trial.resources.concurrency)
             )
-    return found
+    return limits_
 
 
 @dataclass(order=True)
@@ -32,23 +32,22 @@ class _Entry:
     sort_key: tuple[float, int]
     members: list[str] = field(compare=False)
     cohort: int | None = field(compare=False, default=None)
-    """Members that become ready later still join; None: closed."""
+    """Number of the cohort, whose later members join the entry; None if nobody may join."""
 
 
 class ReadyQueue:
-    """Ready trials by shape and kind. Adding and taking cost O(log n), and the size of the cohort
-    concerned."""
+    """Ready trials by shape and kind. Adding and taking cost O(log n) plus the size of the cohort."""
 
     def __init__(
         self,
         trials: Sequence[Trial],
         ranks: Mapping[str, float],
         cohorts: Sequence[Sequence[Trial]],
-        fits: Callable[[Sequence[Trial], Shape], int],
+        fits: Callable[[Sequence[Trial], SlotShape], int],
         shared: bool = False,
     ) -> None:
-        """`ranks`: trial -> length of the longest way from its start; `fits`: how many members one slot
-        holds."""
+        """`ranks`: id -> length of the longest way from the trial's start to the end of the plan.
+        `fits`: how many members of a cohort one slot holds. `shared`: see `SlotShape.of`."""
         self._trials = {trial.id: trial for trial in trials}
         self._sort_keys = {trial.id: (-ranks[trial.id], order) for order, trial in enumerate(trials)}
         self._cohort_of = {
@@ -61,12 +60,12 @@ class ReadyQueue:
         self._counts: dict[Place, int] = {}
 
     def place_of(self, trial_id: str) -> Place:
-        """Where a trial queues."""
+        """The queue of a trial."""
         trial = self._trials[trial_id]
-        return Shape.of(trial, self._shared), trial.kind
+        return SlotShape.of(trial, self._shared), trial.kind
 
     def add(self, trial_id: str) -> None:
-        """The trial is ready; it joins the others of its cohort."""
+        """Queue a ready trial, with the others of its cohort."""
         place = self.place_of(trial_id)
         self._counts[place] = self._counts.get(place, 0) + 1
         cohort = self._cohort_of.get(trial_id)
@@ -78,7 +77,7 @@ class ReadyQueue:
             self._push(place, [trial_id], cohort)
 
     def add_together(self, trial_ids: Iterable[str]) -> None:
-        """These run together and nobody joins them: the halves of a cohort that lost its worker."""
+        """Queue trials as one job that nobody joins, such as half of a cohort that lost its worker."""
         members = list(trial_ids)
         if members:
             place = self.place_of(members[0])
@@ -86,24 +85,23 @@ class ReadyQueue:
             self._push(place, members, None)
 
     def size(self, place: Place) -> int:
-        """Trials ready at a place."""
+        """How many trials are ready at a place."""
         return self._counts.get(place, 0)
 
     def entries(self, place: Place) -> int:
-        """Single trials and cohorts ready at a place."""
+        """How many single trials and cohorts are ready at a place."""
         return len(self._heaps.get(place, ()))
 
     def first(self, place: Place) -> tuple[float, int]:
-        """Sort key of the next at a place (smallest first); the place must not be empty."""
+        """Sort key of the next entry at a place that is not empty; the smallest goes first."""
         return self._heaps[place][0].sort_key
 
     def places(self) -> list[Place]:
-        """Places where something is ready."""
+        """Places that are not empty."""
         return [place for place, count in self._counts.items() if count]
 
     def take(self, place: Place, slots: int = 1) -> tuple[Trial, ...]:
-        """The next trial, or the next cohort's share for one of `slots` workers that are free to divide
-        it."""
+        """Remove and return the next trial, or one share of the next cohort divided over `slots` workers."""
         entry = heapq.heappop(self._heaps[place])
         if entry.cohort is not None:
             del self._open[place, entry.cohort]
@@ -115,7 +113,7 @@ class ReadyQueue:
         self._counts[place] -= len(taken)
         return tuple(self._trials[member] for member in taken)
 
-    def _shares(self, members: Sequence[Trial], shape: Shape, slots: int) -> int:
+    def _shares(self, members: Sequence[Trial], shape: SlotShape, slots: int) -> int:
         if len(members) == 1:
             return 1
         largest = math.ceil(len(members) / max(1, slots))

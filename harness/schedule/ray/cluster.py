@@ -1,5 +1,4 @@
-"""Ray as this project wants it: quiet, without telemetry, with its own store of objects kept small; joined or
-started."""
+"""Join or start Ray, configured for this project: quiet, without telemetry, with a small object store."""
 
 from __future__ import annotations
 
@@ -24,31 +23,31 @@ ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # trials without a GPU do not see one
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-    # Its memory monitor kills several processes at once, the dispatcher among them; the kernel takes the largest alone.
+    # Its memory monitor kills several processes at once, the dispatcher among them; the kernel kills only the largest.
     "RAY_memory_monitor_refresh_ms": "0",
     "RAY_ENABLE_AUTO_CONNECT": "0",  # a lost connection is an error, not a reason to start another Ray
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the driver's
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the runs directory is the state; Tune need not keep its own
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the runs directory is the state, not Tune's
     "TUNE_MAX_PENDING_TRIALS_PG": "1024",  # slots start side by side, not one after another
     "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "86400",
 }
-"""Read by Ray when it is imported; a value that the user has set stays."""
+"""Environment variables that Ray reads on import; a value that the user has set takes precedence."""
 
 OBJECT_STORE_BYTES = 100 * 2**20
-"""Only trials and results pass through Ray; weights and data go by the file system."""
+"""Only trials and results pass through Ray; weights and data go through the file system."""
 END_SECONDS = 10.0
-"""How long killed processes are waited for."""
+"""How long to wait for killed processes to end."""
 
 
 @contextmanager
 def connected(address: str | None, cpus: int | None = None) -> Iterator[Any]:
-    """The `ray` module, connected: to the cluster at `address` (`auto`, `ray://host:port`), else to a Ray of
-    this process's own on this machine with `cpus` cores, ended with the block. Raises InputError where there
-    is no such cluster, HarnessError where Ray does not start.
+    """The `ray` module, connected to the cluster at `address` (`auto`, `ray://host:port`).
 
-    Nobody else's Ray is ever stopped, and nothing of one's own stays behind.
+    Without an address, a new Ray with `cpus` cores runs on this machine until the end of the block; its processes and
+    files are then removed. A cluster that was joined is left as it was. Raises InputError if there is no such
+    cluster, HarnessError if Ray does not start.
     """
     _set_environment()
     import ray
@@ -73,7 +72,7 @@ OPTIONS: dict[str, Any] = {
     "log_to_driver": False,
     "namespace": "distil-harness",
 }
-"""Of `ray.init`, whatever it connects to."""
+"""Options of every `ray.init`."""
 
 
 def _start(ray: Any, cpus: int | None) -> Any:
@@ -102,7 +101,7 @@ def _join(ray: Any, address: str) -> None:
 
 
 def _below(node: Any) -> list[psutil.Process]:
-    """What a node's servers have started: its agents and workers."""
+    """The agents and workers that a node's servers have started."""
     servers = [info.process.pid for infos in node.all_processes.values() for info in infos]
     found = []
     for pid in servers:
@@ -112,8 +111,10 @@ def _below(node: Any) -> list[psutil.Process]:
 
 
 def _end(processes: list[psutil.Process]) -> None:
-    """Kill those of a Ray that has ended which are still there. It gives its raylet a second to take them along,
-    then kills it, and agents that are left alone live on for a minute, trying to tell its server of it."""
+    """Kill what is left of a Ray that has ended.
+
+    Ray gives its raylet a second to end its children and then kills it; orphaned agents would live on for a minute.
+    """
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
@@ -131,8 +132,10 @@ for process in filter(psutil.Process.is_running, processes):
 
 @contextmanager
 def guarded(processes: list[psutil.Process]) -> Iterator[None]:
-    """Should this process be killed inside the block, `processes` are killed as well, by one that hears of it
-    from a pipe. Ray sees to its servers and workers; its agents would live on for a minute."""
+    """If this process is killed inside the block, a helper kills `processes` when our pipe to it closes.
+
+    Ray ends its servers and workers itself; its agents would live on for a minute.
+    """
     if not processes:
         yield
         return
@@ -147,8 +150,8 @@ def guarded(processes: list[psutil.Process]) -> Iterator[None]:
 
 
 def _set_environment() -> None:
-    """Ray's own process reads these on import: where somebody has imported it already, the kind of
-    authentication that it has found stays, since its children would follow ours."""
+    """Set `ENVIRONMENT`. If Ray is already imported, its authentication mode is fixed, and child processes must not
+    get another."""
     late = {"RAY_AUTH_MODE"} if "ray" in sys.modules else set()
     for name, value in ENVIRONMENT.items():
         if name not in late:
@@ -156,7 +159,7 @@ def _set_environment() -> None:
 
 
 def nodes(ray: Any) -> list[Node]:
-    """The cluster's living machines that have processors to lend."""
+    """The cluster's living machines that offer at least one core."""
     return [
         Node(
             id=node["NodeID"],
@@ -171,7 +174,6 @@ def nodes(ray: Any) -> list[Node]:
 
 
 def measuring_node(ray: Any, candidates: list[Node]) -> Node:
-    """Where latencies are taken: the driver's own machine if it lends processors, else the first by name, so
-    that all measurements of a run come from one machine."""
+    """The one machine on which a run measures latency: the driver's own if it is a candidate, else the first by id."""
     own = ray.get_runtime_context().get_node_id()
     return min(candidates, key=lambda node: (node.id != own, node.id))

@@ -1,8 +1,8 @@
-"""A worker slot of several processes: Ray Train places and starts them and makes them a process group.
+"""A worker slot of several processes, which Ray Train starts as one process group.
 
-The first leads. It leases jobs and runs them as any worker does; the others take their part in each
-(`harness.trials.run.follow`). Ray Train holds the resources, so the slot is open, and its shape no longer waits
-for a place, once its workers have started. They stay warm from job to job like those of any slot.
+Worker 0 leads: it leases jobs and runs them like the worker of any slot; the others follow it
+(`harness.trials.run.follow`). Ray Train holds the resources, so the slot opens when its workers have started. They
+stay warm between jobs.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedErr
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from harness.schedule.dispatch.dispatcher import Lease
-from harness.schedule.dispatch.slot_shapes import Shape
-from harness.schedule.ray.slots import STOP_CHECK_SECONDS, ask, asking, serve
-from harness.schedule.worker import Site, default_work, perform
+from harness.schedule.dispatch.slot_shapes import SlotShape
+from harness.schedule.ray.leasing import STOP_CHECK_SECONDS, ask, begin_by, lease_jobs
+from harness.schedule.worker import WorkerSetup, default_run_job, perform
 
 
-def run_workers(dispatcher: Any, slot_id: str, shape: Shape, site: Site) -> str:
-    """Run a slot to its end. Returns why its workers died, nothing where they left in good order."""
+def run_workers(dispatcher: Any, slot_id: str, shape: SlotShape, setup: WorkerSetup) -> str:
+    """Run a slot to its end. Returns why its workers died; empty if they did not."""
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # assets may be named by relative paths
     trainer = TorchTrainer(
         _work,
-        train_loop_config={"dispatcher": dispatcher, "slot_id": slot_id, "shape": shape, "site": site},
+        train_loop_config={"dispatcher": dispatcher, "slot_id": slot_id, "shape": shape, "setup": setup},
         torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if shape.gpus else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=shape.workers,
@@ -37,11 +37,11 @@ def run_workers(dispatcher: Any, slot_id: str, shape: Shape, site: Site) -> str:
         ),
         run_config=RunConfig(
             name=slot_id,
-            storage_path=str(site.runs_dir / ".tune"),
+            storage_path=str(setup.runs_dir / ".tune"),
             failure_config=FailureConfig(max_failures=0),
         ),
     )
-    # Not in the main thread, where Ray Train would make Ctrl-C its own.
+    # In another thread: in the main thread Ray Train would install its own handler of Ctrl-C.
     with ThreadPoolExecutor(1) as thread:
         try:
             thread.submit(trainer.fit).result()
@@ -51,30 +51,30 @@ def run_workers(dispatcher: Any, slot_id: str, shape: Shape, site: Site) -> str:
 
 
 def _work(config: dict[str, Any]) -> None:
-    """The life of one worker."""
+    """What each worker runs."""
     from harness.training.process_group import ProcessGroup
     from harness.trials.run import follow
 
     dispatcher, slot_id = config["dispatcher"], config["slot_id"]
-    shape, site = config["shape"], config["site"]
+    shape, setup = config["shape"], config["setup"]
     workers = ProcessGroup()
     stop: Callable[[], bool] = _StopAsker(dispatcher) if workers.leads else lambda: False
-    place = replace(site.workplace(stop), workers=workers, device="cuda" if shape.gpus else "cpu")
+    place = replace(setup.workplace(stop), workers=workers, device="cuda" if shape.gpus else "cpu")
     if not workers.leads:
         follow(place)
         return
-    work = site.work or default_work()
+    run_job = setup.run_job or default_run_job()
 
-    def do(lease: Lease) -> None:
-        results = perform(lease.trials, place, work, asking(dispatcher, slot_id, lease))
+    def run(lease: Lease) -> None:
+        results = perform(lease.trials, place, run_job, begin_by(dispatcher, slot_id, lease))
         ask(dispatcher, "settle", slot_id, results)
 
-    serve(dispatcher, slot_id, shape, do)
+    lease_jobs(dispatcher, slot_id, shape, run)
     workers.call(None)
 
 
 class _StopAsker:
-    """Whether the dispatcher wants the work to end; asked now and then, since asking takes a millisecond."""
+    """Whether the run is stopping. Asks the dispatcher at intervals, since each call takes a millisecond."""
 
     def __init__(self, dispatcher: Any) -> None:
         self._dispatcher = dispatcher
@@ -89,7 +89,7 @@ class _StopAsker:
 
 
 def _brief(error: TrainingFailedError) -> str:
-    """The first line that says what happened; Ray's errors carry whole logs."""
+    """What happened, in at most 300 characters; Ray's errors contain whole logs."""
     failures = getattr(error, "worker_failures", {})
     text = "; ".join(f"worker {rank}: {failure}" for rank, failure in sorted(failures.items())) or str(error)
     return " ".join(text.split())[:300]
