@@ -9,7 +9,6 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.devices import provenance
-from harness.ranking.render.text import duration
 from harness.records.folder import TrialFolder
 from harness.records.result import Failure, Progress, Result
 from harness.records.trial import Trial
