@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -15,9 +15,8 @@ from pydantic_core import PydanticCustomError
 from harness.base import Frozen
 from harness.errors import InputError
 from harness.families import FAMILIES
-
-LARGEST_HEADER = 100_000_000
-"""Bytes; the limit of the safetensors format itself."""
+from harness.intact.stand_ins import refuse_stand_in
+from harness.intact.weights import tensor_names
 
 
 def _known(model_type: str) -> str:
@@ -82,6 +81,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """config.json of a checkpoint."""
     path = folder / "config.json"
     try:
+        refuse_stand_in(path)
         config = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{folder}: no config.json; a checkpoint in transformers' layout has one") from None
@@ -138,42 +138,13 @@ def check_declared(declared: DeclaredShape, actual: Shape, name: str) -> None:
         raise InputError(f"{name}: the checkpoint is not what `shape:` declares: {'; '.join(wrong)}")
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint, one or the shards of its index; empty where there are none."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            shards = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise InputError(f"{index}: not an index of safetensors shards ({error!r})") from None
-        if any(Path(str(shard)).name != shard for shard in shards):
-            raise InputError(f"{index}: names a shard outside its own folder")
-        return [folder / shard for shard in shards]
-    single = folder / "model.safetensors"
-    return [single] if single.is_file() else []
-
-
-def tensor_names(folder: Path) -> frozenset[str]:
-    """Names of all tensors in a checkpoint, from the headers alone."""
-    return frozenset(
-        name for path in weight_files(folder) for name in _header(path) if name != "__metadata__"
-    )
-
-
-def _header(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > LARGEST_HEADER:
-                raise ValueError(f"its header claims {length} bytes")
-            header = json.loads(file.read(length))
-    except FileNotFoundError:
-        raise InputError(f"{path}: missing, though the checkpoint's index names it") from None
-    except (OSError, ValueError, struct.error) as error:
-        raise InputError(f"{path}: not a safetensors file ({error})") from None
-    if not isinstance(header, dict):
-        raise InputError(f"{path}: not a safetensors file (its header is no mapping)")
-    return header
+def input_limit(folder: Path) -> int | None:
+    """Tokens that the checkpoint in `folder` has positions for; None where its config.json does not say."""
+    config = read_config(folder)
+    model_type = str(config.get("model_type"))
+    if model_type not in FAMILIES or not isinstance(config.get("max_position_embeddings"), int):
+        return None
+    return FAMILIES[model_type].longest_input(SimpleNamespace(**{"pad_token_id": 1, **config}))
 
 
 def _has_mlm_head(config: Mapping[str, Any], names: frozenset[str]) -> bool:

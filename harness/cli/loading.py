@@ -55,6 +55,7 @@ def load_plan(
 
     `update_lock` asks the hub for the newest commits, whatever the lock file says."""
     from harness.assets.fetch import newest_commits
+    from harness.cli.inputs import check_files
     from harness.devices.provenance import fingerprint
 
     resolved = load_spec(path, catalog, settings)
@@ -64,6 +65,7 @@ def load_plan(
     resolved, left_out = _without_missing(resolved, sources)
     cells = expand(resolved)
     check_cells(resolved, cells, on_disk(sources))
+    check_files(resolved, sources, rows=True)
     contents = identities(inputs_of(resolved).values(), sources)
     sources = dataclasses.replace(sources, pins=tuple(sorted({**pins, **pins_of(contents)}.items())))
     threads = resolved.spec.measure.threads

@@ -265,6 +265,7 @@ def _yaml_files(path: Path) -> list[Path]:
 
 def _validate(file: Path, settings: list[str], catalog: list[Path], data_dir: Path | None) -> str:
     """What the file declares, in a few words; HarnessError where it is wrong."""
+    from harness.cli.inputs import check_files, entry_problem
     from harness.cli.loading import on_disk, sources_of
     from harness.plan.build import refuse_too_many
     from harness.spec.catalog import NOUNS, Catalog, anchored, kind_of
@@ -272,7 +273,7 @@ def _validate(file: Path, settings: list[str], catalog: list[Path], data_dir: Pa
     from harness.spec.entries import entry_kinds
     from harness.spec.grid import expand
     from harness.spec.resolve import check_entry, resolve_document
-    from harness.spec.source import read
+    from harness.spec.source import Complaint, read, refuse
 
     document = read(file)
     kind = kind_of(file, document)
@@ -280,9 +281,13 @@ def _validate(file: Path, settings: list[str], catalog: list[Path], data_dir: Pa
         entry = check_entry(
             anchored(document), entry_kinds()[kind], kind, Catalog(catalog, beside=document.base.parent)
         )
+        if problem := entry_problem(entry, sources_of(data_dir)):
+            raise refuse([Complaint(document.value_mark(("name",)), problem)])
         return f"{NOUNS[kind]} {entry.name}"
     resolved = resolve_document(document, catalog, settings)
     cells = expand(resolved)
-    check_cells(resolved, cells, on_disk(sources_of(data_dir)))
+    sources = sources_of(data_dir)
+    check_cells(resolved, cells, on_disk(sources))
+    check_files(resolved, sources, rows=False)
     trials = refuse_too_many(resolved, cells)
     return f"spec {resolved.name}, {len(cells)} students with at most {trials:,} trials"

@@ -51,12 +51,12 @@ class Vocabulary:
     """What the stream must know of a tokenizer."""
 
     size: int
-    """Pieces, special ones included."""
+    """One more than the highest id: the pieces, special ones included, where no id is left out."""
     cls: int
     sep: int
     mask: int
     special: tuple[int, ...]
-    """Ids that are never corrupted and never drawn, ascending."""
+    """Ids that are never corrupted and never drawn, ascending: special pieces, and ids below `size` without a piece."""
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
@@ -65,7 +65,10 @@ class Vocabulary:
         missing = [name for name, number in needed.items() if number is None]
         if missing:
             raise InputError(f"the tokenizer has no {' and no '.join(missing)} token, which masked-LM needs")
-        return cls(len(tokenizer), **needed, special=tuple(sorted(set(tokenizer.all_special_ids))))
+        ids = set(tokenizer.get_vocab().values())
+        size = max(ids) + 1
+        unused = set(range(size)) - ids
+        return cls(size, **needed, special=tuple(sorted({*tokenizer.all_special_ids, *unused})))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.formats.opening import open_parquet, open_text, unreadable
-from harness.intact import refuse_stand_in
+from harness.intact.stand_ins import refuse_stand_in
 from harness.registry import Registry
 
 Reader = Callable[[Path, str], Iterator[str]]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import InputError
-from harness.intact import refuse_stand_in
+from harness.intact.stand_ins import refuse_stand_in
 
 PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 """Ending of a file's name -> what unpacks it as it is read."""
@@ -68,6 +68,23 @@ def open_parquet(path: Path) -> Iterator[Any]:
             yield pyarrow.parquet.ParquetFile(file)
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise unreadable(path, error) from error
+
+
+_PARQUET = b"PAR1"
+"""First and last bytes of a parquet file; before the last ones stand the footer and its length."""
+
+
+def require_whole_parquet(path: Path) -> None:
+    """UnreadableError where a parquet file lacks an end, as one does that is cut short."""
+    refuse_stand_in(path, path.name)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        first = file.read(4)
+        file.seek(max(0, size - 8))
+        last = file.read(8)
+    whole = size > 12 and first == _PARQUET == last[4:] and int.from_bytes(last[:4], "little") <= size - 12
+    if not whole:
+        raise UnreadableError(f"{path.name} cannot be read: it is cut short, or no parquet file")
 
 
 def _line_of_error(path: Path, encoding: str) -> str:

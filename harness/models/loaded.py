@@ -16,6 +16,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from harness.errors import InputError
 from harness.families import FAMILIES, family_of
+from harness.intact.pieces import require_rows_for
 from harness.shapes import Shape
 
 
@@ -54,18 +55,20 @@ class LoadedModel:
 def load_tokenizer(folder: Path, vocabulary: int) -> PreTrainedTokenizerBase:
     """The tokenizer in `folder`, which may hold nothing but tokenizer.json.
 
-    Raises InputError where there is none, or where it has more pieces than the model's `vocabulary` rows."""
+    Raises InputError where there is none, or where an id has no row among the model's `vocabulary`."""
     try:
         with quiet_transformers():
             tokenizer = _read_tokenizer(folder)
     except Exception as error:  # what transformers raises differs from tokenizer to tokenizer
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"{folder}: no tokenizer that transformers can read ({reason})") from error
-    if len(tokenizer) > vocabulary:
-        raise InputError(
-            f"{folder}: its tokenizer has {len(tokenizer)} pieces, the word embedding {vocabulary} rows"
-        )
+    require_rows_for(highest_id(tokenizer), vocabulary, folder)
     return tokenizer
+
+
+def highest_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The highest id that it can give. Some leave ids out, so that it may be above the number of pieces."""
+    return max(tokenizer.get_vocab().values())
 
 
 def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -17,10 +17,11 @@ from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 from harness.errors import InputError
 from harness.families import family_of
 from harness.files import sha256_of
+from harness.intact.weights import require_weights, tensor_names, weight_files, weights_name
 from harness.models.build import HEAD_SEED, seeded
 from harness.models.configs import with_dropout
 from harness.models.loaded import LoadedModel, load_tokenizer, quiet_transformers
-from harness.shapes import read_shape, tensor_names, weight_files
+from harness.shapes import read_shape
 
 _MALFORMED = (
     SafetensorError, StrictDataclassError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
@@ -33,16 +34,14 @@ def load_folder(folder: Path, tokenizer: Path | None = None, dropout: float | No
 
     Raises InputError where the folder holds no supported encoder in safetensors, or lacks encoder weights."""
     shape = read_shape(folder)
-    files = weight_files(folder)
-    if not files:
-        raise InputError(f"{folder}: no model.safetensors; pickled weights (*.bin, *.pt) are not read")
+    require_weights(folder)
     model, report = _read_model(folder, dropout)
     _refuse_gaps(model, report, folder)
     return LoadedModel(
         model=model.eval(),
         tokenizer=load_tokenizer(tokenizer or folder, shape.vocabulary),
         shape=shape,
-        sha256=sha256_of(*files),
+        sha256=sha256_of(*weight_files(folder)),
         missing_keys=tuple(sorted(report["missing_keys"])),
         pooler=_read_pooler(folder, model),
     )
@@ -53,6 +52,9 @@ def _read_model(folder: Path, dropout: float | None) -> tuple[PreTrainedModel, d
     try:
         with quiet_transformers(), seeded(HEAD_SEED):
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            config.transformers_weights = weights_name(
+                folder
+            )  # else transformers would choose by its own rule
             model, report = AutoModelForMaskedLM.from_pretrained(
                 folder,
                 config=config if dropout is None else with_dropout(config, dropout),
@@ -63,6 +65,7 @@ def _read_model(folder: Path, dropout: float | None) -> tuple[PreTrainedModel, d
                 attn_implementation="sdpa",
                 output_loading_info=True,
             )
+            del model.config.transformers_weights
     except _MALFORMED as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"{folder}: no model that transformers can read ({reason})") from error

@@ -3,28 +3,26 @@ torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
-from harness.assets.asset import Asset, LocalSource
 from harness.base import Problem
 from harness.errors import InputError
+from harness.intact.pieces import highest_piece, require_rows_for
+from harness.intact.weights import require_weights
 from harness.shapes import Shape
 from harness.spec.entries import Teacher
 from harness.spec.grid import Cell, expand
 from harness.spec.initialisation import Initialisation
 from harness.spec.resolve import ResolvedSpec, ResolvedTask, TeacherChoice
+from harness.spec.shipped import (
+    Locate,
+    checkpoint_folder,
+    length_complaints,
+    local_folder,
+    require_tokenizer,
+)
 from harness.spec.source import Complaint, Mark, refuse
-
-Locate = Callable[[Asset], Path | None]
-"""An asset to the folder that holds its files on this machine already, or None."""
-
-
-def local_folder(asset: Asset) -> Path | None:
-    """The first of the asset's local sources that exists."""
-    paths = [Path(source.path) for source in asset.sources if isinstance(source, LocalSource)]
-    return next((path for path in paths if path.is_dir()), None)
 
 
 def check_cells(
@@ -40,29 +38,26 @@ def check_cells(
         *_task_complaints(resolved),
         *_worker_complaints(resolved, cells),
         *_overlap_complaints(resolved),
+        *length_complaints(resolved, cells, locate),
     ]
     if complaints:
         raise refuse(complaints)
 
 
 def teacher_shape(teacher: Teacher, locate: Locate = local_folder) -> Shape | None:
-    """The size of a checkpoint: of its local folder, as declared, or of the files that `locate` finds, in
-    this order.
+    """The size of a checkpoint: of its files on this machine, else as declared; None where neither is known.
 
-    None where it is not known before loading. InputError where local files and `shape:` differ."""
+    InputError where those files are not whole, or are not what `shape:` declares."""
     from harness.shapes import check_declared, declared_shape, read_shape
 
-    if teacher.format != "transformers":
-        return declared_shape(teacher.shape) if teacher.shape else None
-    folder = local_folder(teacher.asset)
-    if folder is None and teacher.shape is not None:
-        return declared_shape(teacher.shape)
-    folder = folder or locate(teacher.asset)
+    folder = checkpoint_folder(teacher, locate)
     if folder is None:
-        return None
+        return declared_shape(teacher.shape) if teacher.shape else None
+    require_weights(folder)
     shape = read_shape(folder)
     if teacher.shape is not None:
         check_declared(teacher.shape, shape, teacher.name)
+    require_tokenizer(teacher, folder, shape, locate)
     return shape
 
 
@@ -107,6 +102,11 @@ def _cell_complaints(resolved: ResolvedSpec, cells: list[Cell], locate: Locate) 
             for problem in choice.assistant.method.entry.problems(root, student):
                 what = f"assistant {choice.name!r}: {_dotted(problem)}{problem.message}"
                 yield Complaint(resolved.mark(choice.path), what)
+    for use in resolved.models:
+        try:
+            teacher_shape(use.entry, locate)
+        except InputError as error:
+            yield Complaint(resolved.mark(use.path), str(error))
     for cell in cells:
         key = (id(cell.teacher), id(cell.method), id(cell.student), id(cell.init.init), cell.recipe.input)
         if key in seen:
@@ -147,7 +147,9 @@ def _checkpoint_problems(init: Initialisation, student: Shape, locate: Locate) -
     if folder is None:
         return
     try:
+        require_weights(folder)
         shape = read_shape(folder)
+        require_rows_for(highest_piece(folder) or 0, shape.vocabulary, folder)
     except InputError as error:
         yield str(error)
         return

@@ -20,12 +20,13 @@ from harness.assets.sources import Sources
 from harness.base import digest
 from harness.errors import InputError
 from harness.files import text_fraction, text_hash
-from harness.formats.rows import UNTYPED, Columns, Layout, read_rows
+from harness.formats.rows import UNTYPED, Columns, read_rows
 from harness.registry import did_you_mean
 from harness.sentences import sentence_keys
 from harness.spec.entries import Split, Task
 from harness.tasks.frames import cache_frame, cached_frame
 from harness.tasks.labels import LabelMap
+from harness.tasks.layout import as_laid_out, columns_by_role, languages_of, layout_of, pattern_of
 
 READING_VERSION = 1
 """Raised when a change of code changes which rows are read, or how."""
@@ -152,33 +153,6 @@ def _each_split(
             yield (name, language), _remembered(reader, folders[split.asset], sources)
 
 
-def languages_of(task: Task, split: str, languages: tuple[str, ...]) -> tuple[str, ...]:
-    """Languages in which a split is read when `languages` are asked for."""
-    if split == "train":
-        return task.train_languages
-    if split == "dev":
-        return tuple(sorted({*languages, *task.train_languages} & set(task.languages)))
-    return languages
-
-
-def as_laid_out(task: Task, split: Split) -> Task:
-    """The task with what its split states otherwise about its files."""
-    own = {name: getattr(split, name) for name in ("format", "columns", "labels", "drop_labels")}
-    return task.model_copy(update={name: value for name, value in own.items() if value is not None})
-
-
-def pattern_of(split: Split, language: str) -> str:
-    """Glob of a split's files in one language; empty where it names none."""
-    if isinstance(split.files, dict):
-        return split.files.get(language, "")
-    return split.files.replace("{language}", language)
-
-
-def layout_of(task: Task) -> Layout:
-    """How the rows of a task's files are written."""
-    return Layout(task.format, task.header, task.encoding)
-
-
 @dataclass(frozen=True)
 class _Reader:
     """Reads one split in one language."""
@@ -213,20 +187,13 @@ class _Reader:
     def _where(self) -> str:
         return f"task {self.task.name}, split {self.split} ({self.language})"
 
-    @property
-    def _roles(self) -> dict[str, str]:
-        """Role -> the column that the task names for it."""
-        named = self.task.columns
-        roles = {role: getattr(named, role) for role in ("text", "text_pair", "id", "label")}
-        return {role: column for role, column in roles.items() if column is not None}
-
     def _load(self, folder: AssetFolder) -> Columns:
         """The named columns of all files, one file below the other."""
         pattern = pattern_of(self.spec, self.language)
         paths = folder.matching(pattern) if pattern else ()
         if not paths:
             raise InputError(self._no_files(folder, pattern))
-        names = tuple(self._roles.values())
+        names = tuple(columns_by_role(self.task).values())
         files: list[Columns] = []
         for path in paths:
             try:
@@ -246,13 +213,13 @@ class _Reader:
     def _check_texts(self, path: Path, data: Columns) -> None:
         """InputError, with file and row, where a text is no text."""
         for role in ("text", "text_pair"):
-            column = self._roles.get(role)
+            column = columns_by_role(self.task).get(role)
             for row, value in enumerate(data.values.get(column, ()) if column else ()):
                 if not isinstance(value, str) or not _is_unicode(value):
                     raise InputError(f"{path.name}: column {column!r} holds no text in row {row}: {value!r}")
 
     def _by_role(self, data: Columns) -> dict[str, list[Any]]:
-        return {role: data.values[column] for role, column in self._roles.items()}
+        return {role: data.values[column] for role, column in columns_by_role(self.task).items()}
 
     def _labels(self, data: Columns, columns: Mapping[str, list[Any]]) -> list[Any]:
         column = self.task.columns.label

@@ -16,8 +16,8 @@ from harness.formats.documents import declaration_rows
 from harness.formats.rows import UNTYPED, iterate_rows
 from harness.plan.row_counts import Part, TaskSize
 from harness.spec.entries import Split, Task
-from harness.tasks.data import as_laid_out, languages_of, layout_of, pattern_of
 from harness.tasks.labels import LabelMap
+from harness.tasks.layout import as_laid_out, languages_of, layout_of, pattern_of
 
 SAMPLE = 1_000
 """Rows of a file that are looked at."""

@@ -15,7 +15,7 @@ from harness.assets.asset import Asset
 from harness.assets.fetch import fetch, identify
 from harness.assets.lock import lock_path, open_sources, read_lock
 from harness.assets.sources import Sources
-from harness.cli.loading import LoadedModel, load_plan, note_lock
+from harness.cli.loading import LoadedPlan, load_plan, note_lock
 from harness.errors import AssetError, InputError
 from harness.plan import Plan
 from tests.spec.writing import write_spec
@@ -45,7 +45,7 @@ def spec(tmp_path: Path) -> Path:
     return write_spec(tmp_path, ON_HUB)
 
 
-def load(spec: Path, sources: Sources, update: bool = False) -> LoadedModel:
+def load(spec: Path, sources: Sources, update: bool = False) -> LoadedPlan:
     return load_plan(spec, [], [], sources, update)
 
 

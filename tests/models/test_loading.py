@@ -95,7 +95,7 @@ def test_a_tokenizer_with_more_pieces_than_rows_is_refused(
 ) -> None:
     folder = checkpoint("bert")
     assert len(load_tokenizer(folder, 40)) == 31
-    with pytest.raises(InputError, match="31 pieces, the word embedding 30 rows"):
+    with pytest.raises(InputError, match="highest id is 30, but the word embedding has 30 rows"):
         load_tokenizer(folder, 30)
     with pytest.raises(InputError, match="no tokenizer that transformers can read"):
         load_tokenizer(tmp_path, 40)

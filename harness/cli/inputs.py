@@ -1,0 +1,172 @@
+"""Whether the data of a spec that is on this machine is whole, told at the line that names it before anything is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from harness.assets.asset import Asset
+from harness.assets.fetch import AssetFolder, fetch
+from harness.assets.sources import Sources
+from harness.base import digest
+from harness.errors import AssetError, InputError
+from harness.files import write_atomically
+from harness.formats.documents import documents_of
+from harness.formats.opening import require_whole_parquet
+from harness.formats.rows import check_rows_file
+from harness.spec.checks import teacher_shape
+from harness.spec.entries import Corpus, Entry, Task, Teacher
+from harness.spec.resolve import ResolvedSpec
+from harness.spec.source import Complaint, refuse
+from harness.tasks.layout import as_laid_out, columns_by_role, languages_of, layout_of, pattern_of
+
+SMALL = 100_000_000
+"""Bytes of files up to which they are read unasked."""
+CHECK_VERSION = 1
+"""Raised when a change of code changes what is refused."""
+
+Folders = Mapping[Asset, AssetFolder]
+
+
+def check_files(resolved: ResolvedSpec, sources: Sources, rows: bool) -> None:
+    """SpecError with one line for each task and corpus whose files are damaged or not what they are declared to be.
+
+    `rows`: read tasks as their trials would, labels included; else look only whether their files are whole. What is not
+    on this machine, and what is too large to be read unasked, is left to `harness run`."""
+    here = dataclasses.replace(sources, offline=True)
+    complaints = [
+        Complaint(resolved.mark(path), message)
+        for path, message in (*_tasks(resolved, here, rows), *_corpora(resolved, here))
+    ]
+    if complaints:
+        raise refuse(complaints)
+
+
+def _tasks(
+    resolved: ResolvedSpec, sources: Sources, rows: bool
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for one in resolved.tasks:
+        codes = {code for languages in resolved.languages for code in one.evaluated(languages.codes)}
+        languages = tuple(sorted(codes))
+        message = task_problem(one.task, languages, sources, rows)
+        if message is not None:
+            yield one.path, message
+
+
+def _corpora(resolved: ResolvedSpec, sources: Sources) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for use in {id(use): use for use in resolved.corpora.values()}.values():
+        message = corpus_problem(use.entry, sources)
+        if message is not None:
+            yield use.path, message
+
+
+def entry_problem(entry: Entry, sources: Sources) -> str | None:
+    """What is wrong with the files of a catalog entry that are on this machine; None where nothing is."""
+    here = dataclasses.replace(sources, offline=True)
+    match entry:
+        case Task():
+            return task_problem(entry, entry.languages, here, rows=False)
+        case Corpus():
+            return corpus_problem(entry, here)
+        case Teacher():
+            try:
+                teacher_shape(entry, lambda asset: _folder_here(asset, here))
+            except InputError as error:
+                return str(error)
+    return None
+
+
+def _folder_here(asset: Asset, sources: Sources) -> Path | None:
+    try:
+        return fetch(asset, sources).path
+    except AssetError:
+        return None
+
+
+def task_problem(task: Task, languages: tuple[str, ...], sources: Sources, rows: bool) -> str | None:
+    """What is wrong with a task's files in these languages; None where nothing is, or they are not at hand."""
+    folders = _folders(task.assets.values(), sources)
+    if folders is None:
+        return None
+
+    def check() -> None:
+        if rows:
+            from harness.tasks.data import check_rows
+
+            check_rows(task, languages, sources)
+        else:
+            _check_task_files(task, languages, folders)
+
+    return _problem(["task", task, languages, rows, _content(folders)], check, sources)
+
+
+def corpus_problem(corpus: Corpus, sources: Sources) -> str | None:
+    """What is wrong with a corpus's files; None where nothing is, or they are streamed or not at hand."""
+    folders = None if corpus.streaming else _folders([text.asset for text in corpus.texts], sources)
+    if folders is None:
+        return None
+    return _problem(
+        ["corpus", corpus.texts, _content(folders)], lambda: _check_texts(corpus, folders), sources
+    )
+
+
+def _folders(assets: Iterable[Asset], sources: Sources) -> Folders | None:
+    """Where the assets are; None where one is not on this machine, or all together are large."""
+    try:
+        folders = {asset: fetch(asset, sources) for asset in assets}
+    except AssetError:
+        return None
+    files = (folder.path / name for folder in folders.values() for name in folder.files)
+    return folders if sum(path.stat().st_size for path in files) <= SMALL else None
+
+
+def _content(folders: Folders) -> list[str]:
+    return sorted(folder.sha256 for folder in folders.values())
+
+
+def _problem(question: list[object], check: Callable[[], None], sources: Sources) -> str | None:
+    """What `check` raises; that it raises nothing is remembered of the same content."""
+    memory = sources.cache_dir / "checked" / digest([CHECK_VERSION, question], 32)
+    if memory.is_file():
+        return None
+    try:
+        check()
+    except InputError as error:
+        return str(error)
+    write_atomically(memory, "")
+    return None
+
+
+def _check_task_files(task: Task, languages: tuple[str, ...], folders: Folders) -> None:
+    for name, split in task.splits.items():
+        laid_out = as_laid_out(task, split)
+        folder = folders[task.assets[split.asset]]
+        for language in languages_of(task, name, languages):
+            paths = folder.matching(pattern_of(split, language))
+            where = f"task {task.name}, split {name} ({language})"
+            counts = [_rows(path, laid_out, where) for path in paths]
+            if counts and not any(count is None or count for count in counts):
+                raise InputError(f"{where}: no rows: {', '.join(path.name for path in paths)} is empty")
+
+
+def _rows(path: Path, task: Task, where: str) -> int | None:
+    try:
+        return check_rows_file(path, layout_of(task), tuple(columns_by_role(task).values()))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _check_texts(corpus: Corpus, folders: Folders) -> None:
+    for language in corpus.languages:
+        texts = [text for text in corpus.texts if text.language == language]
+        found = False
+        for text in texts:
+            for path in folders[text.asset].matching(text.files):
+                if text.reader == "parquet":
+                    require_whole_parquet(path)
+                    found = True
+                else:
+                    found |= sum(1 for _ in documents_of(path, text.reader, text.field)) > 0
+        if not found:
+            raise InputError(f"corpus {corpus.name}: there is no text in {language!r}")

@@ -1,0 +1,70 @@
+"""The pieces of a tokenizer, read from its files without loading it: whether they are whole, and the highest id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError
+from harness.intact.stand_ins import refuse_stand_in
+
+_SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model")
+_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", *_SENTENCEPIECE)
+"""What pieces come in; the first that is there is read."""
+
+
+def highest_piece(folder: Path) -> int | None:
+    """The highest id that the tokenizer in `folder` can give; None where only loading it would tell.
+
+    InputError where it has no files, or where one is empty, cut short or a version control system's pointer."""
+    there = [name for name in _FILES if (folder / name).is_file()]
+    if not there:
+        raise InputError(f"{folder}: no tokenizer: none of {', '.join(_FILES)}")
+    beside = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+    for name in (there[0], *(name for name in beside if (folder / name).is_file())):
+        refuse_stand_in(folder / name)
+        if (folder / name).stat().st_size == 0:
+            raise InputError(f"{folder / name}: is empty")
+    if there[0] in _SENTENCEPIECE:
+        return None
+    return max(_ids(folder, there[0]), default=None)
+
+
+def require_rows_for(highest: int, rows: int, where: Path) -> None:
+    """InputError where the word embedding has no row for the highest id; a padded embedding has more than enough."""
+    if highest >= rows:
+        raise InputError(
+            f"{where}: its tokenizer's highest id is {highest}, but the word embedding has {rows} rows (0 to {rows - 1})"
+        )
+
+
+def _ids(folder: Path, first: str) -> Iterator[int]:
+    path = folder / first
+    try:
+        if first == "vocab.txt":
+            yield len(path.read_text("utf-8").splitlines()) - 1
+        else:
+            yield from _ids_of_json(_json(path), first)
+        added = _json(folder / "added_tokens.json") if (folder / "added_tokens.json").is_file() else {}
+        yield from added.values()
+        if first != "tokenizer.json" and (folder / "tokenizer_config.json").is_file():
+            yield from map(int, _json(folder / "tokenizer_config.json").get("added_tokens_decoder", {}))
+    except (LookupError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: no tokenizer that can be read ({error!r})") from error
+
+
+def _ids_of_json(content: Any, name: str) -> Iterable[int]:
+    if name == "vocab.json":
+        return map(int, content.values())
+    pieces = content["model"]["vocab"]
+    own = map(int, pieces.values()) if isinstance(pieces, dict) else [len(pieces) - 1]
+    return [*own, *(int(token["id"]) for token in content.get("added_tokens") or ())]
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path}: cut short or damaged: not JSON ({error})") from error

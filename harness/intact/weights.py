@@ -1,0 +1,90 @@
+"""The weight files of a checkpoint: which they are, and what their headers say.
+
+Where a folder has `model.safetensors.index.json`, the weights are the shards that it names; else they are
+`model.safetensors`. Loading, hashing and header reading all follow this one rule, whatever other files lie beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError
+from harness.intact.stand_ins import refuse_stand_in
+
+LARGEST_HEADER = 100_000_000
+"""Bytes; the limit of the safetensors format itself."""
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+_UNREAD = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack", "*.onnx")
+"""Weights in formats that are not read."""
+
+
+def weights_name(folder: Path) -> str:
+    """The file of `folder` that leads to its weights: the index of its shards or the one file."""
+    return INDEX if (folder / INDEX).is_file() else SINGLE
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint, one or the shards of its index; empty where there are none."""
+    first = folder / weights_name(folder)
+    if first.name == SINGLE:
+        return [first] if first.is_file() else []
+    refuse_stand_in(first)
+    try:
+        shards = sorted(set(json.loads(first.read_bytes())["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(f"{first}: not an index of safetensors shards ({error!r})") from None
+    if any(Path(str(shard)).name != shard for shard in shards):
+        raise InputError(f"{first}: names a shard outside its own folder")
+    return [folder / shard for shard in shards]
+
+
+def tensor_names(folder: Path) -> frozenset[str]:
+    """Names of all tensors in a checkpoint, from the headers alone. InputError where a file is cut short."""
+    return frozenset(
+        name for path in weight_files(folder) for name in _header(path) if name != "__metadata__"
+    )
+
+
+def require_weights(folder: Path) -> None:
+    """InputError where `folder` holds no weights in safetensors, or where they are cut short."""
+    if weight_files(folder):
+        tensor_names(folder)
+        return
+    others = sorted({path.name for pattern in _UNREAD for path in folder.glob(pattern) if path.is_file()})
+    for name in others:
+        refuse_stand_in(folder / name)
+    if not others:
+        raise InputError(f"{folder}: no {SINGLE}")
+    raise InputError(
+        f"{folder}: no {SINGLE}; pickled weights ({', '.join(others)}) are not read, since they can run code. Convert "
+        'them where you trust them: python -c "from transformers import AutoModelForMaskedLM as M; '
+        "M.from_pretrained('FOLDER').save_pretrained('FOLDER')\""
+    )
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """The header of one file, which lists its tensors; its length and the file's must agree."""
+    try:
+        refuse_stand_in(path)
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > LARGEST_HEADER:
+                raise ValueError(f"its header claims {length} bytes")
+            header = json.loads(file.read(length))
+        if not isinstance(header, dict):
+            raise ValueError("its header is no mapping")
+        ends = (one["data_offsets"][1] for name, one in header.items() if name != "__metadata__")
+        wanted, there = 8 + length + max(ends, default=0), path.stat().st_size
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing, though the checkpoint's index names it") from None
+    except (OSError, ValueError, LookupError, TypeError, struct.error) as error:
+        raise InputError(f"{path}: not a safetensors file ({error})") from None
+    if there != wanted:
+        raise InputError(
+            f"{path}: cut short or damaged: its header describes {wanted:,} bytes, it has {there:,}"
+        )
+    return header
