@@ -17,6 +17,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.rows import Row, table
+from harness.devices.cores import available_cores
 from harness.devices.placement import Resolved, resolve_precision
 from harness.shapes import Shape
 from harness.spec.entries import Student
@@ -118,7 +119,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
         type=int,
-        default=len(os.sched_getaffinity(0)),
+        default=available_cores(),
         help="threads of every side (default: all cores)",
     )
     parser.add_argument("--rounds", type=int, default=9, help="how often each side is timed (default: 9)")

@@ -34,6 +34,8 @@ class Survey:
     """None: not counted."""
     tokens: Mapping[str, TokenCount] = field(default_factory=dict)
     """Empty where the teacher's tokenizer is not at hand."""
+    trains: bool = True
+    """Whether a model of the plan learns from it."""
     unchecked: tuple[str, ...] = ()
     """Tasks whose evaluated sentences are not at hand, so that nothing is known about an overlap."""
 
@@ -83,6 +85,17 @@ def corpora_of(plan: Plan) -> list[tuple[Corpus, Teacher | None]]:
     return list(corpora.values())
 
 
+def _learnt_from(plan: Plan) -> list[Corpus]:
+    """Corpora that train a model: controls, which are not distilled, learn nothing from theirs."""
+    jobs = [trial.job for trial in plan.trials]
+    found = [
+        job.corpus
+        for job in jobs
+        if isinstance(job, PrepareJob) or (isinstance(job, DistilJob) and job.method.objective)
+    ]
+    return list({id(corpus): corpus for corpus in found}.values())
+
+
 def _root(plan: Plan, source: ModelSource) -> Teacher | None:
     while source.trial is not None:
         job = plan.by_id[source.trial].job
@@ -94,10 +107,11 @@ def _root(plan: Plan, source: ModelSource) -> Teacher | None:
 
 
 def refuse_overlap(plan: Plan, sources: Sources) -> None:
-    """InputError where a corpus still holds dev or test sentences of a task; reads the corpora, once (then cached)."""
+    """InputError where a corpus that a model learns from still holds dev or test sentences of a task; reads the corpora,
+    once (then cached)."""
     from harness.corpora.corpus import evaluation_overlap
 
-    for corpus, _ in corpora_of(plan):
+    for corpus in _learnt_from(plan):
         if corpus.streaming:
             continue  # never read beforehand: `exclude` names all its tasks (harness.spec.checks)
         held = {
@@ -107,7 +121,7 @@ def refuse_overlap(plan: Plan, sources: Sources) -> None:
             counts = ", ".join(f"{count} of {task}" for task, count in held.items())
             raise InputError(
                 f"the corpus {corpus.name!r} holds sentences its tasks are scored on ({counts}); "
-                f"add `exclude: [{', '.join(held)}]` to the corpus"
+                "add `exclude_overlap: true` to the spec, which takes them out of the text"
             )
 
 
@@ -116,12 +130,14 @@ def surveys(plan: Plan, sources: Sources, fetch: bool) -> Iterator[Survey]:
 
     With `fetch`, they are fetched and read whatever their size, unless they are streamed."""
     here = sources if fetch else dataclasses.replace(sources, offline=True)
+    learnt = {id(corpus) for corpus in _learnt_from(plan)}
     for corpus, teacher in corpora_of(plan):
         if (not fetch or corpus.streaming) and not _is_small(corpus, here):
             yield Survey(corpus)
             continue
         try:
-            yield _survey(corpus, teacher, plan.tasks, here)
+            counted = _survey(corpus, teacher, plan.tasks, here)
+            yield dataclasses.replace(counted, trains=id(corpus) in learnt)
         except AssetError:
             if fetch:
                 raise
@@ -140,7 +156,7 @@ def _survey(corpus: Corpus, teacher: Teacher | None, tasks: tuple[Task, ...], so
         return Survey(corpus, languages, unchecked=unchecked)
     characters = {code: text.characters for code, text in languages.items()}
     tokens = count_tokens(CorpusReader(corpus, sources), characters, tokenizer, sources)
-    return Survey(corpus, languages, tokens, unchecked)
+    return Survey(corpus, languages, tokens, unchecked=unchecked)
 
 
 def _is_here(task: Task, sources: Sources) -> bool:
@@ -230,7 +246,12 @@ def survey_remarks(survey: Survey) -> Iterator[str]:
     still = {task: count for task, count in held.items() if count}
     if still:
         counts = ", ".join(f"{count:,} of {task}" for task, count in still.items())
-        yield f"It still holds sentences that tasks are scored on ({counts}): `run` will refuse it."
+        verdict = (
+            "`run` will refuse it; `exclude_overlap: true` in the spec takes them out"
+            if survey.trains
+            else "no model of this plan learns from it"
+        )
+        yield f"It still holds sentences that tasks are scored on ({counts}): {verdict}."
     elif held:
         yield f"It holds no sentence that a task is scored on (compared with {', '.join(held)})."
     if survey.unchecked:

@@ -15,6 +15,7 @@ from harness.files import write_atomically
 from harness.formats.documents import documents_of
 from harness.formats.opening import require_whole_parquet
 from harness.formats.rows import check_rows_file
+from harness.records.trial import Kind
 from harness.spec.checks import teacher_shape
 from harness.spec.entries import Corpus, Entry, Task, Teacher
 from harness.spec.resolve import ResolvedSpec
@@ -59,6 +60,21 @@ def _corpora(resolved: ResolvedSpec, sources: Sources) -> Iterator[tuple[tuple[s
         message = corpus_problem(use.entry, sources)
         if message is not None:
             yield use.path, message
+
+
+def require_cores(resolved: ResolvedSpec, kinds: Iterable[Kind], cores: int) -> None:
+    """SpecError where a kind of trial asks for more than the `cores` of this machine that may be used."""
+    complaints = [
+        Complaint(
+            resolved.mark(("resources", kind, "cpus")),
+            f"a {kind} trial asks for {asked} CPU cores, of which {cores} may be used here; "
+            f"set resources.{kind}.cpus to at most {cores}, or join a cluster with --address",
+        )
+        for kind in sorted(set(kinds))
+        if (asked := getattr(resolved.spec.resources, kind).cpus) > cores
+    ]
+    if complaints:
+        raise refuse(complaints)
 
 
 def entry_problem(entry: Entry, sources: Sources) -> str | None:

@@ -29,6 +29,8 @@ class LoadedPlan:
     """A plan and what it was built from."""
 
     plan: Plan
+    resolved: ResolvedSpec
+    """The spec, and where each part of it is written."""
     sources: Sources
     """Where its inputs are read, at the commits of the lock file."""
     left_out: tuple[LeftOut, ...] = ()
@@ -62,7 +64,9 @@ def load_plan(
     inputs = inputs_of(resolved).values()
     pins = newest_commits(open_sources(inputs)) if update_lock else read_lock(path)
     sources = dataclasses.replace(sources, pins=tuple(sorted(pins.items())))
-    resolved, left_out = _without_missing(resolved, sources)
+    left_out = _missing_tasks(resolved, sources)
+    if left_out:
+        resolved = load_spec(path, catalog, settings, without={one.task for one in left_out})
     cells = expand(resolved)
     check_cells(resolved, cells, on_disk(sources))
     check_files(resolved, sources, rows=True)
@@ -70,11 +74,11 @@ def load_plan(
     sources = dataclasses.replace(sources, pins=tuple(sorted({**pins, **pins_of(contents)}.items())))
     threads = resolved.spec.measure.threads
     plan = build_plan(resolved, contents.get, fingerprint(threads), cells)
-    return LoadedPlan(plan, sources, left_out)
+    return LoadedPlan(plan, resolved, sources, left_out)
 
 
-def _without_missing(resolved: ResolvedSpec, sources: Sources) -> tuple[ResolvedSpec, tuple[LeftOut, ...]]:
-    """The spec without those optional tasks whose data cannot be had; InputError where no task is left."""
+def _missing_tasks(resolved: ResolvedSpec, sources: Sources) -> tuple[LeftOut, ...]:
+    """The optional tasks whose data cannot be had; InputError where no other task is left."""
     from harness.assets.availability import check_all
 
     optional = {
@@ -93,10 +97,9 @@ def _without_missing(resolved: ResolvedSpec, sources: Sources) -> tuple[Resolved
         for one in resolved.tasks
         if one.task.name in missing
     )
-    kept = tuple(one for one in resolved.tasks if one.task.name not in missing)
-    if not kept:
+    if len(left_out) == len(resolved.tasks):
         raise InputError("\n".join(f"{one.sentence} {one.reason}" for one in left_out))
-    return dataclasses.replace(resolved, tasks=kept), left_out
+    return left_out
 
 
 def note_lock(path: Path, loaded: LoadedPlan) -> str:

@@ -73,7 +73,9 @@ def run(
     plan, sources = loaded.plan, loaded.sources
 
     from harness.cli.corpora import refuse_overlap
+    from harness.cli.inputs import require_cores
     from harness.cli.recording import EstimateCheck, Recorder, open_store
+    from harness.devices.cores import available_cores
     from harness.plan.cost import estimate
     from harness.results.left_out import note_left_out
     from harness.schedule.listener import Listeners
@@ -83,6 +85,8 @@ def run(
 
     store = database(db, runs_dir)
     if Recorded.of(plan.trials, runs_dir).left(plan.trials, retry_failed=True):
+        if address is None:
+            require_cores(loaded.resolved, (trial.kind for trial in plan.trials), cpus or available_cores())
         require_inputs(plan, sources)
         require_rows(plan, sources)
         refuse_overlap(plan, sources)

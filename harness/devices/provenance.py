@@ -9,8 +9,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import psutil
-
+from harness.devices.cores import available_cores
 from harness.records.result import Provenance
 
 PACKAGES = (
@@ -35,7 +34,7 @@ def fingerprint(threads: int) -> str:
 
     Example: `Intel(R) Xeon(R) Processor, amx_bf16, 2 cores, no GPU, 1 thread`.
     """
-    cores = psutil.cpu_count(logical=True) or 1
+    cores = available_cores()
     gpus = ", ".join(_gpus()) or "no GPU"
     return (
         f"{_processor()}, {_matmul_class()}, {_plural(cores, 'core')}, {gpus}, {_plural(threads, 'thread')}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from harness.devices.cores import available_cores
 from harness.errors import HarnessError
 from harness.schedule.backend import BackendState
 from harness.schedule.dispatch.dispatcher import Dispatcher, Order
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
 
 def this_machine(cpus: int | None = None, with_gpus: bool = False) -> Node:
-    """This machine as a node, with `cpus` cores or all of them. GPUs are counted only on request: that imports torch."""
-    cores = cpus or len(psutil.Process().cpu_affinity() or [0])
+    """This machine as a node, with `cpus` cores or all that may be used. GPUs are counted only on request: that imports
+    torch."""
+    cores = cpus or available_cores()
     gpus = 0
     if with_gpus:
         import torch

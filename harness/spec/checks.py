@@ -37,7 +37,7 @@ def check_cells(
         *_cell_complaints(resolved, cells, locate),
         *_task_complaints(resolved),
         *_worker_complaints(resolved, cells),
-        *_overlap_complaints(resolved),
+        *_overlap_complaints(resolved, cells),
         *length_complaints(resolved, cells, locate),
     ]
     if complaints:
@@ -200,9 +200,11 @@ def _task_complaints(resolved: ResolvedSpec) -> Iterator[Complaint]:
         yield from (Complaint(resolved.mark(one.path), message) for message in _selection_problems(one))
 
 
-def _overlap_complaints(resolved: ResolvedSpec) -> Iterator[Complaint]:
+def _overlap_complaints(resolved: ResolvedSpec, cells: list[Cell]) -> Iterator[Complaint]:
     """Text that is streamed cannot be searched for evaluated sentences beforehand: they are taken out on the way, of
     those tasks that the corpus excludes."""
+    if resolved.spec.prepare is None and not any(map(_learns, cells)):
+        return
     for use in {id(use): use for use in resolved.corpora.values() if use.entry.streaming}.values():
         excluded = {task if isinstance(task, str) else task.name for task in use.entry.exclude}
         others = [one.task.name for one in resolved.tasks if one.task.name not in excluded]
@@ -210,8 +212,13 @@ def _overlap_complaints(resolved: ResolvedSpec) -> Iterator[Complaint]:
             yield Complaint(
                 resolved.mark(use.path),
                 f"the corpus {use.entry.name!r} is streamed, so what it shares with its tasks can only be taken out "
-                f"while it is read: add {', '.join(others)} to its `exclude`",
+                f"while it is read: add {', '.join(others)} to its `exclude`, or `exclude_overlap: true` to the spec",
             )
+
+
+def _learns(cell: Cell) -> bool:
+    """Whether anything is trained on text for this cell: its student, or the assistant that teaches it."""
+    return bool(cell.method.entry.objective) or cell.teacher.assistant is not None
 
 
 def _selection_problems(one: ResolvedTask) -> Iterator[str]:

@@ -5,7 +5,7 @@ resolved = load_spec(Path("specs/quickstart.yaml"))
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -125,31 +125,41 @@ class ResolvedSpec:
         return self.document.value_mark(path)
 
 
-def load_spec(path: Path, catalog: Sequence[Path] = (), settings: Sequence[str] = ()) -> ResolvedSpec:
-    """Read, override (`--set`), validate and resolve the spec in `path`. SpecError lists every mistake with
-    its place."""
-    return resolve_document(read(path), catalog, settings)
+def load_spec(
+    path: Path,
+    catalog: Sequence[Path] = (),
+    settings: Sequence[str] = (),
+    without: Collection[str] = (),
+) -> ResolvedSpec:
+    """Read, override (`--set`), validate and resolve the spec in `path`, less the tasks named `without`. SpecError lists
+    every mistake with its place."""
+    return resolve_document(read(path), catalog, settings, without)
 
 
 def resolve_document(
-    document: Document, catalog: Sequence[Path] = (), settings: Sequence[str] = ()
+    document: Document,
+    catalog: Sequence[Path] = (),
+    settings: Sequence[str] = (),
+    without: Collection[str] = (),
 ) -> ResolvedSpec:
     """`load_spec` of a document that is read already."""
     document = anchored(override(document, settings))
     spec = validate(document, Spec)
-    return resolve(spec, document, Catalog(catalog, beside=document.base))
+    return resolve(spec, document, Catalog(catalog, beside=document.base), without)
 
 
-def resolve(spec: Spec, document: Document, catalog: Catalog) -> ResolvedSpec:
+def resolve(spec: Spec, document: Document, catalog: Catalog, without: Collection[str] = ()) -> ResolvedSpec:
     """Replace every name of `spec` by its catalog entry."""
     resolver = _Resolver(document, catalog)
+    tasks = tuple(one for one in resolver.tasks(spec) if one.task.name not in without)
+    if spec.exclude_overlap:
+        resolver.excluded = tuple(one.task for one in tasks)
     grid = spec.grid
     languages = tuple(_language_sets(spec, document))
     methods = resolver.uses("methods", grid.method, Method, ("grid", "method"))
     students = resolver.uses("students", grid.student, Student, ("grid", "student"))
     corpora = {one.name: corpus for one in languages if (corpus := resolver.corpus(spec, one))}
     teachers = {one.name: resolver.teachers(spec, one, corpora.get(one.name)) for one in languages}
-    tasks = tuple(resolver.tasks(spec))
     models = resolver.uses("teachers", spec.models, Teacher, ("models",))
     resolver.raise_mistakes()
     return ResolvedSpec(spec, document, methods, students, languages, teachers, corpora, tasks, models)
@@ -176,6 +186,8 @@ class _Resolver:
         self.catalog = catalog
         self.complaints: list[Complaint] = []
         self.lines: list[str] = []
+        self.excluded: tuple[Task, ...] = ()
+        """Tasks whose evaluated sentences no corpus of the spec may hold."""
 
     def raise_mistakes(self) -> None:
         """SpecError if anything was wrong."""
@@ -253,7 +265,9 @@ class _Resolver:
             )
             return None
         texts = tuple(text for text in corpus.texts if text.language in languages.codes)
-        return Use(_with(corpus, texts=texts), use.path, use.document)
+        named = {task if isinstance(task, str) else task.name for task in corpus.exclude}
+        more = tuple(task for task in self.excluded if task.name not in named)
+        return Use(_with(corpus, texts=texts, exclude=(*corpus.exclude, *more)), use.path, use.document)
 
     def _by_set(self, ref: Any, languages: LanguageSet, path: NodePath) -> tuple[Any, NodePath]:
         """What a field that may be given per language set says for this one."""

@@ -96,6 +96,9 @@ class Spec(Frozen):
     """One teacher, or one per language set (`{en: roberta-base, xnli15: xlm-roberta-base}`)."""
     corpus: CorpusRef | dict[str, CorpusRef]
     """One corpus, or one per language set."""
+    exclude_overlap: bool = False
+    """Take every sentence that a task is scored on out of the corpora, as if each corpus named all tasks of this spec under
+    its own `exclude`. The corpora are then others than those without it."""
     grid: Grid
     exclude: tuple[dict[str, Any], ...] = ()
     """Combinations to leave out, each a mapping from axis to value or list of values."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from harness.devices.cores import available_cores
 from harness.errors import HarnessError, InputError
 from harness.schedule.dispatch.slot_shapes import Node
 
@@ -79,7 +80,11 @@ def _start(ray: Any, cpus: int | None) -> Any:
     """The node of a new Ray."""
     try:
         ray.init(
-            "local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **OPTIONS
+            "local",
+            num_cpus=cpus or available_cores(),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            **OPTIONS,
         )
     except Exception as error:  # Ray has no class for a start that takes longer than it waits
         raise HarnessError(
