@@ -16,7 +16,7 @@ from harness.errors import TrialError
 from harness.records.folder import TrialFolder
 from harness.records.trial import Trial
 from harness.trials.run import run_trials
-from tests.training.world import World, distil_trial, make_world, stop_after
+from tests.trials.world import World, distil_trial, make_world, stop_after
 
 STEPS = 4
 NEWEST = "00000003"

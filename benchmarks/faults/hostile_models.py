@@ -13,7 +13,7 @@ from benchmarks.faults import bombs
 from benchmarks.faults.mutations import damage_bytes, damage_data
 from harness.errors import InputError
 from harness.models.loading import load_folder
-from tests.training.world import make_world
+from tests.trials.world import make_world
 
 _AUTO = dict.fromkeys(
     ("AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoTokenizer"), "modeling_evil.Model"

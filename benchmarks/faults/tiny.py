@@ -21,7 +21,7 @@ from harness.records.folder import TrialFolder, trial_folders
 from harness.records.result import Result
 from harness.results.store import Store
 from harness.results.verify import verify
-from tests.training.world import make_world, verb_task
+from tests.trials.world import make_world, verb_task
 
 PATIENCE = 1800.0
 """Seconds after which a run that has not ended is given up."""

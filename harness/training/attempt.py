@@ -8,14 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field, ValidationError
 from torch import Tensor
 
 from harness.assets.sources import Sources
-from harness.base import Frozen
 from harness.devices import provenance
 from harness.devices.matmul import matmul_peak
 from harness.devices.placement import Resolved, resolve_precision
@@ -23,22 +21,13 @@ from harness.records.folder import TrialFolder
 from harness.records.result import Measurement, Progress, Result, Score
 from harness.records.trial import Trial
 from harness.spec.recipes import Precision
-from harness.training.checkpoints import Checkpoint, Checkpoints
+from harness.training.checkpoints import Checkpoints
 from harness.training.faults import failure_of
 from harness.training.process_group import Alone
+from harness.training.saved import Accounts, Saved, SavedFacts, TrainingFacts, read_facts
 
 FP32_AFTER_NAN = "fp32_after_nan"
 """Flag of a result that took fp32 because bf16 had failed; the step at which it had follows."""
-
-
-class Accounts(Frozen):
-    """What a checkpoint tells of the attempts before it."""
-
-    started_at: Annotated[float, Field(allow_inf_nan=False)]
-    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    training_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    resumed: Annotated[int, Field(ge=0)]
-    fallbacks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -144,31 +133,38 @@ class Attempt:
             self.checkpoints.clear()
         self.fallbacks = (f"{FP32_AFTER_NAN}:{step}",)
 
-    def begin(self) -> Checkpoint | None:
-        """Write trial.json and drop the result of a failed attempt; the newest good checkpoint, None to
-        start afresh."""
+    def begin(self) -> Saved | None:
+        """Write trial.json and drop the result of a failed attempt; the newest good checkpoint, None to start afresh."""
         if self._writes:
             self.folder.write_trial(self.trial)
             (self.folder.path / "result.json").unlink(missing_ok=True)
-        found_any = bool(self.checkpoints.steps)
-        checkpoint = self.checkpoints.load(_are_sound)
-        if checkpoint is None:
-            self.damaged = (0,) if found_any else ()
+        any_saved = bool(self.checkpoints.steps)
+        checkpoint = self.checkpoints.load(lambda facts: read_facts(facts, self.trial.id) is not None)
+        facts = read_facts(checkpoint.facts, self.trial.id) if checkpoint is not None else None
+        if checkpoint is None or facts is None:
+            self.damaged = (0,) if any_saved else ()
             return None
-        accounts = Accounts.model_validate(checkpoint.facts["accounts"])
-        self.started_at = accounts.started_at
-        self._seconds += accounts.seconds
-        self.training_seconds = accounts.training_seconds
-        self.resumed = accounts.resumed + 1
-        self.fallbacks = accounts.fallbacks
+        self.started_at = facts.accounts.started_at
+        self._seconds += facts.accounts.seconds
+        self.training_seconds = facts.accounts.training_seconds
+        self.resumed = facts.accounts.resumed + 1
+        self.fallbacks = facts.accounts.fallbacks
         self.damaged = checkpoint.damaged
-        return checkpoint
+        return Saved(checkpoint, facts)
 
-    def settle_precision(self, precision: Precision, checkpoint: Checkpoint | None) -> Resolved:
+    def drop(self, saved: Saved) -> None:
+        """Start afresh after all, since the tensors of `saved` are not those of this trial."""
+        self.damaged = (*self.damaged, saved.step)
+        self.training_seconds, self.resumed = 0.0, 0
+        if self._writes:
+            self.checkpoints.clear()
+
+    def settle_precision(self, precision: Precision, saved: Saved | None) -> Resolved:
         """What the trial computes in from now on: that of its checkpoint where it has one, fp32 where bf16 has failed, else
         by rule."""
-        if checkpoint is not None:
-            settled: Resolved = checkpoint.facts["precision"]
+        settled: Resolved
+        if saved is not None:
+            settled = saved.precision
         elif self.fallbacks:
             settled = "fp32"
         else:
@@ -176,7 +172,7 @@ class Attempt:
         self.precision = settled
         return settled
 
-    def save(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    def save(self, step: int, tensors: Mapping[str, Tensor], training: TrainingFacts) -> None:
         """Write a checkpoint of `step` steps done."""
         if not self._writes:
             return
@@ -187,7 +183,8 @@ class Attempt:
             resumed=self.resumed,
             fallbacks=self.fallbacks,
         )
-        self.checkpoints.save(step, tensors, {**facts, "accounts": accounts.model_dump(mode="json")})
+        facts = SavedFacts(trial=self.trial.id, accounts=accounts, training=training)
+        self.checkpoints.save(step, tensors, facts.model_dump())
 
     @property
     def line_due(self) -> bool:
@@ -291,12 +288,3 @@ class Attempt:
             ),
             **fields,
         )
-
-
-def _are_sound(facts: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint's facts are of the types that a result is made of; it may come from anybody."""
-    try:
-        Accounts.model_validate(facts["accounts"])
-    except (KeyError, TypeError, ValidationError):
-        return False
-    return facts.get("precision") in ("fp32", "bf16")

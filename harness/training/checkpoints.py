@@ -15,9 +15,8 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +58,7 @@ class Checkpoints:
         self.folder = folder
 
     def save(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Write the checkpoint of `step` atomically and drop all but the last two; OSError where it
-        cannot."""
+        """Write the checkpoint of `step` atomically and drop all but the last two; OSError where the disk refuses."""
         self.folder.mkdir(parents=True, exist_ok=True)
         own, aliases = _without_aliases(tensors)
         temporary = Path(tempfile.mkdtemp(dir=self.folder, prefix=".writing-"))
@@ -111,35 +109,6 @@ class Checkpoints:
         return sorted((path for path in self.folder.iterdir() if path.name.isdigit()), reverse=True)
 
 
-@dataclass
-class Cadence:
-    """When to save next, by time: `share` of the running time at most goes into saving."""
-
-    least: float = 15.0
-    """Shortest time between two saves, seconds."""
-    share: float = 0.015
-    """Largest share of time spent saving: below the promised 2 %, since one save may cost more than the
-    last."""
-    clock: Callable[[], float] = time.monotonic
-    _saved_at: float = field(init=False)
-    _cost: float = field(init=False, default=0.0)
-
-    def __post_init__(self) -> None:
-        self._saved_at = self.clock()
-
-    @property
-    def due(self) -> bool:
-        """Whether it is time to save."""
-        return self.clock() - self._saved_at >= max(self.least, self._cost / self.share)
-
-    def run(self, save: Callable[[], None]) -> None:
-        """Save now and remember what it cost."""
-        start = self.clock()
-        save()
-        self._saved_at = self.clock()
-        self._cost = self._saved_at - start
-
-
 def _read(folder: Path) -> Checkpoint | None:
     try:
         hashes = json.loads((folder / _MANIFEST).read_bytes())
@@ -148,7 +117,8 @@ def _read(folder: Path) -> Checkpoint | None:
         content = json.loads((folder / _FACTS).read_bytes())
         tensors = load_file(folder / _TENSORS)
         tensors.update({name: tensors[first] for name, first in content["aliases"].items()})
-        return Checkpoint(content["step"], tensors, content["facts"])
+        step = int(folder.name)
+        return Checkpoint(step, tensors, content["facts"]) if content["step"] == step else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError):
         return None
 

@@ -64,8 +64,8 @@ def uncorrupted(batch: Batch) -> Batch:
     return replace(batch, input_ids=ids, labels=torch.full_like(batch.labels, -100))
 
 
-class Tally:
-    """Adds up what one model does on held-out batches, one after the other."""
+class HeldOutSums:
+    """Sums of what one model makes of held-out batches, added one after the other."""
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective

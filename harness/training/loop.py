@@ -1,11 +1,11 @@
-"""The one training loop: a batch goes through the teacher once and feeds every member of a cohort.
+"""The training loop of a cohort: a batch goes through the teacher once and feeds every member.
 
     for each step:   batch -> teacher (eval, no autograd, no deeper than any member reads)
                      for each member: student -> objective -> AdamW
 
-A member takes part from the step it has reached to its last one. What happens to one of them (NaN, out of
-memory, a full disk) ends that one only. Preparing a teacher is this loop with one member and nobody to
-teach it.
+A member takes part from the step it has reached to its last one. What goes wrong in one of them (NaN, out of memory, a
+full disk) ends that one only. Preparing a teacher is this loop with one member and no teacher. Fine-tuning has a loop of
+its own (`harness.trials.finetune`), over epochs, on the same `TrainingState`.
 """
 
 from __future__ import annotations
@@ -22,100 +22,94 @@ from harness.methods.loss import Activations, Batch, Needs
 from harness.methods.objective import union
 from harness.models.taps import Tapped
 from harness.training.attempt import Outcome, Workplace
-from harness.training.checkpoints import Cadence
+from harness.training.cadence import Cadence, stop_or_save
 from harness.training.faults import TrialInterruptedError
 from harness.training.feed import Feed
-from harness.training.held_out import HeldOut
+from harness.training.held_out import HeldOut, HeldOutSums
 from harness.training.member import Member
 from harness.training.process_group import Alone
 
 
 @dataclass(frozen=True)
-class Course:
-    """What all members of a run share."""
+class SharedInputs:
+    """What all members of a cohort read."""
 
     teacher: PreTrainedModel | None
-    """Placed on the device, frozen; None where nobody is taught."""
+    """Placed on the device, frozen; None where no term reads one."""
     stream: BatchStream
-    """The input, a pure function of the step."""
+    """The training batches, a pure function of the step."""
     held_out: Sequence[Batch]
     """Batches of text that is not trained on, on the CPU."""
 
 
 Finish = Callable[[Member, HeldOut], Outcome]
-"""Exports a member that is done, given its held-out loss, and says what came of it."""
+"""Exports a member that is done and returns its outcome; given what it makes of the held-out text."""
 
 
-def train(members: list[Member], course: Course, workplace: Workplace, finish: Finish) -> None:
-    """Take every member to its last step; each leaves its result as soon as it stands.
+def train(members: list[Member], inputs: SharedInputs, workplace: Workplace, finish: Finish) -> None:
+    """Take every member to its last step; each result is written as soon as its member ends.
 
-    Members leave the list as they end, so that their memory is free. Raises TrialInterruptedError, all
-    members saved, where the workplace says stop; what concerns all (the teacher's pass, the input) is
-    raised as it comes.
+    Members leave the list as they end, so that their memory is free. Raises TrialInterruptedError, all members saved,
+    where the workplace says stop; errors in what all share (the teacher's pass, the input) are raised as they are.
     """
     workers = workplace.workers
-    company = _Company(members, workers)
-    teacher = _Teacher(course.teacher)
+    cohort = _Members(members, workers)
+    teacher = _Teacher(inputs.teacher)
     cadence = Cadence(least=workplace.checkpoint_seconds)
-    with Feed(course.stream, workplace.torch_device) as feed:
+    with Feed(inputs.stream, workplace.torch_device) as feed:
         beginners = [member for member in members if member.step == 0]
-        for member, held_out in _examine(beginners, company, teacher, course):
-            member.before = held_out
+        for member, held_out in _examine(beginners, cohort, teacher, inputs):
+            member.state.before = held_out
         while members:
             done = [member for member in members if member.is_done]
-            for member, held_out in _examine(done, company, teacher, course):
-                with company.alone(member):
+            for member, held_out in _examine(done, cohort, teacher, inputs):
+                with cohort.alone(member):
                     if workers.leads:
                         member.attempt.succeed(finish(member, held_out))
-                company.leave(member)
+                cohort.leave(member)
             if not members:
                 break
-            _take_step(company, teacher, feed)
-            stop, save = workers.decided(workplace.stop(), cadence.due)
-            if stop:
-                company.save()
-                raise TrialInterruptedError(company.title, company.step)
-            if save:
-                cadence.run(company.save)
+            _take_step(cohort, teacher, feed)
+            stop_or_save(workplace, cadence, cohort.save, cohort.interrupted)
 
 
-def _take_step(company: _Company, teacher: _Teacher, feed: Feed) -> None:
+def _take_step(cohort: _Members, teacher: _Teacher, feed: Feed) -> None:
     """The next step of the members that are furthest back; the others wait for them."""
     started = time.monotonic()
-    step = company.step
-    taking_part = [member for member in company.members if member.step == step]
-    with company.workers.together():
+    step = cohort.step
+    taking_part = [member for member in cohort.members if member.step == step]
+    with cohort.workers.together():
         host, batch = feed.at(step)
-        batch = company.workers.share(batch)
+        batch = cohort.workers.share(batch)
         seen = teacher(batch, taking_part)
     tokens = host.tokens
     share = (time.monotonic() - started) / len(taking_part)
     for member in taking_part:
-        with company.alone(member), member.attempt.training(share):
+        with cohort.alone(member), member.attempt.training(share):
             member.advance(seen, batch, member.objective.counts(host), tokens)
             member.pass_milestone()
 
 
 def _examine(
-    members: Sequence[Member], company: _Company, teacher: _Teacher, course: Course
+    members: Sequence[Member], cohort: _Members, teacher: _Teacher, inputs: SharedInputs
 ) -> Iterator[tuple[Member, HeldOut]]:
     """What each of the members makes of the held-out text, the teacher's pass shared. Each worker reads all of it."""
-    tallies = {member: member.tally() for member in members}
-    for host in course.held_out if tallies else ():
-        with company.workers.together():
+    sums = {member: HeldOutSums(member.objective) for member in members}
+    for host in inputs.held_out if sums else ():
+        with cohort.workers.together():
             batch = host.to(members[0].device)
-            seen = teacher(batch, list(tallies))
-        for member, tally in tallies.items():
-            if member in company.members:
-                with company.alone(member):
-                    member.tell(tally, seen, batch)
-    for member, tally in tallies.items():
-        if member in company.members:
-            yield member, tally.result()
+            seen = teacher(batch, list(sums))
+        for member, own in sums.items():
+            if member in cohort.members:
+                with cohort.alone(member):
+                    member.add_held_out(own, seen, batch)
+    for member, own in sums.items():
+        if member in cohort.members:
+            yield member, own.result()
 
 
 class _Teacher:
-    """The frozen teacher, tapped for whoever takes part."""
+    """The frozen teacher, tapped for the members that take part."""
 
     def __init__(self, model: PreTrainedModel | None) -> None:
         self._model = model
@@ -132,7 +126,7 @@ class _Teacher:
         return self._tapped(batch)
 
 
-class _Company:
+class _Members:
     """The members under way."""
 
     def __init__(self, members: list[Member], workers: Alone) -> None:
@@ -144,14 +138,14 @@ class _Company:
         """Steps done by the member that is furthest back."""
         return min((member.step for member in self.members), default=0)
 
-    @property
-    def title(self) -> str:
-        """Who is here, for messages."""
-        return "; ".join(member.attempt.trial.title for member in self.members)
+    def interrupted(self) -> TrialInterruptedError:
+        """What a stop raises: it names every trial under way."""
+        title = "; ".join(member.attempt.trial.title for member in self.members)
+        return TrialInterruptedError(title, self.step)
 
     @contextmanager
     def alone(self, member: Member) -> Iterator[None]:
-        """What goes wrong inside, in whichever worker, ends this member and no other."""
+        """An error inside, in any worker, ends this member and no other."""
         with member.attempt.working():
             try:
                 with self.workers.together():
@@ -169,4 +163,4 @@ class _Company:
         """Write a checkpoint of every member."""
         for member in list(self.members):
             with self.alone(member):
-                member.save()
+                member.state.save()

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from harness.spec.recipes import Optimisation
 
-_STATE = ("step", "exp_avg", "exp_avg_sq")
+STATE_TENSORS = ("step", "exp_avg", "exp_avg_sq")
+"""Names of what AdamW keeps of a parameter: the number of its updates, (), and two moments of its shape."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,7 @@ class Optimiser:
         )
 
     def step(self, step: int) -> Tensor:
-        """Clip, update at the rate of 0-based `step`, forget the gradients; their norm before clipping
-        (0-d)."""
+        """Clip, update at the rate of 0-based `step`, forget the gradients; their norm before clipping, ()."""
         gradients = [p for p in self.parameters.values() if p.grad is not None]
         largest = float("inf") if self.clip_norm is None else self.clip_norm
         norm = nn.utils.clip_grad_norm_(gradients, largest)
@@ -103,7 +103,7 @@ class Optimiser:
             f"{name}/{key}": states[parameter][key]
             for name, parameter in self.parameters.items()
             if parameter in states
-            for key in _STATE
+            for key in STATE_TENSORS
         }
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -111,5 +111,5 @@ class Optimiser:
         for name, parameter in self.parameters.items():
             if f"{name}/step" in state:
                 self._adamw.state[parameter] = {
-                    key: state[f"{name}/{key}"].to(parameter.device, copy=True) for key in _STATE
+                    key: state[f"{name}/{key}"].to(parameter.device, copy=True) for key in STATE_TENSORS
                 }

@@ -18,7 +18,7 @@ def training_rows(member: Member, recipe: Distil | Prepare, seed: int) -> dict[s
         "weight decay": recipe.weight_decay,
         "learning rate": f"{recipe.learning_rate}, warm-up over {recipe.warmup_steps} steps, linear decay",
         "dropout": recipe.dropout,
-        "precision": member.precision,
+        "precision": member.attempt.precision,
         "seed": seed,
     }
 

@@ -25,12 +25,12 @@ from harness.models.taps import operations
 from harness.plan.work import head_positions
 from harness.records.trial import DistilJob
 from harness.training.attempt import Attempt, Outcome, Workplace
-from harness.training.checkpoints import Checkpoint
 from harness.training.held_out import HeldOut, uncorrupted
-from harness.training.loop import Course, train
+from harness.training.loop import SharedInputs, train
 from harness.training.member import Member
 from harness.training.optimise import optimiser_for
 from harness.training.randomness import derived_seed
+from harness.training.saved import Saved
 from harness.trials.card import training_rows
 from harness.trials.load import load_source, parents_sha256
 from harness.trials.unseen import unseen_inputs
@@ -46,18 +46,18 @@ def distil(attempts: Sequence[Attempt], workplace: Workplace) -> None:
     A trial that is taken up again keeps the precision it started in, whatever this machine would choose.
     """
     workers = workplace.workers
-    by_precision: dict[Resolved, list[tuple[Attempt, Checkpoint | None]]] = defaultdict(list)
+    by_precision: dict[Resolved, list[tuple[Attempt, Saved | None]]] = defaultdict(list)
     for attempt in attempts:
         try:
             with workers.together():
-                checkpoint = attempt.begin()
-                precision = attempt.settle_precision(_job(attempt).recipe.precision, checkpoint)
-            start = (precision, checkpoint.step if checkpoint else 0)
+                saved = attempt.begin()
+                precision = attempt.settle_precision(_job(attempt).recipe.precision, saved)
+            start = (precision, saved.step if saved else 0)
             workers.require_same("where it starts (precision, step)", start)
         except Exception as error:
             attempt.fail(error)
             continue
-        by_precision[precision].append((attempt, checkpoint))
+        by_precision[precision].append((attempt, saved))
     for precision, cohort in by_precision.items():
         _Cohort(cohort, workplace, precision).run()
 
@@ -72,7 +72,7 @@ class _Cohort:
     """Members of one precision."""
 
     def __init__(
-        self, attempts: Sequence[tuple[Attempt, Checkpoint | None]], workplace: Workplace, precision: Resolved
+        self, attempts: Sequence[tuple[Attempt, Saved | None]], workplace: Workplace, precision: Resolved
     ) -> None:
         self.attempts = attempts
         self.workplace = workplace
@@ -84,21 +84,21 @@ class _Cohort:
         started = time.monotonic()
         workers = self.workplace.workers
         with workers.together():
-            teacher, blocks, course = self._course()
+            teacher, blocks, inputs = self._inputs()
         share = (time.monotonic() - started) / len(self.attempts)
         members: list[Member] = []
-        for attempt, checkpoint in self.attempts:
+        for attempt, saved in self.attempts:
             with attempt.working(share):
                 try:
                     with workers.together():
-                        member = self._member(attempt, checkpoint, teacher)
+                        member = self._member(attempt, saved, teacher)
                 except Exception as error:
                     attempt.fail(error)
                 else:
                     members.append(member)
         if any(member.learns_from_teacher for member in members):
             with workers.together():
-                course = replace(course, teacher=place_teacher(teacher.model, self.device, self.precision))
+                inputs = replace(inputs, teacher=place_teacher(teacher.model, self.device, self.precision))
         finish = partial(
             self._finish,
             teacher=teacher,
@@ -106,11 +106,11 @@ class _Cohort:
             cohort=len(members),
             thin=blocks.flags,
         )
-        train(members, course, self.workplace, finish)
+        train(members, inputs, self.workplace, finish)
 
-    def _course(self) -> tuple[LoadedModel, TokenBlocks, Course]:
-        """The teacher as loaded, its text, and what the members share but for the teacher, which is not placed
-        before students are made of it."""
+    def _inputs(self) -> tuple[LoadedModel, TokenBlocks, SharedInputs]:
+        """The teacher as loaded, its text, and the shared inputs, still without the teacher: students are built from it
+        before it is placed."""
         job = _job(self.attempts[0][0])
         if any(
             (_job(a).teacher, _job(a).corpus, _job(a).seed) != (job.teacher, job.corpus, job.seed)
@@ -130,9 +130,9 @@ class _Cohort:
         held_out = blocks.held_out(recipe, max_blocks=HELD_OUT_BLOCKS)
         if recipe.input == "clean":
             held_out = [uncorrupted(batch) for batch in held_out]
-        return teacher, blocks, Course(None, blocks.stream(recipe, job.seed, recipe.input), held_out)
+        return teacher, blocks, SharedInputs(None, blocks.stream(recipe, job.seed, recipe.input), held_out)
 
-    def _member(self, attempt: Attempt, checkpoint: Checkpoint | None, teacher: LoadedModel) -> Member:
+    def _member(self, attempt: Attempt, saved: Saved | None, teacher: LoadedModel) -> Member:
         job = _job(attempt)
         recipe, sources = job.recipe, self.workplace.sources
         for problem in job.method.problems(teacher.shape, job.student.shape(teacher.shape)):
@@ -156,13 +156,11 @@ class _Cohort:
             objective,
             optimiser_for(model, objective, recipe),
             steps=recipe.steps if job.method.objective else 0,
-            precision=self.precision,
             seed=job.seed,
             milestones=recipe.milestones,
             export=partial(self._export, teacher=teacher) if self.workplace.workers.leads else None,
         )
-        if checkpoint is not None:
-            member.restore(checkpoint)
+        member.state.restore(saved)
         return member
 
     def _export(self, member: Member, folder: Path, *, teacher: LoadedModel) -> str:
@@ -184,7 +182,7 @@ class _Cohort:
                 "trial": member.attempt.trial.id,
                 "teacher weights (SHA-256)": teacher.sha256,
                 "corpus": f"{job.corpus.name} ({', '.join(job.corpus.languages)})",
-                "tokens": member.tokens,
+                "tokens": member.state.tokens,
             },
             untrained=parts,
             unseen=self._unseen(member, teacher),
@@ -235,20 +233,20 @@ class _Cohort:
                 "teacher attention": attention_rule(self.device, trains=False),
                 "optimiser": "fused AdamW",
             },
-            tokens=member.tokens,
+            tokens=member.state.tokens,
             flops=member.step * self._step_flops(member, teacher, reads, cohort),
             weights_sha256=sha256,
             measurements=held_out.measurements() if job.method.trains_mlm_head else (),
             flags=(*member.flags, *thin),
             facts={
                 "steps": member.step,
-                "held_out_before": member.before.as_json() if member.before else None,
+                "held_out_before": member.state.before.as_json() if member.state.before else None,
                 "held_out_after": held_out.as_json(),
                 "untrained": self._untrained(member),
                 "unseen": self._unseen(member, teacher),
-                "term_shares": [shares.as_json() for shares in member.shares.values()],
+                "term_shares": [shares.as_json() for shares in member.state.shares.values()],
                 "cohort": cohort,
-                "workers": sorted(member.workers),
+                "workers": sorted(member.state.workers),
             },
             parents_sha256=parents_sha256(job.teacher, teacher),
         )

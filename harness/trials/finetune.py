@@ -7,7 +7,7 @@ at the end:  the best epoch's weights predict dev and the reported split in ever
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,12 +25,10 @@ from harness.records.trial import FinetuneJob
 from harness.tasks.encoded import PaddedRows, evaluation_batches, training_batches
 from harness.tasks.scoring import Predicted, score, selection_value, write_predictions
 from harness.training.attempt import Attempt, Outcome, Workplace
-from harness.training.checkpoints import Cadence, Checkpoint
+from harness.training.cadence import Cadence, stop_or_save
 from harness.training.faults import NotFiniteError, TrialInterruptedError
-from harness.training.micro_batches import MicroBatches
 from harness.training.optimise import LinearSchedule, Optimiser
-from harness.training.randomness import Randomness, derived_seed
-from harness.training.steplog import StepLog
+from harness.training.state import TrainingState
 from harness.trials.finetune_rows import Part, TaskRows
 from harness.trials.halving import standing_of
 from harness.trials.load import load_source, parents_sha256
@@ -44,31 +42,30 @@ def finetune(attempt: Attempt, workplace: Workplace) -> None:
     job = attempt.trial.job
     assert isinstance(job, FinetuneJob)
     with attempt.working():
-        checkpoint = attempt.begin()
+        saved = attempt.begin()
         standing = standing_of(job.rung, workplace.runs_dir)
         if standing is not None and not standing.goes_on:
             attempt.prune(standing.facts)
             return
-        attempt.settle_precision(job.recipe.precision, checkpoint)
+        attempt.settle_precision(job.recipe.precision, saved)
         loaded = load_source(job.model, workplace)
         if isinstance(job.task.kind, UntrainedKind):
             outcome = job.task.kind.evaluate(attempt, job, loaded)
         else:
-            run = _Run(attempt, job, loaded)
-            if checkpoint is not None:
-                run.restore(checkpoint)
+            run = _FineTuning(attempt, job, loaded)
+            run.state.restore(saved)
             try:
                 run.train()
             except NotFiniteError as error:
                 if job.counts:
                     raise
-                attempt.prune({"gave_up": str(error)})  # in company a setting that diverges has lost
+                attempt.prune({"gave_up": str(error)})  # among others a setting that diverges has lost
                 return
             outcome = run.outcome(parents_sha256(job.model, loaded))
         attempt.succeed(outcome if standing is None else outcome.with_facts(standing.facts))
 
 
-class _Run:
+class _FineTuning:
     """A model and its head under training."""
 
     def __init__(self, attempt: Attempt, job: FinetuneJob, loaded: LoadedModel) -> None:
@@ -97,7 +94,7 @@ class _Run:
         self.model.to(self.device)
         self.per_epoch = math.ceil(len(self.train_rows.labels) / recipe.batch_size)
         steps = self.per_epoch * recipe.epochs
-        self.optimiser = Optimiser(
+        optimiser = Optimiser(
             self.model.named_parameters(),
             schedule=LinearSchedule(recipe.learning_rate, round(recipe.warmup_ratio * steps), steps),
             betas=recipe.betas,
@@ -105,54 +102,41 @@ class _Run:
             weight_decay=recipe.weight_decay,
             clip_norm=recipe.clip_norm,
         )
+        self.state = TrainingState(attempt, self.model, optimiser, seed=job.seed)
         self.steps = steps
-        self.step = 0
-        self.tokens = 0
         self.shape = loaded.shape
-        self.flops = 0
-        """Operations of its training steps so far."""
-        self.dev_by_epoch: list[float | None] = []
-        """Selection value after each epoch; None where it is undefined."""
-        self.best: dict[str, Tensor] = {}
-        """Weights of the best epoch so far, on the CPU."""
         self._selected: dict[Part, Predicted] = {}
         """What the best epoch predicted on the rows that select; empty after a resumption, and made again."""
-        self._randomness = Randomness.seeded(derived_seed(job.seed, "dropout"), self.device)
-        self._micro_batches = MicroBatches()
-        self._log = StepLog(attempt, self.optimiser.schedule, clip_norm=self.optimiser.clip_norm)
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
 
     @property
     def best_epoch(self) -> int:
         """Index of the epoch with the highest selection value, the first among equals."""
-        values = [-math.inf if value is None else value for value in self.dev_by_epoch]
+        values = [-math.inf if value is None else value for value in self.state.dev_by_epoch]
         return values.index(max(values))
 
     @property
     def is_over(self) -> bool:
         """Whether all epochs are done, or `patience` of them have passed without a better one."""
         patience = self.job.recipe.patience
-        waited = len(self.dev_by_epoch) - 1 - self.best_epoch if self.dev_by_epoch else 0
-        return self.step >= self.steps or (patience is not None and waited >= patience)
+        epochs = len(self.state.dev_by_epoch)
+        waited = epochs - 1 - self.best_epoch if epochs else 0
+        return self.state.step >= self.steps or (patience is not None and waited >= patience)
 
     def train(self) -> None:
-        """Train to the end. Raises TrialInterruptedError, with everything saved, where the workplace says
-        stop."""
-        cadence = Cadence(least=self.attempt.workplace.checkpoint_seconds)
+        """Train to the end. Raises TrialInterruptedError, everything saved, where the workplace says stop."""
+        workplace = self.attempt.workplace
+        cadence = Cadence(least=workplace.checkpoint_seconds)
         while not self.is_over:
             with self.attempt.training():
                 self._take_step()
-            if self.step % self.per_epoch == 0:
+            if self.state.step % self.per_epoch == 0:
                 self._end_epoch()
-            if self.attempt.workplace.stop() and not self.is_over:
-                self.save()
-                raise TrialInterruptedError(self.attempt.trial.title, self.step)
-            if cadence.due:
-                cadence.run(self.save)
+            stop_or_save(workplace, cadence, self.state.save, self._interrupted)
 
     def outcome(self, parents: dict[str, str]) -> Outcome:
         """Predict with the best epoch's weights, write the predictions and score them."""
-        self.model.load_state_dict(self.best)
+        self.model.load_state_dict(self.state.best)
         parts = [self._selected.get(part) or self._predict(part) for part in self.rows.predicted]
         write_predictions(self.attempt.folder.predictions, parts)
         select_on = self.job.recipe.select_on
@@ -170,78 +154,48 @@ class _Run:
         return Outcome(
             precision=self.attempt.precision,
             kernels={"attention": attention_rule(self.device, trains=True), "optimiser": "fused AdamW"},
-            tokens=self.tokens,
-            flops=self.flops,
+            tokens=self.state.tokens,
+            flops=self.state.flops,
             scores=tuple(scores),
-            dev_value=self.dev_by_epoch[self.best_epoch],
-            flags=self._micro_batches.flags,
+            dev_value=self.state.dev_by_epoch[self.best_epoch],
+            flags=self.state.micro_batches.flags,
             facts={
                 "select_on": select_on,
                 "best_epoch": self.best_epoch + 1,
-                "dev_by_epoch": self.dev_by_epoch,
-                "steps": self.step,
+                "dev_by_epoch": self.state.dev_by_epoch,
+                "steps": self.state.step,
                 "train_rows": len(self.train_rows.labels),
-                "stopped_early": self.step < self.steps,
+                "stopped_early": self.state.step < self.steps,
             },
             parents_sha256=parents,
         )
 
-    def save(self) -> None:
-        """Write a checkpoint, never of a step whose loss has not been looked at."""
-        self._log.look()
-        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
-        tensors |= {f"optimiser/{name}": tensor for name, tensor in self.optimiser.state().items()}
-        tensors |= {f"randomness/{name}": tensor for name, tensor in self._randomness.states.items()}
-        facts: dict[str, Any] = {
-            "tokens": self.tokens,
-            "flops": self.flops,
-            "micro_rows": self._micro_batches.rows,
-            "precision": self.attempt.precision,
-            "dev_by_epoch": self.dev_by_epoch,
-        }
-        self.attempt.save(self.step, tensors, facts)
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint."""
-        self.model.load_state_dict(checkpoint.below("model"))
-        self.best = checkpoint.below("best")
-        self.optimiser.restore(checkpoint.below("optimiser"))
-        self._randomness = Randomness(checkpoint.below("randomness"))
-        self.step = checkpoint.step
-        self.tokens = checkpoint.facts["tokens"]
-        self.flops = checkpoint.facts["flops"]
-        self.dev_by_epoch = checkpoint.facts["dev_by_epoch"]
-        self._micro_batches = MicroBatches(checkpoint.facts["micro_rows"])
-        self._log = StepLog(self.attempt, self.optimiser.schedule, self.tokens, self.optimiser.clip_norm)
+    def _interrupted(self) -> TrialInterruptedError:
+        return TrialInterruptedError(self.attempt.trial.title, self.state.step)
 
     def _take_step(self) -> None:
-        epoch, index = divmod(self.step, self.per_epoch)
+        epoch, index = divmod(self.state.step, self.per_epoch)
         if self._epoch[0] != epoch:
             lengths = self.train_rows.encoded.lengths
             self._epoch = (epoch, training_batches(lengths, self.job.recipe.batch_size, self.job.seed, epoch))
         rows = self._epoch[1][index]
-        before = self._randomness
-
-        def undo() -> None:
-            self.optimiser.forget()
-            self._randomness = before
-
-        values = self._micro_batches.run(len(rows), lambda size: self._learn(rows, size), undo)
         encoded = self.train_rows.encoded
-        self.tokens += int(encoded.lengths[rows].sum())
         forward = self.kind.forward_flops(self.shape, len(rows), encoded.padded_length(rows))
-        self.flops += (1 + BACKWARD) * forward
-        self._log.add(self.step, [self.kind.loss_name], values, self.tokens)
-        self.step += 1
+        self.state.advance(
+            len(rows),
+            partial(self._learn, rows),
+            [self.kind.loss_name],
+            tokens=int(encoded.lengths[rows].sum()),
+            flops=(1 + BACKWARD) * forward,
+        )
 
     def _learn(self, rows: NDArray[np.int64], size: int | None) -> Tensor:
-        """Forward, backward, update; (3,) the loss under both its names and the gradient norm."""
+        """Forward and backward in parts of at most `size` rows; (2,) the loss under both its names."""
         self.model.train()
         loss_of_batch = torch.zeros((), device=self.device)
         labels = self.train_rows.labels
         count = self.kind.averaged_over(labels[rows])
-        with self._randomness.in_force() as reached:
+        with self.state.drawing():
             for start in range(0, len(rows), size or len(rows)):
                 part = rows[start : start + (size or len(rows))]
                 batch = self.train_rows.encoded.batch(part, self.padding, self.device)
@@ -249,24 +203,21 @@ class _Run:
                 loss = self.kind.loss(self._outputs(batch), targets) / count
                 loss.backward()
                 loss_of_batch += loss.detach()
-            self._randomness = reached()
-        norm = self.optimiser.step(self.step)
-        return torch.stack([loss_of_batch, loss_of_batch, norm.detach().float()])
+        return torch.stack([loss_of_batch, loss_of_batch])
 
     def _outputs(self, batch: PaddedRows) -> Tensor:
         """(rows, outputs) or (rows, tokens, outputs) float32."""
-        bf16 = self.attempt.precision == "bf16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+        with self.state.autocast():
             outputs: Tensor = self.model(batch.input_ids, batch.attention_mask, batch.token_type_ids)
         return outputs.float()
 
     def _end_epoch(self) -> None:
         """Predict the rows that select; keep the weights where they do better than before."""
         parts = {part: self._predict(part) for part in self.rows.selecting}
-        self.dev_by_epoch.append(selection_value(self.job.task, list(parts.values())))
-        if self.best_epoch == len(self.dev_by_epoch) - 1:
+        self.state.dev_by_epoch.append(selection_value(self.job.task, list(parts.values())))
+        if self.best_epoch == len(self.state.dev_by_epoch) - 1:
             self._selected = parts
-            self.best = {name: t.detach().cpu().clone() for name, t in self.model.state_dict().items()}
+            self.state.best = {name: t.detach().cpu().clone() for name, t in self.model.state_dict().items()}
 
     @torch.no_grad()
     def _predict(self, part: Part) -> Predicted:
@@ -275,7 +226,7 @@ class _Run:
         rows = self.rows.part(part)
         outputs: dict[int, NDArray[np.float32]] = {}
         for done, chosen in enumerate(evaluation_batches(rows.encoded.lengths, EVALUATION_BATCH)):
-            self._log.doing(
+            self.state.log.doing(
                 f"predicts {part[0]} {part[1]}, {done * EVALUATION_BATCH:,} of {len(rows.labels):,} rows"
             )
             batch = rows.encoded.batch(chosen, self.padding, self.device)

@@ -18,7 +18,7 @@ from harness.plan.work import prepare_flops
 from harness.records.trial import ModelSource, PrepareJob
 from harness.training.attempt import Attempt, Outcome, Workplace
 from harness.training.held_out import HeldOut
-from harness.training.loop import Course, train
+from harness.training.loop import SharedInputs, train
 from harness.training.member import Member
 from harness.training.optimise import optimiser_for
 from harness.trials.card import masked_accuracy, training_rows
@@ -34,7 +34,7 @@ def prepare(attempt: Attempt, workplace: Workplace) -> None:
     job = attempt.trial.job
     assert isinstance(job, PrepareJob)
     with attempt.working():
-        checkpoint = attempt.begin()
+        saved = attempt.begin()
         teacher = load_source(ModelSource(teacher=job.teacher), workplace)
         teacher.require_length(job.recipe.length)
         sources = workplace.sources
@@ -46,25 +46,23 @@ def prepare(attempt: Attempt, workplace: Workplace) -> None:
         if job.recipe.train == "head":
             teacher.model.base_model.requires_grad_(False)
         objective = build_objective((Mlm(),), teacher.shape, teacher.shape).to(workplace.torch_device)
-        precision = attempt.settle_precision(job.recipe.precision, checkpoint)
+        attempt.settle_precision(job.recipe.precision, saved)
         member = Member(
             attempt,
             teacher.model,
             objective,
             optimiser_for(teacher.model, objective, job.recipe),
             steps=job.recipe.steps,
-            precision=precision,
             seed=job.recipe.seed,
         )
-        if checkpoint is not None:
-            member.restore(checkpoint)
-    course = Course(
+        member.state.restore(saved)
+    inputs = SharedInputs(
         teacher=None,
         stream=blocks.stream(job.recipe, job.recipe.seed),
         held_out=blocks.held_out(job.recipe, max_blocks=HELD_OUT_BLOCKS),
     )
     finish = partial(_finish, job=job, teacher=teacher, thin=blocks.flags)
-    train([member], course, workplace, finish)
+    train([member], inputs, workplace, finish)
 
 
 def set_dropout(model: PreTrainedModel, dropout: float) -> None:
@@ -79,7 +77,7 @@ def _finish(
 ) -> Outcome:
     recipe = job.recipe
     untrained = untrained_parts(member.model, member.untrained)
-    before = member.before or held_out
+    before = member.state.before or held_out
     card = model_card(
         f"{job.teacher.name}, prepared",
         summary=f"`{job.teacher.name}` after masked-LM training on the corpus its students are distilled on.",
@@ -92,7 +90,7 @@ def _finish(
             "trial": member.attempt.trial.id,
             "teacher weights (SHA-256)": teacher.sha256,
             "corpus": f"{job.corpus.name} ({', '.join(job.corpus.languages)})",
-            "tokens": member.tokens,
+            "tokens": member.state.tokens,
         },
         untrained=untrained,
         mlm_head=True,
@@ -108,12 +106,12 @@ def _finish(
         pooler=teacher.pooler,
     )
     return Outcome(
-        precision=member.precision,
+        precision=member.attempt.precision,
         kernels={
             "attention": attention_rule(member.device, trains=True),
             "optimiser": "fused AdamW",
         },
-        tokens=member.tokens,
+        tokens=member.state.tokens,
         flops=member.step * prepare_flops(teacher.shape, recipe),
         weights_sha256=sha256,
         measurements=(*held_out.measurements(), *before.measurements("_before")),

@@ -18,7 +18,7 @@ from harness.records.folder import TrialFolder
 from harness.records.trial import FinetuneJob, ModelSource, Trial, trial_id
 from harness.results.store import Store
 from harness.trials.run import run_trials
-from tests.training.world import distil_trial, finetune_trial, make_world, verb_task
+from tests.trials.world import distil_trial, finetune_trial, make_world, verb_task
 
 Export = Callable[..., tuple[int, str, str]]
 

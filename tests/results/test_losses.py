@@ -18,8 +18,8 @@ from harness.records.folder import TrialFolder
 from harness.records.result import Result
 from harness.results.store import Store
 from harness.trials.run import run_trials
-from tests.training.test_distil import with_heads
-from tests.training.world import distil_trial, make_world, method
+from tests.trials.test_distil import with_heads
+from tests.trials.world import distil_trial, make_world, method
 
 SEEDS = (1, 2)
 

@@ -28,8 +28,8 @@ from harness.spec.recipes import Resources
 from harness.spec.resolve import load_spec
 from harness.trials.run import run_trials
 from tests.spec.writing import write_spec
-from tests.training.test_distil import FAMILIES
-from tests.training.world import World, distil_trial, make_world
+from tests.trials.test_distil import FAMILIES
+from tests.trials.world import World, distil_trial, make_world
 
 from .trials import distil
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.training.checkpoints import Cadence, Checkpoints
+from harness.training.cadence import Cadence
+from harness.training.checkpoints import Checkpoints
 
 TENSORS = {
     "model/a": torch.arange(6, dtype=torch.float32).reshape(2, 3),

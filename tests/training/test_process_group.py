@@ -21,9 +21,8 @@ from harness.training.attempt import Attempt, Workplace
 from harness.training.member import Member
 from harness.training.process_group import ProcessGroup, WorkerLostError
 from harness.trials.run import TrialInterruptedError, follow, run_trials
-
-from .test_distil import FAMILIES
-from .world import World, distil_trial, stop_after
+from tests.trials.test_distil import FAMILIES
+from tests.trials.world import World, distil_trial, stop_after
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["harness.trials.distil", "harness.trials.run"])

@@ -26,9 +26,8 @@ from harness.training.term_shares import (
     term_shares,
 )
 from harness.trials.run import run_trials
-
-from .test_distil import with_heads
-from .world import FLAT_STUDENT, World, distil_trial, method, stop_after
+from tests.trials.test_distil import with_heads
+from tests.trials.world import FLAT_STUDENT, World, distil_trial, method, stop_after
 
 MIXED = Method(name="mixed", family="OD", objective=(Logits(weight=1e-6), Mlm()))
 """A term that does nothing, and one that does everything."""

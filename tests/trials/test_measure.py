@@ -23,7 +23,7 @@ from harness.shapes import Shape
 from harness.spec.entries import CorpusText, Student, Teacher
 from harness.spec.recipes import Measure
 from harness.trials.measure import LARGEST_SPREAD, Bench, encoder_parameters, measure
-from tests.training.world import SPECIAL, local, make_world, sentences
+from tests.trials.world import SPECIAL, local, make_world, sentences
 
 NOWHERE = Sources(cache_dir=Path("/nonexistent"), offline=True)
 TINY = {"layers": 3, "width": 32, "heads": 4, "ffn": 64, "vocabulary": 100}

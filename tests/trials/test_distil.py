@@ -202,7 +202,7 @@ def test_micro_batches_learn_the_same_up_to_rounding(world: World, alone: dict[s
     whole, split = world.workplace("whole"), world.workplace("split")
     run_trials([trial], whole)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.training.member.MicroBatches", lambda rows=3: MicroBatches(rows))
+        patch.setattr("harness.training.state.MicroBatches", lambda rows=3: MicroBatches(rows))
         [result] = run_trials([trial], split)
     assert result.flags == ("micro_batches:3",)
     a, b = (
