@@ -71,8 +71,8 @@ class DeclaredShape(Frozen):
 def read_shape(folder: Path) -> Shape:
     """The size of the checkpoint in `folder` (config.json and, where they are there, *.safetensors).
 
-    `mlm_head` tells whether every tensor of a trained masked-LM head stands in the file. Raises InputError
-    where the config is missing, unreadable or of a kind that cannot be tapped."""
+    `mlm_head` tells whether every tensor of a trained masked-LM head stands in the file. Raises InputError where the
+    config is missing, unreadable or of a kind that cannot be tapped."""
     config = read_config(folder)
     return shape_of_config(config, folder, mlm_head=_has_mlm_head(config, tensor_names(folder)))
 

@@ -14,15 +14,15 @@ from harness.records.machine import MachineProfile
 SIZE = {"cpu": 2048, "cuda": 8192}
 """Rows and columns of the square matrices: large enough for the processor's best rate."""
 REPEATS = 3
-"""Products timed after one that is not; the fastest counts, since whatever disturbs it makes it slower."""
+"""Timed products after one for warm-up; the fastest counts, since every disturbance makes a product slower."""
 
 
 def matmul_peak(cache_dir: Path, device: str, precision: str, threads: int) -> float:
-    """Operations a second of a large matrix product: the fastest that any process has measured on this machine,
-    kept in its profile below `cache_dir`.
+    """Operations a second of a large matrix product: the fastest that any process has measured on this machine, kept
+    in its profile below `cache_dir`.
 
-    Each process measures once, in about a second, since one that had a busy neighbour measured too little.
-    `device` is `cpu` or `cuda`, `precision` fp32 or bf16. On a GPU that is shared it is the whole card's.
+    Each process measures once, in about a second, since a process with a busy neighbour measures too little. `device`
+    is `cpu` or `cuda`, `precision` fp32 or bf16. On a shared GPU the rate is that of the whole card.
     """
     here = fingerprint(threads)
     rate = measure_matmul(device, precision, threads)
@@ -48,7 +48,7 @@ def measure_matmul(device: str, precision: str, threads: int) -> float:
 
 
 def _seconds(device: str, precision: str) -> float:
-    """Of one product, the fastest of a few. Random values: a GPU multiplies constants faster."""
+    """Seconds of one product, the fastest of a few. Random values: a GPU multiplies constants faster."""
     draws = torch.Generator(device).manual_seed(0)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     x = torch.randn(SIZE[device], SIZE[device], generator=draws, device=device).to(dtype)

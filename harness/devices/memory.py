@@ -1,8 +1,7 @@
-"""The C library's memory, kept while a trial runs.
+"""Keep freed memory with the process while a trial runs.
 
-A training step allocates and frees the same hundreds of megabytes again and again. By default glibc hands large
-blocks back to the kernel each time and gets zeroed pages for the next; that was measured at a tenth of
-a step.
+A training step allocates and frees the same hundreds of megabytes again and again. By default glibc hands large blocks
+back to the kernel each time and gets zeroed pages for the next; that was measured at a tenth of a step.
 """
 
 from __future__ import annotations

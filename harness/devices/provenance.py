@@ -1,4 +1,4 @@
-"""What stood behind a number: hardware, threads, versions, commit. Importing this loads no torch."""
+"""The conditions of a number: hardware, threads, versions, commit. Importing this loads no torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import harness
 from harness.devices.cores import available_cores
 from harness.records.result import Provenance
 
@@ -79,7 +80,7 @@ def _device_name(device: str) -> str:
 
 @cache
 def _cpuinfo() -> dict[str, str]:
-    """Fields of the first processor; empty where the system does not tell."""
+    """Fields of the first processor; empty where the system does not list them."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -102,8 +103,7 @@ def _matmul_class() -> str:
 
 @cache
 def _gpus() -> tuple[str, ...]:
-    """Names of NVIDIA cards as the driver lists them: asks neither torch nor a tool, so planning stays
-    quick."""
+    """Names of NVIDIA cards as the driver lists them: asks neither torch nor a tool, so planning stays quick."""
     names = []
     for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -113,8 +113,8 @@ def _gpus() -> tuple[str, ...]:
 
 @cache
 def _versions() -> dict[str, str]:
-    found = {name: _version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), **{name: text for name, text in found.items() if text}}
+    installed = {name: _version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **{name: text for name, text in installed.items() if text}}
 
 
 def _version(package: str) -> str | None:
@@ -127,7 +127,7 @@ def _version(package: str) -> str | None:
 @cache
 def _commit() -> str | None:
     """Commit of the checkout this runs from, with `+changes` where it differs; None outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(harness.__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
     commit = _git(root, "rev-parse", "HEAD")

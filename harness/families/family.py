@@ -87,8 +87,8 @@ class EncoderFamily(ABC):
     has_pooler: ClassVar[bool] = True
     """Whether the bare encoder may end in a pooler, which `...ForMaskedLM` lacks."""
     classifies_first_token: ClassVar[bool] = False
-    """Whether the classification head reads the last state of the first token alone; needs `attention` and
-    `after_attention`."""
+    """Whether the classification head reads the last state of the first token alone; needs
+    `attention` and `after_attention`."""
 
     def refusal(self, config: Mapping[str, Any]) -> str | None:
         """Why a model with this config.json cannot be tapped; None where it can."""
@@ -117,8 +117,8 @@ class EncoderFamily(ABC):
         """Query, key and value maps of one layer."""
 
     def attention_input(self, layer: Module, states: Tensor) -> Tensor:
-        """What the three maps of a layer read, given the states below it: the states themselves, unless the layer
-        normalises them first."""
+        """What the three maps of a layer read, given the states below it: the states themselves, unless the
+        layer normalises them first."""
         return states
 
     def attention(self, layer: Module) -> Module:
@@ -126,8 +126,8 @@ class EncoderFamily(ABC):
         raise NotImplementedError(f"{type(self).__name__} does not say where a layer's attention is")
 
     def after_attention(self, layer: Module, mixed: Tensor, states: Tensor) -> Tensor:
-        """The rest of a layer: attention's output and the states below, both (n, positions, width) -> the states
-        above."""
+        """The rest of a layer: attention's output and the states below, both (n, positions, width)
+        -> the states above."""
         raise NotImplementedError(f"{type(self).__name__} does not say what follows a layer's attention")
 
     @abstractmethod

@@ -1,5 +1,18 @@
-"""Encoders: what size they are, where they come from, how they are built, tapped, measured and exported.
+"""Transformer encoders: built, loaded from folders, copied into students, tapped, given heads, exported.
 
-Four families of Transformer encoders (BERT, RoBERTa, XLM-R, DistilBERT) are read through transformers' own
-classes; what tells them apart stands in `families`. Losses, training loops and data live elsewhere. `shapes`
-and `flops` import no torch."""
+Everything here works for any family of `harness.families`, through transformers' own classes. Nothing here fetches a
+file, reads a corpus or trains.
+
+build         encoders of random weights from a config
+configs       configs of another size or dropout
+loaded        a model with its tokenizer, as loaded
+loading       loads a checkpoint's folder
+e5_q4         reads multilingual-e5-small from its 4-bit file
+vocabulary    trims a model and its tokenizer to fewer pieces
+students      builds a student of a teacher
+taps          runs an encoder and returns what an objective reads of it
+classify      heads for evaluation, and mean-pooled sentence vectors
+first_token   computes of the last layer only what a classifier reads
+reached       keeps only the embedding rows that a data set can reach
+export        writes a model folder with its card
+"""

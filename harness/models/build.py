@@ -23,12 +23,12 @@ def build_encoder(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
 
 
 HEAD_SEED = 0
-"""Seed of a masked-LM head that a checkpoint does not bring."""
+"""Seed of a masked-LM head that a checkpoint does not hold."""
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """While open, torch's CPU generator stands at `seed`; afterwards it is where it was."""
+    """While open, torch's CPU generator starts from `seed`; afterwards it has its old state again."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

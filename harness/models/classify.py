@@ -27,8 +27,8 @@ class Classifier(nn.Module):
         """(n, tokens) ids and mask -> logits or predicted values: (n, outputs) of a head on sequences, (n, tokens,
         outputs) of one on tokens.
 
-        `attention_mask=None` says that no position is padding. `token_type_ids` are ignored where the encoder
-        has none to tell apart (all families but BERT)."""
+        `attention_mask=None` says that no position is padding. `token_type_ids` are ignored where the encoder has none
+        (all families but BERT)."""
         segments = (
             {"token_type_ids": token_type_ids} if self.uses_segments and token_type_ids is not None else {}
         )
@@ -53,9 +53,8 @@ def build_classifier(
 ) -> Classifier:
     """A head with `num_labels` outputs, a class of transformers, on a copy of `loaded`'s encoder, float32, on CPU.
 
-    The head is drawn from `seed` alone. A BERT pooler that came with the checkpoint is kept, else drawn too.
-    `labels` names the outputs in order. `attention` is transformers' implementation
-    (`harness.devices.placement`)."""
+    The head is drawn from `seed` alone. A BERT pooler that came with the checkpoint is kept, else drawn too. `labels`
+    names the outputs in order. `attention` is transformers' implementation (`harness.devices.placement`)."""
     if labels and len(labels) != num_labels:
         raise ValueError(f"{num_labels} outputs need as many names, not {len(labels)}")
     names = list(labels) or [f"LABEL_{i}" for i in range(num_labels)]
@@ -78,8 +77,7 @@ def build_classifier(
 
 
 def encode(model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """(n, tokens) ids and mask -> (n, width) float32 means of the last hidden states over real tokens, no
-    gradient.
+    """(n, tokens) ids and mask -> (n, width) float32 means of the last hidden states over real tokens, no gradient.
 
     `model` is a `...ForMaskedLM` or an encoder; it runs in the mode and precision it is in."""
     with torch.no_grad():

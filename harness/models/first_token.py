@@ -1,9 +1,9 @@
 """Compute of a last layer what a classifier reads of it.
 
 transformers' classification heads read the first token's last state and no other. For that state the last layer needs
-the keys and values of all tokens, but query, attention, output map and feed-forward of the first alone: ten twelfths of
-its products are for states that nobody reads, whose gradients are zero. Without them every output and every gradient
-is the same.
+the keys and values of all tokens, but query, attention, output map and feed-forward of the first alone: ten twelfths
+of its products are for states that nobody reads, whose gradients are zero. Without them every output and every
+gradient is the same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Load encoders from folders: always as `...ForMaskedLM`, in float32, from safetensors, running no code of the checkpoint.
+"""Load encoders from folders: always as `...ForMaskedLM`, in float32, from safetensors, running no
+code of the checkpoint.
 
 Nothing here fetches a file: folders are on this machine.
 """
@@ -30,7 +31,8 @@ _MALFORMED = (
 
 
 def load_folder(folder: Path, tokenizer: Path | None = None, dropout: float | None = None) -> LoadedModel:
-    """Load the checkpoint in `folder`; `tokenizer` names its folder where that is another, `dropout` replaces the config's.
+    """Load the checkpoint in `folder`; `tokenizer` names its folder where that is another,
+    `dropout` replaces the config's.
 
     Raises InputError where the folder holds no supported encoder in safetensors, or lacks encoder weights."""
     shape = read_shape(folder)

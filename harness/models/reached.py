@@ -1,8 +1,8 @@
-"""Train on the rows of an embedding table that the data can reach, and leave the others out of memory.
+"""Train only the rows of an embedding table that the data can reach, and keep the others out of memory.
 
-A fine-tuning run looks up the ids of its own rows and no others. The other rows of the table would receive
-zero gradients for ever, yet cost the optimiser two moments and an update each step: for a multilingual
-encoder that is most of its parameters. Without them every output is the same.
+A fine-tuning run looks up the ids of its own rows and no others. The other rows of the table would receive zero
+gradients for ever, yet cost the optimiser two moments and an update each step: for a multilingual encoder that is most
+of its parameters. Without them every output is the same.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class ReachedEmbedding(nn.Module):
         self._padding = int(row_of[padding]) if padding is not None and row_of[padding] >= 0 else None
 
     def forward(self, input_ids: Tensor) -> Tensor:
-        """(...) ids -> (..., width). Raises IndexError (a device-side assertion on a GPU) for an id that was
-        not named."""
+        """(...) ids -> (..., width). Raises IndexError (a device-side assertion on a GPU) for an id
+        that was not named."""
         return functional.embedding(self.row_of[input_ids], self.weight, padding_idx=self._padding)
 
 

@@ -79,16 +79,15 @@ class Tapped:
 
 
 def _depth(needs: Needs) -> tuple[int, int | None]:
-    """How many layers must run whole, and the layer after them of which only the projections are computed, if
-    any."""
+    """How many layers must run whole, and the layer after them of which only the projections are computed, if any."""
     whole = max(needs.hidden, default=0)
     deepest = max(needs.qkv, default=0)
     return (deepest - 1, deepest) if deepest > whole else (whole, None)
 
 
 def operations(needs: Needs, shape: Shape, sequences: int, tokens: int, positions: int) -> int:
-    """Of a model of this shape run as far as `needs` says on `sequences` blocks of `tokens` tokens, its masked-LM
-    head on `positions` of them where it is read: what `Tapped` computes, by `harness.flops`."""
+    """Of a model of this shape run as far as `needs` says on `sequences` blocks of `tokens` tokens, its masked-LM head
+    on `positions` of them where it is read: what `Tapped` computes, by `harness.flops`."""
     if needs.mlm:
         needs |= Needs(hidden=frozenset({shape.layers}))
     layers, projected = _depth(needs)
@@ -104,8 +103,7 @@ def operations(needs: Needs, shape: Shape, sequences: int, tokens: int, position
 
 @contextmanager
 def _caught(maps: Projections) -> Iterator[dict[str, Tensor]]:
-    """While open, outputs of the three maps land in the dictionary; the hooks are gone afterwards, whatever
-    happened."""
+    """While open, outputs of the three maps land in the dictionary; the hooks are gone afterwards, whatever happened."""
     outputs: dict[str, Tensor] = {}
 
     def catch(name: str, linear: nn.Linear) -> None:

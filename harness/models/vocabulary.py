@@ -1,9 +1,8 @@
-"""Trim a teacher's vocabulary to the pieces that a corpus uses: a new, smaller teacher with its own
-tokenizer.
+"""Trim a teacher's vocabulary to the pieces that a corpus uses: a new, smaller teacher with its own tokenizer.
 
-WordPiece takes the longest piece that fits and Unigram the most probable segmentation; both choose the same
-pieces when pieces they did not choose are gone. So text that was tokenised into kept pieces tokenises as
-before, and each kept piece has the vector it had."""
+WordPiece takes the longest piece that fits and Unigram the most probable segmentation; both choose the same pieces
+when pieces they did not choose are gone. So text that was tokenised into kept pieces tokenises as before, and each
+kept piece has the vector it had."""
 
 from __future__ import annotations
 
@@ -31,9 +30,9 @@ CONTINUATIONS = ("##", "▁")
 def trim_vocabulary(loaded: LoadedModel, token_ids: Iterable[int]) -> LoadedModel:
     """`loaded` with only the pieces in `token_ids`, its special tokens and every piece of a single character.
 
-    The characters keep words that the corpus lacks from turning into the unknown token. Pieces keep their
-    order, so the result is a function of the two arguments. Raises InputError for tokenizers that merge
-    (byte-level BPE) and for ids that are no pieces."""
+    The characters keep words that the corpus lacks from turning into the unknown token. Pieces keep their order, so
+    the result is a function of the two arguments. Raises InputError for tokenizers that merge (byte-level BPE) and for
+    ids that are no pieces."""
     spec: dict[str, Any] = json.loads(_backend(loaded.tokenizer).to_str())
     kept = _kept(spec, set(token_ids), loaded.tokenizer)
     new_ids = {old: new for new, old in enumerate(kept)}
@@ -53,8 +52,8 @@ def _backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise InputError(f"trim_vocabulary: a {type(tokenizer).__name__} has no tokenizer.json to trim")
-    found: Tokenizer = backend
-    return found
+    tokenizers_own: Tokenizer = backend
+    return tokenizers_own
 
 
 def _pieces(spec: dict[str, Any]) -> dict[str, int]:

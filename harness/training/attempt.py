@@ -27,7 +27,7 @@ from harness.training.process_group import Alone
 from harness.training.saved import Accounts, Saved, SavedFacts, TrainingFacts, read_facts
 
 FP32_AFTER_NAN = "fp32_after_nan"
-"""Flag of a result that took fp32 because bf16 had failed; the step at which it had follows."""
+"""Flag of a result in fp32 after bf16 was no longer finite; `:<step>` follows, the step at which that was seen."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ class Workplace:
     device: str = "cpu"
     """`cpu` or `cuda`."""
     stop: Callable[[], bool] = lambda: False
-    """Asked after every step; True makes the trial save itself and raise
-    `TrialInterruptedError`."""
+    """Asked after every step; True makes the trial save itself and raise `TrialInterruptedError`."""
     checkpoint_seconds: float = 15.0
     """Shortest time between two checkpoints, seconds."""
     workers: Alone = field(default_factory=Alone)
@@ -56,7 +55,7 @@ class Workplace:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial that ended well has to say; fields as in `harness.records.result.Result`."""
+    """What a successful trial reports; fields as in `harness.records.result.Result`."""
 
     precision: str
     kernels: Mapping[str, str] = field(default_factory=dict)
@@ -71,34 +70,34 @@ class Outcome:
     parents_sha256: Mapping[str, str] = field(default_factory=dict)
 
     def with_facts(self, more: Mapping[str, Any]) -> Outcome:
-        """The same with further facts."""
+        """A copy with further facts."""
         return replace(self, facts={**self.facts, **more})
 
 
 class Attempt:
-    """One trial under way in its folder. Members of a cohort share out the seconds spent on all."""
+    """One trial under way in its folder. The members of a cohort divide the seconds that are spent on all of them."""
 
     def __init__(self, trial: Trial, workplace: Workplace) -> None:
         self.trial = trial
         self.workplace = workplace
         self._writes = workplace.workers.leads
-        """Of several workers one writes."""
+        """Only the first of several workers writes to the folder."""
         self.folder = TrialFolder.of(workplace.runs_dir, trial.id)
         self.checkpoints = Checkpoints(self.folder.checkpoint)
         self.started_at = time.time()
         self._seconds = 0.0
         self._working_since: float | None = None
         self.training_seconds = 0.0
-        """Those of them spent on training steps."""
+        """Seconds of it spent on training steps."""
         self.resumed = 0
         self.damaged: tuple[int, ...] = ()
         """Steps of checkpoints that could not be read."""
         self.precision: str = "unresolved"
-        """What it computes in, once that is known."""
+        """What it computes in, fp32 or bf16, once that is settled."""
         self.fallbacks: tuple[str, ...] = ()
-        """Flags of what an earlier attempt made necessary."""
+        """Flags of fallbacks after an earlier attempt, e.g. `fp32_after_nan:120`."""
         self.result: Result | None = None
-        """What it came to, once it has ended."""
+        """The result, once the attempt has ended."""
         self._next_line = 0.0
 
     @property
@@ -109,7 +108,7 @@ class Attempt:
 
     @contextmanager
     def working(self, share: float = 0.0) -> Iterator[None]:
-        """The time spent inside, and `share` seconds of work done for several trials, count as this one's."""
+        """Count the time inside as this trial's, and `share`: its part, in seconds, of work done for several trials."""
         self._seconds += share
         self._working_since = time.monotonic()
         try:
@@ -119,7 +118,7 @@ class Attempt:
 
     @contextmanager
     def training(self, share: float = 0.0) -> Iterator[None]:
-        """Inside `working`: the time counts as training time, and so do `share` seconds, as both."""
+        """Inside `working`, count the time as training time too, and `share` seconds as both."""
         started = time.monotonic()
         self._seconds += share
         try:
@@ -128,7 +127,7 @@ class Attempt:
             self.training_seconds += share + time.monotonic() - started
 
     def avoid_bf16(self, step: int) -> None:
-        """Before `begin`: start afresh in fp32, since the last attempt was no longer finite at `step`."""
+        """Call before `begin`: start afresh in fp32, since a loss of the last attempt was not finite at `step`."""
         if self._writes:
             self.checkpoints.clear()
         self.fallbacks = (f"{FP32_AFTER_NAN}:{step}",)
@@ -160,8 +159,8 @@ class Attempt:
             self.checkpoints.clear()
 
     def settle_precision(self, precision: Precision, saved: Saved | None) -> Resolved:
-        """What the trial computes in from now on: that of its checkpoint where it has one, fp32 where bf16 has failed, else
-        by rule."""
+        """What the trial computes in from now on: that of its checkpoint where it has one, fp32 where bf16 has
+        failed, else by rule."""
         settled: Resolved
         if saved is not None:
             settled = saved.precision
@@ -188,7 +187,7 @@ class Attempt:
 
     @property
     def line_due(self) -> bool:
-        """Whether a line of progress is due: each second at first, more seldom the longer the trial runs."""
+        """Whether a line of progress is due: every second at first, less often the longer the trial runs."""
         return time.monotonic() >= self._next_line
 
     def report(self, progress: Progress) -> None:
@@ -226,14 +225,14 @@ class Attempt:
         return result
 
     def prune(self, facts: Mapping[str, Any]) -> Result:
-        """Write result.json of a trial that others have made needless, and drop the checkpoints."""
+        """Write result.json of a trial that need not be finished, and drop the checkpoints."""
         result = self._result(status="pruned", precision=self.precision, facts=dict(facts))
         self._leave(result)
         self.checkpoints.clear()
         return result
 
     def fail(self, error: BaseException) -> Result:
-        """Write result.json with the reason and traceback.txt beside it, as far as the disk lets."""
+        """Write result.json with the reason and traceback.txt beside it, unless the disk refuses."""
         result = self._result(status="failed", error=failure_of(error), precision=self.precision)
         self.result = result
         with suppress(OSError):  # the caller has the result; there is nowhere to write it
@@ -247,11 +246,11 @@ class Attempt:
             (self.folder.path / "traceback.txt").write_text("".join(lines), encoding="utf-8")
 
     def _rate(self, count: int | None) -> float | None:
-        """`count` a second of training."""
+        """`count` per second of training."""
         return count / self.training_seconds if count and self.training_seconds else None
 
     def _matmul_peak(self, outcome: Outcome) -> float:
-        """As `harness.trials.run` measured it before the work began."""
+        """Operations a second, as measured by `harness.trials.run` before the work began."""
         place, threads = self.workplace, self.trial.resources.cpus
         return matmul_peak(place.sources.cache_dir, place.device, outcome.precision, threads)
 

@@ -4,8 +4,8 @@
                         facts.json            everything that is not a tensor
                         manifest.json         SHA-256 of the two files, written last
 
-A checkpoint is written into a temporary folder, flushed and renamed; the last two are kept. One that does
-not match its manifest (truncated, corrupted, half copied) is removed, and the one before is used.
+A checkpoint is written into a temporary folder, flushed and renamed; the last two are kept. One that does not match
+its manifest (truncated, corrupted, half copied) is removed, and the one before is used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faults have names: from an exception to the reason that is recorded, shown and retried."""
+"""From an exception to the reason that is recorded and shown, and by which a trial is tried again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class NotFiniteError(TrialError):
 
 
 class PeerError(TrialError):
-    """What another worker of a process group met, as it would have recorded it."""
+    """An error in another worker of the process group, as that worker would have recorded it."""
 
     def __init__(self, rank: int, failure: Failure) -> None:
         super().__init__(failure.reason, failure.message)

@@ -12,7 +12,7 @@ from harness.methods.loss import Batch
 
 
 class Feed:
-    """Batches of a stream by step. For a GPU the next one is pinned while this one is learnt from."""
+    """Batches of a stream by step. For a GPU the next batch is pinned in memory during the current step."""
 
     def __init__(self, stream: BatchStream, device: torch.device) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""What a model makes of text that it was not trained on: loss by term, masked-LM accuracy and perplexity."""
+"""A model on text that it was not trained on: loss by term, masked-LM accuracy and perplexity."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class HeldOut:
     perplexity: float | None = None
     """exp of the mean cross-entropy at those positions, 1 or more."""
     positions: int = 0
-    """How many these are."""
+    """Number of corrupted positions."""
     teacher_masked_accuracy: float | None = None
     """The teacher's share on the same positions; None where the objective does not read its head."""
 
@@ -79,7 +79,7 @@ class HeldOutSums:
 
     @torch.no_grad()
     def add(self, teacher: Activations, student: Activations, batch: Batch) -> None:
-        """Take one batch into account."""
+        """Add one batch."""
         for name, value in self.objective(teacher, student, batch).items():
             self._sums[name] = self._sums.get(name, 0) + value
         for name, count in self.objective.counts(batch).items():

@@ -4,8 +4,8 @@
                      for each member: student -> objective -> AdamW
 
 A member takes part from the step it has reached to its last one. What goes wrong in one of them (NaN, out of memory, a
-full disk) ends that one only. Preparing a teacher is this loop with one member and no teacher. Fine-tuning has a loop of
-its own (`harness.trials.finetune`), over epochs, on the same `TrainingState`.
+full disk) ends that one only. Preparing a teacher is this loop with one member and no teacher. Fine-tuning has a loop
+of its own (`harness.trials.finetune`), over epochs, on the same `TrainingState`.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _take_step(cohort: _Members, teacher: _Teacher, feed: Feed) -> None:
 def _examine(
     members: Sequence[Member], cohort: _Members, teacher: _Teacher, inputs: SharedInputs
 ) -> Iterator[tuple[Member, HeldOut]]:
-    """What each of the members makes of the held-out text, the teacher's pass shared. Each worker reads all of it."""
+    """Each member on the held-out text, the teacher's pass shared. Every worker reads all of it."""
     sums = {member: HeldOutSums(member.objective) for member in members}
     for host in inputs.held_out if sums else ():
         with cohort.workers.together():
@@ -127,7 +127,7 @@ class _Teacher:
 
 
 class _Members:
-    """The members under way."""
+    """The members that are still training."""
 
     def __init__(self, members: list[Member], workers: Alone) -> None:
         self.members = members

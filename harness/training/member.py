@@ -1,7 +1,7 @@
 """One model under training: a student of a cohort, or a teacher being prepared.
 
-A member owns everything that its training changes (`harness.training.state`), so that it computes the same alone and in
-a cohort.
+A member owns everything that its training changes (`harness.training.state`), so that it computes the same alone
+and in a cohort.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ class Member:
     def advance(self, teacher: Activations, batch: Batch, counts: Mapping[str, int], tokens: int) -> None:
         """Take one optimiser step on `batch`, in micro-batches where memory runs out.
 
-        `batch` holds this worker's rows; `counts` are the objective's and `tokens` the real tokens of all workers' rows,
-        both taken before these were moved to the device. Raises NotFiniteError where a loss or the gradient is NaN or
-        infinite.
+        `batch` holds this worker's rows; `counts` are the objective's and `tokens` the real tokens of all workers'
+        rows, both taken before these were moved to the device. Raises NotFiniteError where a loss or the gradient
+        is NaN or infinite.
         """
 
         def learn(rows: int | None) -> Tensor:
@@ -102,7 +102,7 @@ class Member:
     def pass_milestone(self) -> None:
         """Export the model where this step is one at which an intermediate one is wanted."""
         if self.step in self._milestones and self._export is not None:
-            self.state.log.look()
+            self.state.log.check()
             self._export(self, self.attempt.folder.milestone(self.step))
 
     @torch.no_grad()
@@ -163,7 +163,7 @@ class Member:
                 with self.state.autocast():
                     for name, value in self.objective.observe(due, seen, self._tapped(part), part).items():
                         observed[name] = observed[name] + value if name in observed else value
-        self.state.group.add_up(observed)
+        self.state.group.sum_up(observed)
         self.objective.refresh(due, observed, counts, self.state.mapping_draws)
 
 

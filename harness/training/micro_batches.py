@@ -1,5 +1,4 @@
-"""When a batch does not fit into memory: the same step in smaller parts, the effective batch kept by
-accumulation."""
+"""Where a batch does not fit into memory, take the same step in smaller parts and accumulate their gradients."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from harness.training.faults import is_out_of_memory
 
 
 class MicroBatches:
-    """Remembers how many rows fit."""
+    """How many rows of a batch fit into memory, as far as is known."""
 
     def __init__(self, rows: int | None = None) -> None:
         self.rows = rows
@@ -24,8 +23,7 @@ class MicroBatches:
         return () if self.rows is None else (f"micro_batches:{self.rows}",)
 
     def run(self, examples: int, step: Callable[[int | None], Tensor], undo: Callable[[], None]) -> Tensor:
-        """`step(rows)` on a batch of `examples`; where memory runs out, `undo()` and again with half the
-        rows.
+        """`step(rows)` on a batch of `examples`; where memory runs out, `undo()` and again with half the rows.
 
         Raises the allocation error where a single row does not fit.
         """

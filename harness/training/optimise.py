@@ -18,8 +18,8 @@ STATE_TENSORS = ("step", "exp_avg", "exp_avg_sq")
 class LinearSchedule:
     """Learning rate as a pure function of the step, so that there is no schedule state to save.
 
-    Rises linearly over `warmup` steps to `peak`, then falls linearly; the first step already learns, and a
-    step after the last would have rate zero.
+    Rises linearly over `warmup` steps to `peak`, then falls linearly; the first step already learns, and a step after
+    the last would have rate zero.
     """
 
     peak: float
@@ -34,7 +34,7 @@ class LinearSchedule:
 
 
 def optimiser_for(model: nn.Module, objective: nn.Module, recipe: Optimisation) -> Optimiser:
-    """The optimiser of a model and of the projections that its objective brings along."""
+    """The optimiser of a model and of its objective's projections."""
     named = [(f"model.{name}", p) for name, p in model.named_parameters()]
     named += [(f"objective.{name}", p) for name, p in objective.named_parameters()]
     return Optimiser(
@@ -50,8 +50,8 @@ def optimiser_for(model: nn.Module, objective: nn.Module, recipe: Optimisation) 
 class Optimiser:
     """Fused AdamW (Loshchilov & Hutter, 2019) over named parameters, clipped by global norm.
 
-    Biases and normalisation parameters (everything 1-dimensional) are not decayed, as BERT trains. A
-    parameter that received no gradient is left exactly as it is, neither updated nor decayed.
+    Biases and normalisation parameters (everything 1-dimensional) are not decayed, as BERT trains. A parameter that
+    received no gradient is left exactly as it is, neither updated nor decayed.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Optimiser:
         )
 
     def step(self, step: int) -> Tensor:
-        """Clip, update at the rate of 0-based `step`, forget the gradients; their norm before clipping, ()."""
+        """Clip, update at the rate of 0-based `step`, drop the gradients; their norm before clipping, ()."""
         gradients = [p for p in self.parameters.values() if p.grad is not None]
         largest = float("inf") if self.clip_norm is None else self.clip_norm
         norm = nn.utils.clip_grad_norm_(gradients, largest)
@@ -107,7 +107,7 @@ class Optimiser:
         }
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take up what `state()` gave."""
+        """Restore what `state()` returned."""
         for name, parameter in self.parameters.items():
             if f"{name}/step" in state:
                 self._adamw.state[parameter] = {

@@ -1,16 +1,16 @@
 """Several processes that train one cohort, each on its share of the rows of every batch.
 
-All of them run the same program on the same inputs (SPMD): each holds all students, takes its rows of the
-batch, and runs the teacher on these alone. Between backward pass and optimiser the gradients are added up,
-so that all take the same step. A term returns the sum of its loss and every process divides it by the count
-of the *whole* batch, so the sum over processes is the loss of the whole batch, however its masked positions
-are spread over them. `DistributedDataParallel` would give the mean of per-process means instead; it hooks
-into one module's `forward`, whereas objectives read submodules through taps and bring projections of their
-own; and it must be told which parameters a step leaves without gradient.
+All of them run the same program on the same inputs (SPMD): each holds all students, takes its rows of the batch, and
+runs the teacher on these alone. Between backward pass and optimiser the gradients are summed, so that all take the same
+step. A term returns the sum of its loss and every process divides it by the count of the *whole* batch, so the sum over
+processes is the loss of the whole batch, however its masked positions are spread over them. `DistributedDataParallel`
+would give the mean of per-process means instead. It also hooks into one module's `forward`, whereas objectives read
+submodules through taps and have projections of their own, and it must know which parameters a step leaves without
+gradient.
 
-What one process meets and the others do not (memory runs out, a disk is full, the user wants to stop) must
-not part them: `together` makes an error of one the error of all, `decided` makes the leader's answer
-everybody's. A process that dies takes its group with it (`WorkerLostError`).
+An event in one process alone (memory runs out, a disk is full, the user stops the run) must not separate it from the
+others: an error in any process is raised in all (`together`), and the leader's answers hold for all (`decided`), so they
+stay in step. A process that dies ends its group (`WorkerLostError`).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from harness.training.faults import PeerError, TrialInterruptedError, failure_of
 
 
 class WorkerLostError(BaseException):
-    """A process of the group is gone. No fault of any trial, hence not an `Exception`: none may record it."""
+    """A process of the group has died. Not an `Exception`, since no trial may record it as a failure of its own."""
 
 
 class Alone:
-    """A cohort in one process: all rows are its own, there is nobody to agree with."""
+    """A cohort in one process, which takes all rows; the interface of `ProcessGroup`."""
 
     rank = 0
     size = 1
@@ -48,8 +48,8 @@ class Alone:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is raised inside in one process is raised in all, as `PeerError` in the others. There must be
-        no exchange inside that is not in a `together` of its own."""
+        """Raise an error of any process in all of them, as `PeerError` in the others. An exchange inside needs a
+        `together` of its own."""
         yield
 
     def decided(self, *answers: bool) -> tuple[bool, ...]:
@@ -57,21 +57,21 @@ class Alone:
         return answers
 
     def require_same(self, what: str, value: object) -> None:
-        """Raise PeerError in all processes where one has another `value` than the leader."""
+        """Raise an error in all processes where the `value` of one differs from the leader's."""
 
-    def add_up(self, observed: Mapping[str, Tensor]) -> None:
+    def sum_up(self, observed: Mapping[str, Tensor]) -> None:
         """Sum tensors over all processes, in place."""
 
     def combine(self, parameters: Sequence[nn.Parameter], losses: Tensor) -> Tensor:
-        """Sum gradients over all processes, in place, and `losses` (1-d), which are returned. A parameter
-        without gradient in every process stays without."""
+        """Sum gradients over all processes, in place, and `losses` (1-d), which are returned. A parameter without
+        gradient in every process stays without."""
         return losses
 
     def call(self, job: Any) -> None:
-        """The leader: have the others take part in `job` (`hear`); None sends them home."""
+        """For the leader: send `job` to the followers, which `listen`; None stops them."""
 
-    def disown(self, error: BaseException) -> None:
-        """Raise WorkerLostError where only this process knows of `error`: it cannot follow the others."""
+    def release(self, error: BaseException) -> None:
+        """Leave the group with WorkerLostError where only this process knows of `error` and so cannot stay in step."""
 
 
 class ProcessGroup(Alone):
@@ -80,7 +80,7 @@ class ProcessGroup(Alone):
     def __init__(self) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self._known: BaseException | None = None
-        """The last error that all know of."""
+        """The last error that was raised in all processes."""
 
     def share(self, batch: Batch) -> Batch:
         """The rank-th of `size` equal parts; `batch_size` is a multiple (`harness.spec.checks`)."""
@@ -88,12 +88,11 @@ class ProcessGroup(Alone):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """See `Alone`."""
         mine: Exception | None = None
         try:
             yield
         except TrialInterruptedError:
-            raise  # all were told by the leader
+            raise  # raised in all by the leader's decision
         except Exception as error:
             if error is self._known:
                 raise
@@ -104,21 +103,19 @@ class ProcessGroup(Alone):
             self._raise_first(mine)
 
     def _raise_first(self, mine: Exception | None) -> None:
-        """The error of the lowest rank that has one; the same decision everywhere."""
+        """Raise the error of the lowest rank that has one, so that all processes choose the same."""
         failures = self._gather(None if mine is None else failure_of(mine))
         rank = next(rank for rank, failure in enumerate(failures) if failure is not None)
         self._known = mine if mine is not None and rank == self.rank else PeerError(rank, failures[rank])
         raise self._known
 
     def decided(self, *answers: bool) -> tuple[bool, ...]:
-        """See `Alone`."""
-        told = torch.tensor(answers, dtype=torch.uint8)
+        decision = torch.tensor(answers, dtype=torch.uint8)
         with _connected():
-            dist.broadcast(told, src=0)
-        return tuple(bool(answer) for answer in told.tolist())
+            dist.broadcast(decision, src=0)
+        return tuple(bool(answer) for answer in decision.tolist())
 
     def require_same(self, what: str, value: object) -> None:
-        """See `Alone`."""
         values = self._gather(value)
         with self.together():
             if value != values[0]:
@@ -127,14 +124,13 @@ class ProcessGroup(Alone):
                     "cohort need one kind of processor and one runs directory, on a shared file system"
                 )
 
-    def add_up(self, observed: Mapping[str, Tensor]) -> None:
-        """See `Alone`."""
+    def sum_up(self, observed: Mapping[str, Tensor]) -> None:
         for name in sorted(observed):
             self._reduce(observed[name], dist.ReduceOp.SUM)
 
     def combine(self, parameters: Sequence[nn.Parameter], losses: Tensor) -> Tensor:
-        """See `Alone`. One exchange for all gradients, after a small one of who has which: rows without any
-        corrupted position leave the head of one process without gradient."""
+        """One exchange for all gradients, after a small one of who has which: rows without any corrupted
+        position leave the head of one process without gradient."""
         touched = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8)
         self._reduce(touched, dist.ReduceOp.MAX)
         used = [p for p, is_touched in zip(parameters, touched.tolist(), strict=True) if is_touched]
@@ -147,19 +143,17 @@ class ProcessGroup(Alone):
         return losses
 
     def call(self, job: Any) -> None:
-        """See `Alone`."""
         with _connected():
             dist.broadcast_object_list([job], src=0)
 
-    def hear(self) -> Any:
-        """What the leader calls for next."""
-        heard: list[Any] = [None]
+    def listen(self) -> Any:
+        """The leader's next job; None after the last."""
+        jobs: list[Any] = [None]
         with _connected():
-            dist.broadcast_object_list(heard, src=0)
-        return heard[0]
+            dist.broadcast_object_list(jobs, src=0)
+        return jobs[0]
 
-    def disown(self, error: BaseException) -> None:
-        """See `Alone`."""
+    def release(self, error: BaseException) -> None:
         if error is not self._known:
             raise WorkerLostError(f"worker {self.rank} left its group: {error!r}") from error
 
@@ -176,8 +170,8 @@ class ProcessGroup(Alone):
 
 @contextmanager
 def _connected() -> Iterator[None]:
-    """An exchange that fails means that a process is gone."""
+    """Raise WorkerLostError where an exchange fails, which means that a process has died."""
     try:
         yield
     except RuntimeError as error:
-        raise WorkerLostError(f"a worker of the group is gone: {error}") from error
+        raise WorkerLostError(f"a worker of the group has died: {error}") from error

@@ -35,8 +35,8 @@ class TrainingState:
         objective: nn.Module | None = None,
         group: Alone | None = None,
     ) -> None:
-        """`objective` holds further modules that are trained or that remember something; `group` are the processes that
-        each learn from a part of the rows, by default this one alone."""
+        """`objective` holds further modules that are trained or that remember something; `group` are the processes
+        that each learn from a part of the rows, by default this one alone."""
         self.attempt = attempt
         self.modules = {"model": model} if objective is None else {"model": model, "objective": objective}
         self.optimiser = optimiser
@@ -52,7 +52,7 @@ class TrainingState:
         self.workers = {self.group.size}
         """By how many workers its steps were taken."""
         self.before: HeldOut | None = None
-        """What the model made of held-out text before the first step."""
+        """Held-out loss and accuracy before the first step."""
         self.shares: dict[int, TermShares] = {}
         """Step -> shares of the objective's terms, where they were measured."""
         self.dev_by_epoch: list[float | None] = []
@@ -101,8 +101,8 @@ class TrainingState:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16)
 
     def save(self) -> None:
-        """Write a checkpoint, never of a step whose loss has not been looked at."""
-        self.log.look()
+        """Write a checkpoint; NotFiniteError where the loss of a step not checked yet is not finite."""
+        self.log.check()
         facts = TrainingFacts.model_validate(
             {
                 "precision": self.attempt.precision,
@@ -118,7 +118,7 @@ class TrainingState:
         self.attempt.save(self.step, self._tensors(), facts)
 
     def restore(self, saved: Saved | None) -> None:
-        """Go on from a checkpoint; start afresh where there is none, or its tensors are not those of this training."""
+        """Go on from a checkpoint; start afresh where there is none or its tensors do not fit."""
         if saved is None:
             return
         if not self._fits(saved):
@@ -139,7 +139,7 @@ class TrainingState:
         self.log = StepLog(self.attempt, self.optimiser.schedule, self.tokens, self.optimiser.clip_norm)
 
     def _undo(self) -> Callable[[], None]:
-        """What brings gradients and generators back to where they are now."""
+        """A function that drops the gradients and resets the generators to their present states."""
         randomness, draws = self._randomness, self.mapping_draws.get_state()
 
         def undo() -> None:

@@ -14,11 +14,11 @@ from harness.training.faults import NotFiniteError
 from harness.training.optimise import LinearSchedule
 
 _UNSEEN_STEPS = {"cpu": 1, "cuda": 50}
-"""Steps whose losses may wait on the device before they are looked at: reading them stalls a GPU."""
+"""Steps whose losses may wait on the device before they are checked: reading them stalls a GPU."""
 
 
 class StepLog:
-    """What one trial's steps came to. Values stay on the device until they are looked at."""
+    """Losses of one trial's steps; they stay on the device until they are checked."""
 
     def __init__(
         self,
@@ -39,25 +39,25 @@ class StepLog:
         self._clipped = 0
 
     def doing(self, what: str) -> None:
-        """Between steps: say what goes on, where a line is due."""
+        """Between steps: report what is being done, where a line of progress is due."""
         if self._last is not None and self._attempt.line_due:
             self._attempt.report(self._last.model_copy(update={"doing": what, "at": time.time()}))
 
     def add(self, step: int, terms: Sequence[str], values: Tensor, tokens: int) -> None:
-        """Take note of 0-based `step`; `tokens` counts all learnt from so far.
+        """Record 0-based `step`; `tokens` counts the real tokens of all steps so far.
 
-        `values` (terms + 2,) are the terms' losses, their weighted sum and the gradient norm. Raises
-        NotFiniteError when this or an earlier step turns out NaN or infinite.
+        `values` (terms + 2,) are the terms' losses, their weighted sum and the gradient norm. Raises NotFiniteError
+        when this or an earlier step turns out NaN or infinite.
         """
         self._names = terms
         self._unseen.append((step, values))
         self._tokens = tokens
         is_last = step + 1 >= self._schedule.steps
         if is_last or self._attempt.line_due or len(self._unseen) >= _UNSEEN_STEPS[values.device.type]:
-            self.look()
+            self.check()
 
-    def look(self) -> None:
-        """Read what has not been seen; NotFiniteError at the first value that is not finite."""
+    def check(self) -> None:
+        """Check the losses not checked yet; NotFiniteError at the first value that is not finite."""
         unseen, self._unseen = self._unseen, []
         if not unseen:
             return

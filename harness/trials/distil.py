@@ -43,7 +43,7 @@ HELD_OUT_BLOCKS = 256
 def distil(attempts: Sequence[Attempt], workplace: Workplace) -> None:
     """Run one cohort (`harness.plan.cohorts`), each member to its result.
 
-    A trial that is taken up again keeps the precision it started in, whatever this machine would choose.
+    A trial that goes on from a checkpoint keeps the precision it started in, whatever this machine would choose.
     """
     workers = workplace.workers
     by_precision: dict[Resolved, list[tuple[Attempt, Saved | None]]] = defaultdict(list)
@@ -109,8 +109,8 @@ class _Cohort:
         train(members, inputs, self.workplace, finish)
 
     def _inputs(self) -> tuple[LoadedModel, TokenBlocks, SharedInputs]:
-        """The teacher as loaded, its text, and the shared inputs, still without the teacher: students are built from it
-        before it is placed."""
+        """The teacher as loaded, its text, and the shared inputs, still without the teacher: students are built from
+        it before it is placed."""
         job = _job(self.attempts[0][0])
         if any(
             (_job(a).teacher, _job(a).corpus, _job(a).seed) != (job.teacher, job.corpus, job.seed)
@@ -164,7 +164,7 @@ class _Cohort:
         return member
 
     def _export(self, member: Member, folder: Path, *, teacher: LoadedModel) -> str:
-        """Write the student as it stands; SHA-256 of its weights."""
+        """Write the student with its present weights; returns their SHA-256."""
         job = _job(member.attempt)
         parts = self._untrained(member)
         card = model_card(
@@ -194,7 +194,7 @@ class _Cohort:
         )
 
     def _untrained(self, member: Member) -> list[str]:
-        """Parts that stand as initialised, among those that are exported."""
+        """Exported parts that are still as initialised."""
         whole = member.model if _job(member.attempt).method.trains_mlm_head else member.model.base_model
         prefix = "" if whole is member.model else f"{member.model.base_model_prefix}."
         own = {name.removeprefix(prefix) for name in member.untrained if name.startswith(prefix)}

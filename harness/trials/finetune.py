@@ -1,7 +1,7 @@
 """Fine-tune one model on one task at one setting with one seed; score it at its best epoch; keep no weights.
 
-each epoch:  batches of like length -> classifier -> AdamW, then the rows that select are predicted
-at the end:  the best epoch's weights predict dev and the reported split in every language
+each epoch:   batches of similar length -> classifier -> AdamW, then the rows that select are predicted
+at the end:   the best epoch's weights predict dev and the reported split in every language
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def finetune(attempt: Attempt, workplace: Workplace) -> None:
             except NotFiniteError as error:
                 if job.counts:
                     raise
-                attempt.prune({"gave_up": str(error)})  # among others a setting that diverges has lost
+                attempt.prune({"gave_up": str(error)})  # one of several settings, and it has lost
                 return
             outcome = run.outcome(parents_sha256(job.model, loaded))
         attempt.succeed(outcome if standing is None else outcome.with_facts(standing.facts))
@@ -106,7 +106,7 @@ class _FineTuning:
         self.steps = steps
         self.shape = loaded.shape
         self._selected: dict[Part, Predicted] = {}
-        """What the best epoch predicted on the rows that select; empty after a resumption, and made again."""
+        """Predictions of the best epoch on the rows that select; empty after a resumption, then predicted again."""
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
 
     @property
@@ -124,7 +124,7 @@ class _FineTuning:
         return self.state.step >= self.steps or (patience is not None and waited >= patience)
 
     def train(self) -> None:
-        """Train to the end. Raises TrialInterruptedError, everything saved, where the workplace says stop."""
+        """Train to the end. Raises TrialInterruptedError, everything saved, where the site says stop."""
         workplace = self.attempt.workplace
         cadence = Cadence(least=workplace.checkpoint_seconds)
         while not self.is_over:

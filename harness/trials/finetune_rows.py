@@ -30,7 +30,7 @@ class Rows:
 
 
 class TaskRows:
-    """A task as one trial sees it. Raises InputError where the rows that should select are not there."""
+    """The rows of a task that one trial reads. Raises InputError where the rows that should select are not there."""
 
     def __init__(self, job: FinetuneJob, loaded: LoadedModel, workplace: Workplace) -> None:
         loaded.require_length(job.recipe.length)
@@ -96,6 +96,6 @@ class TaskRows:
 
     def _predicted(self, job: FinetuneJob) -> tuple[Part, ...]:
         if not job.counts:
-            return self.selecting  # nobody looks at a reported row to choose
+            return self.selecting  # a setting is chosen without reported rows
         asked = [(split, code) for split in ("dev", job.task.report) for code in job.languages]
         return tuple(dict.fromkeys([*self.selecting, *(part for part in asked if part in self.data.frames)]))

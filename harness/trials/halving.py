@@ -1,7 +1,7 @@
 """Synchronous successive halving: which settings of one model on one task go on to the next rung.
 
-A pure function of the dev scores of the whole rung below, which the plan makes every trial wait for; so the
-survivors depend neither on timing nor on how many workers there are. Imports no torch.
+A pure function of the dev scores of the whole rung below, which the plan makes every trial wait for; so the survivors
+depend neither on timing nor on how many workers there are. Imports no torch.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Standing:
 
 
 def ranked(dev_values: Sequence[Sequence[float | None] | None]) -> list[int]:
-    """Settings, best first: by the mean dev score over seeds; an undefined score loses to any number, and
-    equals keep their order. None stands for a setting that was given up; it is not ranked."""
+    """Settings, best first: by the mean dev score over seeds; an undefined score loses to any number, and equals keep
+    their order. None is a setting that was given up; it is not ranked."""
     means = {setting: _mean(values) for setting, values in enumerate(dev_values) if values is not None}
     return sorted(means, key=lambda setting: -means[setting])
 

@@ -23,15 +23,15 @@ from harness.spec.entries import Corpus, Teacher
 from harness.training.attempt import Workplace
 
 TRIMMING_LENGTH = 512
-"""Tokens a block while the pieces of a corpus are counted. Another length would see the same pieces, but for those of the
-rest that fills no block."""
+"""Tokens a block while the pieces of a corpus are counted. Another length would see the same pieces, but for those of
+the rest that fills no block."""
 
 
 def load_source(source: ModelSource, workplace: Workplace) -> LoadedModel:
     """The model, its tokenizer and the SHA-256 of its weights.
 
-    Raises TrialError `lost_input` where a parent's model is missing or is not the one its result names, AssetError where
-    a shipped checkpoint cannot be had.
+    Raises TrialError `lost_input` where a parent's model is missing or is not the one its result names, AssetError
+    where a shipped checkpoint cannot be had.
     """
     if source.teacher is not None:
         return load_teacher(source.teacher, workplace.sources)
@@ -49,7 +49,8 @@ def parents_sha256(source: ModelSource, loaded: LoadedModel) -> dict[str, str]:
 def load_teacher(teacher: Teacher, sources: Sources) -> LoadedModel:
     """A catalog entry, its vocabulary trimmed to the pieces of a corpus where the entry says so.
 
-    Raises AssetError where checkpoint or corpus cannot be had, InputError where the files are not what the entry declares.
+    Raises AssetError where checkpoint or corpus cannot be had, InputError where the files are not
+    what the entry declares.
     """
     files = fetch(teacher.asset, sources)
     tokenizer = fetch(teacher.tokenizer, sources).path if teacher.tokenizer else files.path

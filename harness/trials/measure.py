@@ -1,9 +1,8 @@
-"""Measure an architecture on this machine: parameters, FLOPs, latency, throughput, peak memory, each with its
-protocol.
+"""Measure an architecture on this machine: parameters, FLOPs, latency, throughput, peak memory,
+each with its protocol.
 
-Weights are random: none of these depend on what a model was trained for. The encoder alone is measured,
-without a masked-LM head and without a pooler, on random token ids of full length (no padding), in eval mode,
-without autograd."""
+Weights are random: none of these depend on what a model was trained for. The encoder alone is measured, without a
+masked-LM head and without a pooler, on random token ids of full length (no padding), in eval mode, without autograd."""
 
 from __future__ import annotations
 
@@ -37,8 +36,7 @@ from harness.spec.recipes import Measure
 from harness.trials.load import load_teacher
 
 LARGEST_SPREAD = 0.2
-"""Interquartile range over the median above which a timing is marked invalid: something else was using the
-machine."""
+"""Interquartile range over the median above which a timing is marked invalid: something else was using the machine."""
 ROUNDS = 3
 """A timing above `LARGEST_SPREAD` is taken again, so often in all; the calmest counts."""
 
@@ -49,10 +47,10 @@ SEED = 0
 def measure(job: MeasureJob, sources: Sources, device: torch.device | None = None) -> list[Measurement]:
     """Build the job's architecture with random weights and measure it on `device` (default: CPU).
 
-    The size comes from `teacher_config`.
-    Metrics: parameters, parameters_without_embeddings (count); flops (forward, one sequence); for each batch
-    size latency_ms (median), throughput (sequences/s); peak_memory (bytes, at the largest batch; left out
-    where the system cannot say). Raises InputError where the protocol's length does not fit the model."""
+    The size comes from `teacher_config`. Metrics: parameters, parameters_without_embeddings (count); flops
+    (forward, one sequence); for each batch size latency_ms (median), throughput (sequences/s); peak_memory (bytes,
+    at the largest batch; left out where the system does not report it). Raises InputError where the protocol's length does
+    not fit the model."""
     device = device or torch.device("cpu")
     config = architecture(job, sources)
     shape = shape_of_config(config.to_dict(), job.teacher.name, mlm_head=False)
@@ -80,9 +78,9 @@ def architecture(job: MeasureJob, sources: Sources) -> PreTrainedConfig:
 
 
 def teacher_config(teacher: Teacher, sources: Sources) -> PreTrainedConfig:
-    """A teacher's config from its declared shape and its family's usual positions and token types, without
-    fetching anything; from the files where no shape is declared, and where the vocabulary is trimmed: how many
-    pieces are left, only the corpus tells."""
+    """A teacher's config from its declared shape and its family's usual positions and token types, without fetching
+    anything; from the files where no shape is declared, and where the vocabulary is trimmed: how many pieces are left,
+    depends on the corpus."""
     if teacher.trim_vocabulary is not None:
         trimmed: PreTrainedConfig = load_teacher(teacher, sources).model.config
         return trimmed
@@ -153,21 +151,21 @@ class Bench:
 
 
 class PeakMemory:
-    """Bytes that this process, or its share of the GPU, grew by at most since the object was made."""
+    """The most bytes by which this process, or its share of the GPU, has grown since this object was created."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             self.before: int | None = torch.cuda.memory_allocated(device)
-            """Bytes when the object was made; None where the system cannot say."""
+            """Bytes when this object was created; None where the system does not report it."""
             return
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)  # memory freed earlier would hide what is taken from now on
         self.before = _resident("VmRSS") if _reset_resident_peak() else None
 
     def since(self) -> int | None:
-        """Bytes; None where the system cannot say."""
+        """Bytes; None where the system does not report it."""
         if self._device.type == "cuda":
             now: int | None = torch.cuda.max_memory_allocated(self._device)
         else:
@@ -247,7 +245,7 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def _reset_resident_peak() -> bool:
-    """Make Linux count this process's peak resident size anew."""
+    """Make Linux count this process's peak resident size again from its present size."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

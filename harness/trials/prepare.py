@@ -1,5 +1,4 @@
-"""Adapt a teacher to the corpus by masked-LM training before it teaches: the training loop, nobody
-teaching."""
+"""Adapt a teacher to the corpus by masked-LM training before it teaches: a cohort of one, without a teacher."""
 
 from __future__ import annotations
 
@@ -66,7 +65,7 @@ def prepare(attempt: Attempt, workplace: Workplace) -> None:
 
 
 def set_dropout(model: PreTrainedModel, dropout: float) -> None:
-    """Put every dropout of the model at this rate, 0..1, and leave its config as it was shipped."""
+    """Set every dropout of the model to this rate, 0..1; its config stays as it was shipped."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = dropout

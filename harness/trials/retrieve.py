@@ -1,7 +1,7 @@
 """Cross-lingual retrieval: no training, mean-pooled states, cosine, accuracy of the nearest candidate.
 
-Each language's sentences are looked up among the pivot's (English where the task has it), as in Tatoeba of
-XTREME (Hu et al., 2020). Rows belong together by the task's id column.
+Each language's sentences are looked up among the pivot's (English where the task has it), as in Tatoeba of XTREME (Hu
+et al., 2020). Rows belong together by the task's id column.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ ENCODING_BATCH = 64
 
 
 def retrieve(attempt: Attempt, job: FinetuneJob, loaded: LoadedModel) -> Outcome:
-    """Score the model as it is on every split that is there. Raises InputError where nothing can be looked
-    up."""
+    """Score the model as it is on every split that is there. Raises InputError where nothing can be looked up."""
     task = job.task
     pivot = "en" if "en" in task.languages else task.languages[0]
     queried = tuple(language for language in job.languages if language != pivot)
@@ -92,8 +91,8 @@ class _Encoder:
         for rows in evaluation_batches(encoded.lengths, ENCODING_BATCH):
             batch = encoded.batch(rows, padding, self.device)
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16):
-                made = encode(self._model, batch.input_ids, batch.attention_mask)
-            vectors[torch.from_numpy(rows)] = made.float().cpu()
+                pooled = encode(self._model, batch.input_ids, batch.attention_mask)
+            vectors[torch.from_numpy(rows)] = pooled.float().cpu()
         return functional.normalize(vectors, dim=-1)
 
 
@@ -101,8 +100,8 @@ def _look_up(
     data: TaskData, split: str, language: str, pivot: str, queries: torch.Tensor, candidates: torch.Tensor
 ) -> Predicted:
     """For each row of `language`, the nearest row of the pivot among those that both have."""
-    asked, found = data.frames[split, language], data.frames[split, pivot]
-    own, other = _aligned(asked, found)
+    queried, pivots = data.frames[split, language], data.frames[split, pivot]
+    own, other = _aligned(queried, pivots)
     similarity = queries[torch.from_numpy(own)] @ candidates[torch.from_numpy(other)].T
     nearest = similarity.argmax(dim=1)
     right = torch.arange(len(own))
@@ -110,19 +109,19 @@ def _look_up(
     return Predicted(
         split,
         language,
-        rows=asked["row"].to_numpy(np.int64)[own],
+        rows=queried["row"].to_numpy(np.int64)[own],
         labels=right.numpy(),
         predictions=nearest.numpy(),
         scores=scores.numpy(),
     )
 
 
-def _aligned(asked: pd.DataFrame, found: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions in both frames of the rows that belong together: of one id, or of one place without ids."""
-    if "id" not in asked:
-        both = np.arange(min(len(asked), len(found)))
+def _aligned(queried: pd.DataFrame, pivots: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions in both frames of the rows that belong together: by id, or by position where there are no ids."""
+    if "id" not in queried:
+        both = np.arange(min(len(queried), len(pivots)))
         return both, both
-    place = {key: position for position, key in enumerate(found["id"])}
-    pairs = [(position, place[key]) for position, key in enumerate(asked["id"]) if key in place]
+    place = {key: position for position, key in enumerate(pivots["id"])}
+    pairs = [(position, place[key]) for position, key in enumerate(queried["id"]) if key in place]
     own, other = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     return own, other

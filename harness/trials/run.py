@@ -1,4 +1,4 @@
-"""Run trials in their folders: a recorded success is returned, a checkpoint taken up, a failure recorded."""
+"""Run trials in their folders: return recorded successes, go on from checkpoints, record failures."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ __all__ = ["TrialInterruptedError", "Workplace", "follow", "run_trials"]
 def run_trials(trials: Sequence[Trial], workplace: Workplace) -> list[Result]:
     """Run distil trials cohort by cohort, trials of other kinds one after the other.
 
-    Returns one result a trial, in order, each written to its folder as soon as it stands; what fails is a
-    result too. A trial with a recorded success is not run again. Raises TrialInterruptedError, with
-    everything saved, where `workplace.stop()` says so.
+    Returns one result for each trial, in order; each is written to its folder as soon as the trial ends, a failure too.
+    A recorded success is not run again. Raises TrialInterruptedError, everything saved, where the site says stop.
     """
     results: dict[str, Result] = {}
     for trial in trials:
@@ -35,9 +34,9 @@ def run_trials(trials: Sequence[Trial], workplace: Workplace) -> list[Result]:
             results[trial.id] = recorded
     for group in _groups([trial for trial in trials if trial.id not in results]):
         ended = _run(group, workplace)
-        if len(group) > 1:  # one that ran out of memory in company may fit alone
-            crowded = [trial for trial in group if _ran_out_of_memory(ended[trial.id])]
-            for trial in crowded:
+        if len(group) > 1:  # a trial that ran out of memory in a cohort may fit alone
+            too_large = [trial for trial in group if _ran_out_of_memory(ended[trial.id])]
+            for trial in too_large:
                 ended |= _run((trial,), workplace)
         for trial in group:
             step = _left_bf16(trial, ended[trial.id])
@@ -55,8 +54,8 @@ def _groups(trials: Sequence[Trial]) -> Iterator[tuple[Trial, ...]]:
 
 
 def _run(trials: Sequence[Trial], workplace: Workplace, nan_at: int | None = None) -> dict[str, Result]:
-    """One cohort or one trial; what is raised here, other than the wish to stop, fails all that have not
-    ended. `nan_at`: step at which bf16 failed, so that it is fp32's turn."""
+    """Run one cohort or one trial. An error raised here, unless it is a stop, fails every trial that has not ended.
+    `nan_at` is the step at which bf16 was no longer finite; the trial then runs in fp32."""
     workers = workplace.workers
     attempts = [Attempt(trial, workplace) for trial in trials]
     if nan_at is not None:
@@ -73,7 +72,7 @@ def _run(trials: Sequence[Trial], workplace: Workplace, nan_at: int | None = Non
     except TrialInterruptedError:
         raise
     except Exception as error:
-        workers.disown(error)
+        workers.release(error)
         for attempt in attempts:
             if attempt.result is None:
                 attempt.fail(error)
@@ -81,18 +80,18 @@ def _run(trials: Sequence[Trial], workplace: Workplace, nan_at: int | None = Non
 
 
 def follow(workplace: Workplace) -> None:
-    """Take part in what the leader of a process group runs by `run_trials`, until it sends everybody home."""
+    """Take part in the jobs that the leader of a process group runs by `run_trials`, until it stops the followers."""
     workers = workplace.workers
     assert isinstance(workers, ProcessGroup)
-    while (called := workers.hear()) is not None:
-        trials, nan_at = called
+    while (job := workers.listen()) is not None:
+        trials, nan_at = job
         with suppress(TrialInterruptedError):
             _run(trials, workplace, nan_at)
 
 
 def _measure_machine(trial: Trial, workplace: Workplace) -> None:
-    """The first trial of a precision and number of threads in a process finds out how fast the machine multiplies,
-    before its own work."""
+    """Measure the machine's rate of matrix products before the first trial of a precision and number of threads in this
+    process."""
     if isinstance(trial.job, PrepareJob | DistilJob | FinetuneJob):
         precision = resolve_precision(trial.job.recipe.precision, workplace.torch_device)
         threads = trial.resources.cpus

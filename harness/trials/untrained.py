@@ -1,4 +1,4 @@
-"""What no step has touched, named by the largest modules that hold nothing else."""
+"""Which parts of a model no step has changed, named by the largest modules that consist of nothing else."""
 
 from __future__ import annotations
 

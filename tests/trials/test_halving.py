@@ -107,7 +107,7 @@ def test_a_setting_that_diverges_is_given_up_while_others_may_go_on(
     def diverge(self: object) -> None:
         raise NotFiniteError(3, "cross_entropy", float("nan"))
 
-    monkeypatch.setattr(finetune._Run, "train", diverge)
+    monkeypatch.setattr(finetune._FineTuning, "train", diverge)
     [result] = run_trials([on_rung(world, task, Rung(share=share))], world.workplace(str(tmp_path)))
     assert result.status == status
 

@@ -11,7 +11,8 @@ from harness.errors import TrialError
 from harness.methods.losses.hidden_states import HiddenStatesLoss
 from harness.records.result import Result
 from harness.records.trial import Trial
-from harness.trials.finetune import _Run
+from harness.tasks.encoded import PaddedRows
+from harness.trials.finetune import _FineTuning
 from harness.trials.run import run_trials
 
 from .world import World, distil_trial, finetune_trial, stop_after, verb_task
@@ -24,7 +25,7 @@ FAILS_AT = 3
 def fragile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Losses that are NaN in bf16 from a certain step on."""
     seen = 0
-    term, loss = HiddenStatesLoss.forward, _Run._loss
+    term, outputs = HiddenStatesLoss.forward, _FineTuning._outputs
 
     def hidden_states(self: HiddenStatesLoss, *given: object) -> torch.Tensor:
         nonlocal seen
@@ -34,12 +35,13 @@ def fragile(monkeypatch: pytest.MonkeyPatch) -> None:
         seen += 1
         return value * float("nan") if seen > FAILS_AT else value
 
-    def cross_entropy(self: _Run, *given: torch.Tensor) -> torch.Tensor:
-        value = loss(self, *given)
-        return value * float("nan") if self.attempt.precision == "bf16" and self.step >= FAILS_AT else value
+    def logits(self: _FineTuning, batch: PaddedRows) -> torch.Tensor:
+        value = outputs(self, batch)
+        breaks = self.attempt.precision == "bf16" and self.state.step >= FAILS_AT and value.requires_grad
+        return value * float("nan") if breaks else value
 
     monkeypatch.setattr(HiddenStatesLoss, "forward", hidden_states)
-    monkeypatch.setattr(_Run, "_loss", cross_entropy)
+    monkeypatch.setattr(_FineTuning, "_outputs", logits)
 
 
 def trials(world: World, kind: str, folder: Path, **changes: object) -> Trial:
