@@ -19,4 +19,5 @@ randomness      generator states that belong to one trial
 saved           what a checkpoint says besides its tensors
 state           the training state: one save, one restore
 steplog         losses of the steps, checked and reported
+term_shares     each term's share of the loss and of the gradient
 """

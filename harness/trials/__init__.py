@@ -14,4 +14,5 @@ halving         which fine-tuning settings go on to the next rung
 load            the model a trial starts from: fetched, loaded, trimmed
 card            how a model was trained, for its card
 untrained       which parts of a model no step has changed
+unseen          which inputs a student was never trained on
 """
