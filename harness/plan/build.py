@@ -268,6 +268,8 @@ class _Planner:
             labels[axis if axis != "learning_rate" else "distil_learning_rate"] = (
                 f"{getattr(job.recipe, axis)}"
             )
+        if self.resolved.spec.select is not None and method.objective:
+            labels["select"] = ",".join(self.resolved.spec.select.over)
         identity = self._add("distil", job, data, teacher.parents, config, labels)
         parents = (identity,)
         return _Made(ModelSource(trial=identity), parents, config, labels, {}), parents

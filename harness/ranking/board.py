@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -27,6 +27,7 @@ from harness.ranking.scope import (
     languages_required,
     scored,
 )
+from harness.ranking.selected import Selected, select_rows, with_best_of, without
 from harness.ranking.table import Ranking, rank_rows
 from harness.results.store import Store
 
@@ -68,14 +69,21 @@ class Board:
         """The scope in which `filters` choose names; a task must have the languages that any model among
         them was scored in."""
         wide = filters.without_names()
-        cells, other = self.once(("cells", wide), lambda: cells_of_one_protocol(self.frames.cells, wide))
+        cells, other = self.once(
+            ("cells", wide), lambda: cells_of_one_protocol(without(self.frames.cells, self.selected()), wide)
+        )
         required = languages_required(cells, self.frames.models, filters)
 
         def build() -> Scope:
             measured = self.measures(wide.latency_protocol, wide.fingerprint)
-            return build_scope(self.frames, cells, other, required, measured)
+            scope = build_scope(self.frames, cells, other, required, measured)
+            return replace(scope, about=with_best_of(scope.about, self.selected()))
 
         return self.once(("scope", wide, tuple(required.items())), build)
+
+    def selected(self) -> Selected:
+        """The settings that the specs' `select:` chose, by dev scores of all tasks, whatever is shown."""
+        return self.once("selected", lambda: select_rows(self.frames))
 
     def timings(self) -> pd.DataFrame:
         """Protocols under which latency was measured (see `harness.ranking.frames.timings`)."""

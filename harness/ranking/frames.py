@@ -4,7 +4,7 @@ of these frames."""
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import pandas as pd
@@ -31,6 +31,8 @@ class Frames:
     """arch_key, model_key, metric, value, unit, protocol, fingerprint, device, spread, valid."""
     trials: pd.DataFrame
     """Count of trials by kind and status."""
+    selects: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """row_id -> settings over which its spec selects, as paths of `settings`."""
 
     @property
     def empty(self) -> bool:
@@ -65,6 +67,10 @@ def read_frames(store: Store) -> Frames:
             "SELECT coalesce(config_id, trial_id), min_by(config, trial_id) FROM trials "
             "WHERE kind IN ('distil', 'prepare') GROUP BY 1"
         ).fetchall()
+        selects = con.execute(
+            "SELECT config_id, any_value(labels ->> '$.select') FROM trials "
+            "WHERE kind = 'distil' AND labels ->> '$.select' IS NOT NULL GROUP BY 1"
+        ).fetchall()
         measurements = con.execute(
             "SELECT m.*, t.finished_at FROM measurements m JOIN trials t USING (trial_id) "
             "WHERE m.valid ORDER BY t.finished_at"
@@ -85,7 +91,10 @@ def read_frames(store: Store) -> Frames:
         for maker in (config, model)  # a prepared teacher has no configuration
         if maker in made_by
     }
-    return Frames(cells, models.set_index("model_key"), settings, measurements, trials)
+    over = {
+        config: tuple(axis.removeprefix("distil.") for axis in axes.split(",")) for config, axes in selects
+    }
+    return Frames(cells, models.set_index("model_key"), settings, measurements, trials, over)
 
 
 def _row_ids(config: pd.Series, milestone: pd.Series) -> pd.Series:

@@ -15,6 +15,7 @@ from harness.spec.entries import Teacher
 from harness.spec.grid import Cell, expand
 from harness.spec.initialisation import Initialisation
 from harness.spec.resolve import ResolvedSpec, ResolvedTask, TeacherChoice
+from harness.spec.selecting import select_complaints
 from harness.spec.shipped import (
     Locate,
     checkpoint_folder,
@@ -39,6 +40,7 @@ def check_cells(
         *_worker_complaints(resolved, cells),
         *_overlap_complaints(resolved, cells),
         *length_complaints(resolved, cells, locate),
+        *select_complaints(resolved, cells),
     ]
     if complaints:
         raise refuse(complaints)

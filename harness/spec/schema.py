@@ -75,6 +75,17 @@ class Grid(Frozen):
         return {key.partition(".")[2]: tuple(values) for key, values in (self.model_extra or {}).items()}
 
 
+class Select(Frozen):
+    """Which axes are searched and not compared: of each method × student × language × teacher, the setting that does
+    best is shown, and its row says of how many."""
+
+    over: tuple[str, ...] = Field(min_length=1)
+    """Axes of the grid, e.g. `[distil.learning_rate]`, with the same values for every method."""
+    by: Literal["dev"] = "dev"
+    """Dev scores, averaged over fine-tuning seeds, tasks and students; never the rows that are reported, where the tasks
+    have others."""
+
+
 class TaskUse(Frozen):
     """A task with settings of its own."""
 
@@ -100,6 +111,8 @@ class Spec(Frozen):
     """Take every sentence that a task is scored on out of the corpora, as if each corpus named all tasks of this spec under
     its own `exclude`. The corpora are then others than those without it."""
     grid: Grid
+    select: Select | None = None
+    """Show only the best setting of these axes, chosen by dev scores; null compares every setting as a row of its own."""
     exclude: tuple[dict[str, Any], ...] = ()
     """Combinations to leave out, each a mapping from axis to value or list of values."""
     prepare: Prepare | None = None

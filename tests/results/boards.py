@@ -64,6 +64,8 @@ class Board:
     finetune_seeds: Sequence[int] = (0,)
     learning_rates: Sequence[float] = (3e-5,)
     distil_rates: Sequence[float] = (6e-4,)
+    select: str = ""
+    """Axes over which the spec selects."""
     languages: tuple[str, ...] = ("en",)
     noise: float = 0.008
     """Standard deviation of a distilled student's skill."""
@@ -132,6 +134,7 @@ def _students(
             )
             config = config_id(job, WEIGHTS, (source.trial,) if source.trial else ())
             names = labels | {"method": method, "family": family, "student": student.name, "seed": str(seed)}
+            names |= {"select": board.select} if board.select else {}
             trial = _trial("distil", job, (source.trial,) if source.trial else (), config, names)
             terms = [one["term"] for one in objective]
             if seed == board.seeds[0] and method in board.fail:
