@@ -28,6 +28,7 @@ MEASURES = (
     "latency_ms",
     "throughput",
     "masked_accuracy",
+    "teacher_masked_accuracy",
 )
 
 

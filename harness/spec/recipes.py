@@ -47,7 +47,8 @@ class Optimisation(Frozen):
     warmup_steps: int = Field(default=4_000, ge=0)
     weight_decay: Fraction = 0.01
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    epsilon: Rate = 1e-6
+    epsilon: Rate = 1e-8
+    """Added to the root of Adam's second moment. Large beside a method's gradients it shortens that method's steps only."""
     clip_norm: ClipNorm = 1.0
     """Largest gradient norm; null for none."""
 

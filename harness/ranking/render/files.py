@@ -21,6 +21,7 @@ PLAIN = [
     "n", "students", "mean", "low", "high", "std",
     "retention", "retention_low", "retention_high", "retention_of_shipped", "missing", "at_guessing", "flags",
     "parameters", "parameters_without_embeddings", "flops", "latency_ms", "throughput", "masked_accuracy",
+    "teacher_masked_accuracy",
 ]  # fmt: skip
 """Columns for programs: numbers as they are, scores as fractions. One column `task:NAME` per task follows.
 `average_rank` is over tasks; `friedman_p` and `critical_difference` are of all complete rows, the same in each."""
