@@ -167,4 +167,15 @@ class UntrainedKind(TaskKind):
         return "nothing: the encoder as it is"
 
 
+def lists(rows: Iterable[Sequence[int]]) -> NDArray[Any]:
+    """(rows,) one list of whole numbers each: labels or predictions of a kind with several a row."""
+    import numpy as np
+
+    found = list(rows)
+    array = np.empty(len(found), dtype=object)
+    for position, row in enumerate(found):
+        array[position] = row
+    return array
+
+
 KINDS: Registry[TaskKind] = Registry("kind of task")

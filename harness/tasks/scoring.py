@@ -82,8 +82,8 @@ def write_predictions(path: Path, parts: Sequence[Predicted]) -> None:
         "split": pa.array([part.split for part in parts for _ in part.rows]).dictionary_encode(),
         "language": pa.array([part.language for part in parts for _ in part.rows]).dictionary_encode(),
         "row": pa.array(np.concatenate([part.rows for part in parts])),
-        "label": pa.array(np.concatenate([part.labels for part in parts])),
-        "prediction": pa.array(np.concatenate([part.predictions for part in parts])),
+        "label": _column([part.labels for part in parts]),
+        "prediction": _column([part.predictions for part in parts]),
         "scores": pa.array(
             [row.ravel() for part in parts for row in part.scores], type=pa.list_(pa.float32())
         ),
@@ -96,3 +96,9 @@ def write_predictions(path: Path, parts: Sequence[Predicted]) -> None:
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def _column(parts: Sequence[NDArray[Any]]) -> pa.Array:
+    """Numbers, or lists of whole numbers, of all parts."""
+    values = np.concatenate(parts)
+    return pa.array(values, type=pa.list_(pa.int64()) if values.dtype == object else None)
