@@ -22,6 +22,7 @@ from harness.spec.resolve import ResolvedSpec, load_spec
 
 if TYPE_CHECKING:
     from harness.plan.cost import Speed
+    from harness.records.machine import MachineProfile
 
 
 @dataclass(frozen=True)
@@ -114,18 +115,30 @@ def note_lock(path: Path, loaded: LoadedPlan) -> str:
     return f"{lock_path(path)} pins {len(now)} hub revision{'s' if len(now) > 1 else ''}"
 
 
-def speed_here(plan: Plan, runs_dir: Path, sources: Sources) -> Speed:
+def speed_here(plan: Plan, runs_dir: Path, sources: Sources, measure: bool = False) -> Speed:
     """What the estimate of costs stands on: trials recorded in `runs_dir`, this machine's profile, the tasks' data
-    that is on it."""
-    from harness.devices.provenance import fingerprint
+    that is on it.
+
+    `measure` spends a moment on the processor's speed where the profile does not know it."""
     from harness.plan.cost import speed_of
     from harness.records.latest import latest_trials
-    from harness.records.machine import MachineProfile
     from harness.tasks.sizes import task_sizes
 
     threads = {trial.resources.cpus for trial in plan.trials}
-    profiles = {n: MachineProfile.read(sources.cache_dir, fingerprint(n)) for n in threads}
+    profiles = {count: _profile(sources.cache_dir, count, measure) for count in threads}
     return speed_of(latest_trials(runs_dir), profiles, task_sizes(plan.tasks, sources))
+
+
+def _profile(cache_dir: Path, threads: int, measure: bool) -> MachineProfile:
+    from harness.devices.provenance import fingerprint
+    from harness.records.machine import MachineProfile
+
+    profile = MachineProfile.read(cache_dir, fingerprint(threads))
+    if not measure or profile.peak("cpu", "auto") is not None:
+        return profile
+    from harness.devices.quick_peak import quick_peak
+
+    return profile.with_peak("cpu", "fp32", quick_peak(threads))
 
 
 def identities(assets: Iterable[Asset], sources: Sources) -> dict[Asset, str | None]:

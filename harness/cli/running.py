@@ -99,7 +99,7 @@ def run(
     note_left_out(runs_dir, plan.spec, loaded.left_out)
     options = RunOptions(backend.value, address, gpus, cpus, checkpoint_seconds=checkpoint_seconds)
     view = view_of()
-    check = EstimateCheck(estimate(plan, speed_here(plan, runs_dir, sources)))
+    check = EstimateCheck(estimate(plan, speed_here(plan, runs_dir, sources, measure=address is None)))
     listeners = Listeners(Recorder(store, runs_dir, view), view, check)
     summary = run_plan(plan, runs_dir, sources, options, listeners)
     if comparison := check.sentence:

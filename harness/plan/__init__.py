@@ -1,7 +1,19 @@
-"""From a resolved spec to trials in dependency order. Pure: reads no files, knows no clock, imports no torch.
+"""From a resolved spec to trials in dependency order. Pure: opens no files, knows no clock, imports no torch.
 
-What belongs here: which trials a spec asks for, their ids, which of them may share a teacher pass, and what
-they roughly cost. What does not: reading YAML (`harness.spec`) and running anything (`harness.schedule`)."""
+What belongs here: which trials a spec asks for, their ids, which of them may share a teacher pass, and what they
+roughly cost. What does not: reading YAML (`harness.spec`), reading what earlier trials left (`harness.records`) and
+running anything (`harness.schedule`).
+
+build.py            the trials of every cell, each with its parents
+finetuning.py       which settings each task is run with
+rungs.py            successive halving: how many settings reach which share of the rows
+identity.py         ids of trials
+input_contents.py   what the content of every input is
+cohorts.py          which distil trials may share a teacher pass
+cost.py             seconds of each trial, from operations and speed
+work.py             operations of each trial
+row_counts.py       how many rows a task has: read earlier, at hand, published or assumed
+"""
 
 from harness.plan.build import Plan, build_plan
 from harness.plan.cohorts import cohorts

@@ -1,1 +1,12 @@
-"""Labelled data to evaluate on."""
+"""Labelled data to evaluate on: from a task's files to rows, token ids and scores.
+
+What belongs here: what is done with rows whatever kind of task they are of. What does not: what is particular to a kind
+(`harness.kinds`), how files of a format are read (`harness.formats`), and training on rows (`harness.trials`).
+
+data.py      rows of each split and language, and the choice of fewer
+frames.py    frames of rows kept in the cache
+labels.py    label values to classes or numbers, by name
+encoded.py   rows as token ids, padded batches, the order of an epoch
+scoring.py   predictions to scores with their flags, and the file of predictions
+sizes.py     how many rows a task has on this machine and how long they are, for estimates
+"""

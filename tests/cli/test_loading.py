@@ -124,3 +124,18 @@ def test_rows_that_are_not_what_the_task_says_stop_a_run_before_its_first_trial(
         in capsys.readouterr().err
     )
     assert not (spec.parent / "runs").exists()
+
+
+def test_a_run_measures_the_processor_where_nothing_is_known_of_it(spec: Path, tmp_path: Path) -> None:
+    from harness.cli.loading import load_plan, sources_of, speed_here
+
+    loaded = load_plan(spec, (), (), sources_of(None))
+    guessed = speed_here(loaded.plan, tmp_path / "runs", loaded.sources)
+    measured = speed_here(loaded.plan, tmp_path / "runs", loaded.sources, measure=True)
+    assert [profile.peak("cpu", "auto") for profile in guessed.profiles.values()] == [None]
+    (peak,) = [profile.peak("cpu", "auto") for profile in measured.profiles.values()]
+    assert peak is not None
+    assert 1e8 < peak < 1e13
+    assert "this machine's matmul peak" in measured.basis
+    assert "assumed" in guessed.basis
+    assert not list((tmp_path / "cache").rglob("machines/*"))  # trials measure for themselves

@@ -112,6 +112,16 @@ def test_without_recorded_trials_the_matmul_peak_of_the_machine_counts(tmp_path:
     assert expected[trial.id] == pytest.approx(assumed[trial.id] * ASSUMED_PEAK["cpu"] / 80e9)
 
 
+def test_without_a_measured_peak_each_kind_takes_its_share_of_an_assumed_one(tmp_path: Path) -> None:
+    plan = small(tmp_path)
+    work = Work(plan.by_id)
+    for trial, seconds in (
+        (one, estimate(plan, Speed())[one.id]) for one in plan.trials if one.kind != "distil"
+    ):
+        rate = ASSUMED_PEAK["cpu"] * SHARE_OF_PEAK["cpu"][trial.kind] * trial.resources.cpus
+        assert seconds == pytest.approx(work.operations(trial) / rate)
+
+
 def test_no_recorded_trials_no_measured_speed(tmp_path: Path) -> None:
     assert speed_of(latest_trials(tmp_path / "none")).measured == {}
 
