@@ -26,10 +26,10 @@ def run(conditions: Conditions) -> Iterator[Row]:
     precision = conditions.auto
     for name, target in TARGETS.items():
         members = [world.distil(method, conditions.student(name), precision) for method in METHODS]
-        cohort = Engine(members, world.workplace)
+        cohort = Engine(members, world.site)
         # Trials of their own (another seed), so that nobody shares a folder.
         alone = [
-            Engine([world.distil(method, conditions.student(name), precision, seed=2)], world.workplace)
+            Engine([world.distil(method, conditions.student(name), precision, seed=2)], world.site)
             for method in METHODS
         ]
 
@@ -59,7 +59,7 @@ def _scaling(world: World, precision: Resolved) -> Iterator[Row]:
             _named(world.distil(method, conditions.student("6L-384"), precision, seed=3), number)
             for number, method in enumerate(methods)
         ]
-        engine = Engine(members, world.workplace)
+        engine = Engine(members, world.site)
         timing = alternate({"cohort": engine.step}, conditions)["cohort"]
         engine.close()
         single = single or timing

@@ -8,7 +8,7 @@ from dataclasses import replace
 from greenlet import greenlet
 
 from harness.records.trial import Trial
-from harness.training.attempt import Workplace
+from harness.training.site import Site
 from harness.trials.run import run_trials
 
 
@@ -17,7 +17,7 @@ class _EnoughError(BaseException):
 
 
 class Engine:
-    """Trials under way on a stack of their own, left after every step: the loop asks `Workplace.stop` there.
+    """Trials under way on a stack of their own, left after every step: the loop asks `Site.stop` there.
 
     Not in a thread of their own: OpenMP keeps a team of threads for every thread that computes, and with more of
     them than cores each lets the others wait, which costs a tenth of a millisecond an operation.
@@ -25,9 +25,9 @@ class Engine:
     On entering, everything is loaded, the held-out loss taken and the first step done.
     """
 
-    def __init__(self, trials: Sequence[Trial], workplace: Workplace) -> None:
+    def __init__(self, trials: Sequence[Trial], site: Site) -> None:
         self._trials = trials
-        self._workplace = replace(workplace, stop=self._pause)
+        self._site = replace(site, stop=self._pause)
         self._work = greenlet(self._run)
         self.step()
 
@@ -48,7 +48,7 @@ class Engine:
 
     def _run(self) -> str:
         try:
-            results = run_trials(self._trials, self._workplace)
+            results = run_trials(self._trials, self._site)
         except _EnoughError:
             return "closed"
         return "; ".join(str(result.error or result.status) for result in results)

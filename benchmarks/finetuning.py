@@ -31,8 +31,8 @@ from harness.spec.catalog import Catalog
 from harness.spec.entries import Columns, Split, Task, Teacher
 from harness.spec.recipes import Resources
 from harness.tasks.data import load_task
-from harness.training.attempt import Workplace
 from harness.training.optimise import LinearSchedule, Optimiser
+from harness.training.site import Site
 from harness.trials.finetune_rows import TaskRows
 
 PADDED = 128
@@ -46,7 +46,7 @@ def run(conditions: Conditions) -> Iterator[Row]:
     """Rounds of steps with batches of 32, the harness and the fixed padding in turn, students 3L-192."""
     task, sources, note = _task(conditions)
     job = _job(conditions, task, _model(conditions, task, sources))
-    place = Workplace(conditions.folder / "runs", sources, conditions.device, checkpoint_seconds=float("inf"))
+    place = Site(conditions.folder / "runs", sources, conditions.device, checkpoint_seconds=float("inf"))
     resources = Resources(cpus=conditions.threads, gpus=float(conditions.device == "cuda"))
     trial = Trial(
         id=trial_id("finetune", job, {}, ()),
@@ -82,7 +82,7 @@ def run(conditions: Conditions) -> Iterator[Row]:
 class FixedPadding:
     """The same classifier, optimiser, rows and precision (fp32) with rows in random order, padded to 128."""
 
-    def __init__(self, job: FinetuneJob, place: Workplace) -> None:
+    def __init__(self, job: FinetuneJob, place: Site) -> None:
         assert job.model.teacher is not None
         source = job.model.teacher.asset.sources[0]
         assert isinstance(source, LocalSource)

@@ -85,7 +85,7 @@ def _training(conditions: Conditions) -> Iterator[Row]:
     small = replace(conditions, quick=True)
     engine = Engine(
         [World.make(small).distil(method, small.student("3L-192"), "fp32") for method in ("od", "minilmv2")],
-        World.make(small).workplace,
+        World.make(small).site,
     )
     steps = 40 if conditions.quick else TRAINED
     process = psutil.Process()

@@ -24,7 +24,7 @@ from harness.records.trial import Trial
 from harness.spec.resolve import load_spec
 
 if TYPE_CHECKING:
-    from harness.training.attempt import Workplace
+    from harness.training.site import Site
 
 SPEC = """\
 schema: 1
@@ -67,7 +67,7 @@ def large_plan(folder: Path, trials: int) -> Plan:
     return build_plan(load_spec(path), lambda asset: asset.sha256, "this machine")
 
 
-def do_nothing(trials: Sequence[Trial], place: Workplace) -> list[Result]:
+def do_nothing(trials: Sequence[Trial], place: Site) -> list[Result]:
     """Leave a result."""
     return [_leave_result(trial, place.runs_dir) for trial in trials]
 

@@ -40,7 +40,7 @@ def _times(
         if equal
         else dict.fromkeys(("fp32", conditions.auto))
     )
-    engines = {p: Engine([world.distil("od", student, p)], world.workplace) for p in precisions}
+    engines = {p: Engine([world.distil("od", student, p)], world.site) for p in precisions}
     sides: dict[str, Callable[[], object]] = {}
     for precision, engine in engines.items():
         sides[f"harness {precision}"] = engine.step
@@ -98,7 +98,7 @@ def _share(what: str, peaks: dict[str, Peak], of: Callable[[Peak], int]) -> Row:
 def _harness_step(conditions: Conditions) -> Callable[[], object]:
     world = World.make(conditions, LARGE)
     trial = world.distil("od", conditions.student(STUDENT), conditions.auto)
-    return Engine([trial], world.workplace).step
+    return Engine([trial], world.site).step
 
 
 if __name__ == "__main__":

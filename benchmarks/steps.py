@@ -40,7 +40,7 @@ def run(conditions: Conditions) -> Iterator[Row]:
 def _sides(world: World, method: str) -> tuple[dict[str, Callable[[], object]], Callable[[], None]]:
     conditions = world.conditions
     engines = {
-        precision: Engine([world.distil(method, conditions.student(STUDENT), precision)], world.workplace)
+        precision: Engine([world.distil(method, conditions.student(STUDENT), precision)], world.site)
         for precision in ("fp32", "bf16")
     }
     sides: dict[str, Callable[[], object]] = {}

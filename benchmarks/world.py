@@ -24,7 +24,7 @@ from harness.spec.catalog import Catalog
 from harness.spec.entries import Corpus, CorpusText, Method, Student, Teacher
 from harness.spec.initialisation import Initialisation
 from harness.spec.recipes import Distil, Precision, Resources
-from harness.training.attempt import Workplace
+from harness.training.site import Site
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
@@ -64,11 +64,11 @@ class World:
         return cls(conditions, shape, Teacher(name="random-teacher", asset=_local(folder)), corpus)
 
     @property
-    def workplace(self) -> Workplace:
+    def site(self) -> Site:
         """Where trials of this world run; nothing is saved on the way."""
         conditions = self.conditions
         runs = conditions.folder / "runs"
-        return Workplace(runs, self.sources, device=conditions.device, checkpoint_seconds=float("inf"))
+        return Site(runs, self.sources, device=conditions.device, checkpoint_seconds=float("inf"))
 
     @property
     def sources(self) -> Sources:

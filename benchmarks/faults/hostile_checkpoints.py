@@ -31,14 +31,14 @@ def attacks(folder: Path) -> Callable[[Path, random.Random], str]:
     trial = distil_trial(world, "hs-last", steps=STEPS, warmup_steps=1)
     for steps in (2, 1):
         try:
-            run_trials([trial], world.workplace(str(folder / "honest"), stop=stop_after(steps)))
+            run_trials([trial], world.site(str(folder / "honest"), stop=stop_after(steps)))
         except TrialError as error:
             if error.reason != "interrupted":
                 raise
     honest = TrialFolder.of(folder / "honest", trial.id)
     if not (honest.checkpoint / NEWEST).is_dir():
         raise RuntimeError(f"the honest trial left {sorted(honest.checkpoint.iterdir())}")
-    [undisturbed] = run_trials([trial], world.workplace(str(folder / "undisturbed")))
+    [undisturbed] = run_trials([trial], world.site(str(folder / "undisturbed")))
     return partial(_attack, world, trial, honest.path, str(undisturbed.weights_sha256))
 
 
@@ -51,7 +51,7 @@ def _attack(world: World, trial: Trial, honest: Path, weights: str, place: Path,
     agreed = draw.random() < 0.5
     if agreed:
         _make_hashes_agree(newest)
-    [result] = run_trials([trial], world.workplace(str(runs)))
+    [result] = run_trials([trial], world.site(str(runs)))
     if result.status == "failed":
         return "failed the trial"
     dropped = any(flag.startswith("corrupt_checkpoint") for flag in result.flags)

@@ -17,7 +17,7 @@ from harness.schedule.dispatch.slot_shapes import Node, SlotShape
 from harness.schedule.worker import RunJob, WorkerSetup, default_run_job, perform
 
 if TYPE_CHECKING:
-    from harness.training.attempt import Workplace
+    from harness.training.site import Site
 
 
 def this_machine(cpus: int | None = None, with_gpus: bool = False) -> Node:
@@ -62,7 +62,7 @@ class LocalBackend:
 
     def _run(self) -> None:
         try:
-            place = self._setup.workplace(stop=lambda: self._dispatcher.stopping)
+            place = self._setup.site(stop=lambda: self._dispatcher.stopping)
             run_job = self._setup.run_job or default_run_job()
             number = 0
             while not self._dispatcher.finished:
@@ -75,7 +75,7 @@ class LocalBackend:
         except BaseException as error:
             self._error = error
 
-    def _run_slot(self, slot: str, shape: SlotShape, place: Workplace, run_job: RunJob) -> None:
+    def _run_slot(self, slot: str, shape: SlotShape, place: Site, run_job: RunJob) -> None:
         self._dispatcher.open_slot(slot, shape, node="here")
         while not isinstance(lease := self._dispatcher.lease(slot), Order):
             begin = partial(self._dispatcher.begin, slot, lease.number)

@@ -20,9 +20,9 @@ from harness.records.result import Failure, Result
 from harness.records.trial import Trial
 
 if TYPE_CHECKING:
-    from harness.training.attempt import Workplace
+    from harness.training.site import Site
 
-RunJob = Callable[[Sequence[Trial], "Workplace"], list[Result]]
+RunJob = Callable[[Sequence[Trial], "Site"], list[Result]]
 """Runs the trials of one job in their folders, like `harness.trials.run.run_trials`. Raises
 `TrialError('interrupted')` after a request to stop; a trial that fails is a result, not an exception."""
 
@@ -44,11 +44,11 @@ class WorkerSetup:
     run_job: RunJob | None
     """None for `harness.trials.run.run_trials`."""
 
-    def workplace(self, stop: Callable[[], bool]) -> Workplace:
+    def site(self, stop: Callable[[], bool]) -> Site:
         """Where this worker's trials run, until `stop` returns True."""
-        from harness.training.attempt import Workplace
+        from harness.training.site import Site
 
-        return Workplace(self.runs_dir, self.sources, stop=stop, checkpoint_seconds=self.checkpoint_seconds)
+        return Site(self.runs_dir, self.sources, stop=stop, checkpoint_seconds=self.checkpoint_seconds)
 
 
 def default_run_job() -> RunJob:
@@ -58,10 +58,10 @@ def default_run_job() -> RunJob:
     return run_trials
 
 
-def perform(trials: Sequence[Trial], workplace: Workplace, run_job: RunJob, begin: Begin) -> list[Result]:
+def perform(trials: Sequence[Trial], site: Site, run_job: RunJob, begin: Begin) -> list[Result]:
     """Run one job. Returns a result for every trial that ended: none for trials that a stop interrupted or that
     `begin` refused."""
-    place = replace(workplace, device="cuda" if trials[0].resources.gpus else workplace.device)
+    place = replace(site, device="cuda" if trials[0].resources.gpus else site.device)
     done: list[Result] = []
     left: list[Trial] = []
     with ExitStack() as holding:
@@ -79,7 +79,7 @@ def perform(trials: Sequence[Trial], workplace: Workplace, run_job: RunJob, begi
         return done + (_run(left, place, run_job) if left and begin(left) else [])
 
 
-def _run(trials: list[Trial], place: Workplace, run_job: RunJob) -> list[Result]:
+def _run(trials: list[Trial], place: Site, run_job: RunJob) -> list[Result]:
     try:
         return run_job(trials, place)
     except Exception as error:
@@ -90,7 +90,7 @@ def _run(trials: list[Trial], place: Workplace, run_job: RunJob) -> list[Result]
         return ended + [_fail(trial, place, error) for trial in trials if recorded[trial.id] is None]
 
 
-def _fail(trial: Trial, place: Workplace, error: Exception) -> Result:
+def _fail(trial: Trial, place: Site, error: Exception) -> Result:
     """Record an error that `run_job` did not turn into a result."""
     from harness.training.faults import failure_of
 

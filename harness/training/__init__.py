@@ -17,6 +17,7 @@ optimise        AdamW and its learning-rate schedule
 process_group   several processes that train one cohort
 randomness      generator states that belong to one trial
 saved           what a checkpoint says besides its tensors
+site            where trials run: folders, device, stop, workers
 state           the training state: one save, one restore
 steplog         losses of the steps, checked and reported
 term_shares     each term's share of the loss and of the gradient

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from harness.assets.sources import Sources
 from harness.devices import provenance
 from harness.devices.matmul import matmul_peak
 from harness.devices.placement import Resolved, resolve_precision
@@ -23,34 +20,11 @@ from harness.records.trial import Trial
 from harness.spec.recipes import Precision
 from harness.training.checkpoints import Checkpoints
 from harness.training.faults import failure_of
-from harness.training.process_group import Alone
 from harness.training.saved import Accounts, Saved, SavedFacts, TrainingFacts, read_facts
+from harness.training.site import Site
 
 FP32_AFTER_NAN = "fp32_after_nan"
 """Flag of a result in fp32 after bf16 was no longer finite; `:<step>` follows, the step at which that was seen."""
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """Where trials run."""
-
-    runs_dir: Path
-    """Folder of all trial folders."""
-    sources: Sources
-    """Where assets are looked for."""
-    device: str = "cpu"
-    """`cpu` or `cuda`."""
-    stop: Callable[[], bool] = lambda: False
-    """Asked after every step; True makes the trial save itself and raise `TrialInterruptedError`."""
-    checkpoint_seconds: float = 15.0
-    """Shortest time between two checkpoints, seconds."""
-    workers: Alone = field(default_factory=Alone)
-    """The processes that train one cohort together, this one among them."""
-
-    @property
-    def torch_device(self) -> torch.device:
-        """The device for tensors."""
-        return torch.device(self.device)
 
 
 @dataclass(frozen=True)
@@ -77,12 +51,12 @@ class Outcome:
 class Attempt:
     """One trial under way in its folder. The members of a cohort divide the seconds that are spent on all of them."""
 
-    def __init__(self, trial: Trial, workplace: Workplace) -> None:
+    def __init__(self, trial: Trial, site: Site) -> None:
         self.trial = trial
-        self.workplace = workplace
-        self._writes = workplace.workers.leads
+        self.site = site
+        self._writes = site.workers.leads
         """Only the first of several workers writes to the folder."""
-        self.folder = TrialFolder.of(workplace.runs_dir, trial.id)
+        self.folder = TrialFolder.of(site.runs_dir, trial.id)
         self.checkpoints = Checkpoints(self.folder.checkpoint)
         self.started_at = time.time()
         self._seconds = 0.0
@@ -167,7 +141,7 @@ class Attempt:
         elif self.fallbacks:
             settled = "fp32"
         else:
-            settled = resolve_precision(precision, self.workplace.torch_device)
+            settled = resolve_precision(precision, self.site.torch_device)
         self.precision = settled
         return settled
 
@@ -211,7 +185,7 @@ class Attempt:
             tokens_per_second=self._rate(outcome.tokens),
             flops=outcome.flops,
             flops_per_second=rate,
-            utilisation=rate / (peak * self.workplace.workers.size) if rate and peak else None,
+            utilisation=rate / (peak * self.site.workers.size) if rate and peak else None,
             weights_sha256=outcome.weights_sha256,
             scores=outcome.scores,
             dev_value=outcome.dev_value,
@@ -251,7 +225,7 @@ class Attempt:
 
     def _matmul_peak(self, outcome: Outcome) -> float:
         """Operations a second, as measured by `harness.trials.run` before the work began."""
-        place, threads = self.workplace, self.trial.resources.cpus
+        place, threads = self.site, self.trial.resources.cpus
         return matmul_peak(place.sources.cache_dir, place.device, outcome.precision, threads)
 
     def _leave(self, result: Result) -> None:
@@ -278,7 +252,7 @@ class Attempt:
             seconds=self.seconds,
             resumed=self.resumed,
             provenance=provenance.collect(
-                device=self.workplace.device,
+                device=self.site.device,
                 precision=precision,
                 threads=self.trial.resources.cpus,
                 matmul_peak=matmul_peak,

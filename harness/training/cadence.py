@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from harness.training.attempt import Workplace
 from harness.training.faults import TrialInterruptedError
+from harness.training.site import Site
 
 
 @dataclass
@@ -39,13 +39,13 @@ class Cadence:
 
 
 def stop_or_save(
-    workplace: Workplace,
+    site: Site,
     cadence: Cadence,
     save: Callable[[], None],
     interrupted: Callable[[], TrialInterruptedError],
 ) -> None:
-    """Save where it is time; where the workplace says stop, save and raise `interrupted()`. All workers do the same."""
-    stop, due = workplace.workers.decided(workplace.stop(), cadence.due)
+    """Save where it is time; where the site says stop, save and raise `interrupted()`. All workers do the same."""
+    stop, due = site.workers.decided(site.stop(), cadence.due)
     if stop:
         save()
         raise interrupted()

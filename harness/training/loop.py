@@ -21,13 +21,14 @@ from harness.corpora.stream import BatchStream
 from harness.methods.loss import Activations, Batch, Needs
 from harness.methods.objective import union
 from harness.models.taps import Tapped
-from harness.training.attempt import Outcome, Workplace
+from harness.training.attempt import Outcome
 from harness.training.cadence import Cadence, stop_or_save
 from harness.training.faults import TrialInterruptedError
 from harness.training.feed import Feed
 from harness.training.held_out import HeldOut, HeldOutSums
 from harness.training.member import Member
 from harness.training.process_group import Alone
+from harness.training.site import Site
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,17 @@ Finish = Callable[[Member, HeldOut], Outcome]
 """Exports a member that is done and returns its outcome; given what it makes of the held-out text."""
 
 
-def train(members: list[Member], inputs: SharedInputs, workplace: Workplace, finish: Finish) -> None:
+def train(members: list[Member], inputs: SharedInputs, site: Site, finish: Finish) -> None:
     """Take every member to its last step; each result is written as soon as its member ends.
 
     Members leave the list as they end, so that their memory is free. Raises TrialInterruptedError, all members saved,
-    where the workplace says stop; errors in what all share (the teacher's pass, the input) are raised as they are.
+    where the site says stop; errors in what all share (the teacher's pass, the input) are raised as they are.
     """
-    workers = workplace.workers
+    workers = site.workers
     cohort = _Members(members, workers)
     teacher = _Teacher(inputs.teacher)
-    cadence = Cadence(least=workplace.checkpoint_seconds)
-    with Feed(inputs.stream, workplace.torch_device) as feed:
+    cadence = Cadence(least=site.checkpoint_seconds)
+    with Feed(inputs.stream, site.torch_device) as feed:
         beginners = [member for member in members if member.step == 0]
         for member, held_out in _examine(beginners, cohort, teacher, inputs):
             member.state.before = held_out
@@ -70,7 +71,7 @@ def train(members: list[Member], inputs: SharedInputs, workplace: Workplace, fin
             if not members:
                 break
             _take_step(cohort, teacher, feed)
-            stop_or_save(workplace, cadence, cohort.save, cohort.interrupted)
+            stop_or_save(site, cadence, cohort.save, cohort.interrupted)
 
 
 def _take_step(cohort: _Members, teacher: _Teacher, feed: Feed) -> None:

@@ -45,7 +45,7 @@ class Member:
         self.objective = objective
         self.steps = steps
         self.state = TrainingState(
-            attempt, model, optimiser, seed=seed, objective=objective, group=attempt.workplace.workers
+            attempt, model, optimiser, seed=seed, objective=objective, group=attempt.site.workers
         )
         self._tapped = Tapped(model, objective.student_needs)
         self._milestones = frozenset(milestones)

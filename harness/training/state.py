@@ -41,7 +41,7 @@ class TrainingState:
         self.modules = {"model": model} if objective is None else {"model": model, "objective": objective}
         self.optimiser = optimiser
         self.group = group or Alone()
-        self.device = attempt.workplace.torch_device
+        self.device = attempt.site.torch_device
         self.step = 0
         """Optimiser steps done; also the position in the input."""
         self.tokens = 0

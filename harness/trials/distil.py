@@ -24,13 +24,14 @@ from harness.models.students import build_student
 from harness.models.taps import operations
 from harness.plan.work import head_positions
 from harness.records.trial import DistilJob
-from harness.training.attempt import Attempt, Outcome, Workplace
+from harness.training.attempt import Attempt, Outcome
 from harness.training.held_out import HeldOut, uncorrupted
 from harness.training.loop import SharedInputs, train
 from harness.training.member import Member
 from harness.training.optimise import optimiser_for
 from harness.training.randomness import derived_seed
 from harness.training.saved import Saved
+from harness.training.site import Site
 from harness.trials.card import training_rows
 from harness.trials.load import load_source, parents_sha256
 from harness.trials.unseen import unseen_inputs
@@ -40,12 +41,12 @@ HELD_OUT_BLOCKS = 256
 """Held-out blocks on which the loss is taken before and after training."""
 
 
-def distil(attempts: Sequence[Attempt], workplace: Workplace) -> None:
+def distil(attempts: Sequence[Attempt], site: Site) -> None:
     """Run one cohort (`harness.plan.cohorts`), each member to its result.
 
     A trial that goes on from a checkpoint keeps the precision it started in, whatever this machine would choose.
     """
-    workers = workplace.workers
+    workers = site.workers
     by_precision: dict[Resolved, list[tuple[Attempt, Saved | None]]] = defaultdict(list)
     for attempt in attempts:
         try:
@@ -59,7 +60,7 @@ def distil(attempts: Sequence[Attempt], workplace: Workplace) -> None:
             continue
         by_precision[precision].append((attempt, saved))
     for precision, cohort in by_precision.items():
-        _Cohort(cohort, workplace, precision).run()
+        _Cohort(cohort, site, precision).run()
 
 
 def _job(attempt: Attempt) -> DistilJob:
@@ -72,17 +73,17 @@ class _Cohort:
     """Members of one precision."""
 
     def __init__(
-        self, attempts: Sequence[tuple[Attempt, Saved | None]], workplace: Workplace, precision: Resolved
+        self, attempts: Sequence[tuple[Attempt, Saved | None]], site: Site, precision: Resolved
     ) -> None:
         self.attempts = attempts
-        self.workplace = workplace
+        self.site = site
         self.precision = precision
-        self.device = workplace.torch_device
+        self.device = site.torch_device
 
     def run(self) -> None:
         """Build the members, train them, export them."""
         started = time.monotonic()
-        workers = self.workplace.workers
+        workers = self.site.workers
         with workers.together():
             teacher, blocks, inputs = self._inputs()
         share = (time.monotonic() - started) / len(self.attempts)
@@ -106,7 +107,7 @@ class _Cohort:
             cohort=len(members),
             thin=blocks.flags,
         )
-        train(members, inputs, self.workplace, finish)
+        train(members, inputs, self.site, finish)
 
     def _inputs(self) -> tuple[LoadedModel, TokenBlocks, SharedInputs]:
         """The teacher as loaded, its text, and the shared inputs, still without the teacher: students are built from
@@ -117,7 +118,7 @@ class _Cohort:
             for a, _ in self.attempts
         ):
             raise ValueError("members of a cohort share teacher, corpus and seed (harness.plan.cohorts)")
-        teacher = load_source(job.teacher, self.workplace)
+        teacher = load_source(job.teacher, self.site)
         recipe = job.recipe
         if not any(
             _job(attempt).method.objective for attempt, _ in self.attempts
@@ -125,7 +126,7 @@ class _Cohort:
             recipe = recipe.model_copy(update={"length": min(recipe.length, teacher.longest_input)})
         teacher.require_length(recipe.length)
         blocks = build_blocks(
-            job.corpus, teacher.tokenizer, teacher.tokenizer_sha256, recipe.length, self.workplace.sources
+            job.corpus, teacher.tokenizer, teacher.tokenizer_sha256, recipe.length, self.site.sources
         )
         held_out = blocks.held_out(recipe, max_blocks=HELD_OUT_BLOCKS)
         if recipe.input == "clean":
@@ -134,7 +135,7 @@ class _Cohort:
 
     def _member(self, attempt: Attempt, saved: Saved | None, teacher: LoadedModel) -> Member:
         job = _job(attempt)
-        recipe, sources = job.recipe, self.workplace.sources
+        recipe, sources = job.recipe, self.site.sources
         for problem in job.method.problems(teacher.shape, job.student.shape(teacher.shape)):
             raise InputError(f"method {job.method.name}: {problem.message}")
         model = build_student(
@@ -158,7 +159,7 @@ class _Cohort:
             steps=recipe.steps if job.method.objective else 0,
             seed=job.seed,
             milestones=recipe.milestones,
-            export=partial(self._export, teacher=teacher) if self.workplace.workers.leads else None,
+            export=partial(self._export, teacher=teacher) if self.site.workers.leads else None,
         )
         member.state.restore(saved)
         return member

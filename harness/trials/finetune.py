@@ -24,10 +24,11 @@ from harness.models.reached import keep_reached
 from harness.records.trial import FinetuneJob
 from harness.tasks.encoded import PaddedRows, evaluation_batches, training_batches
 from harness.tasks.scoring import Predicted, score, selection_value, write_predictions
-from harness.training.attempt import Attempt, Outcome, Workplace
+from harness.training.attempt import Attempt, Outcome
 from harness.training.cadence import Cadence, stop_or_save
 from harness.training.faults import NotFiniteError, TrialInterruptedError
 from harness.training.optimise import LinearSchedule, Optimiser
+from harness.training.site import Site
 from harness.training.state import TrainingState
 from harness.trials.finetune_rows import Part, TaskRows
 from harness.trials.halving import standing_of
@@ -37,18 +38,18 @@ EVALUATION_BATCH = 64
 """Rows predicted at a time; fixed, since in low precision a row's score depends on the shape of its batch."""
 
 
-def finetune(attempt: Attempt, workplace: Workplace) -> None:
+def finetune(attempt: Attempt, site: Site) -> None:
     """Run one `finetune` trial to its result."""
     job = attempt.trial.job
     assert isinstance(job, FinetuneJob)
     with attempt.working():
         saved = attempt.begin()
-        standing = standing_of(job.rung, workplace.runs_dir)
+        standing = standing_of(job.rung, site.runs_dir)
         if standing is not None and not standing.goes_on:
             attempt.prune(standing.facts)
             return
         attempt.settle_precision(job.recipe.precision, saved)
-        loaded = load_source(job.model, workplace)
+        loaded = load_source(job.model, site)
         if isinstance(job.task.kind, UntrainedKind):
             outcome = job.task.kind.evaluate(attempt, job, loaded)
         else:
@@ -72,8 +73,8 @@ class _FineTuning:
         recipe, task = job.recipe, job.task
         self.attempt = attempt
         self.job = job
-        self.device = attempt.workplace.torch_device
-        self.rows = TaskRows(job, loaded, attempt.workplace)
+        self.device = attempt.site.torch_device
+        self.rows = TaskRows(job, loaded, attempt.site)
         self.train_rows = self.rows.training()
         self.padding = int(loaded.tokenizer.pad_token_id or 0)
         assert isinstance(task.kind, FineTunedKind)
@@ -125,14 +126,14 @@ class _FineTuning:
 
     def train(self) -> None:
         """Train to the end. Raises TrialInterruptedError, everything saved, where the site says stop."""
-        workplace = self.attempt.workplace
-        cadence = Cadence(least=workplace.checkpoint_seconds)
+        site = self.attempt.site
+        cadence = Cadence(least=site.checkpoint_seconds)
         while not self.is_over:
             with self.attempt.training():
                 self._take_step()
             if self.state.step % self.per_epoch == 0:
                 self._end_epoch()
-            stop_or_save(workplace, cadence, self.state.save, self._interrupted)
+            stop_or_save(site, cadence, self.state.save, self._interrupted)
 
     def outcome(self, parents: dict[str, str]) -> Outcome:
         """Predict with the best epoch's weights, write the predictions and score them."""

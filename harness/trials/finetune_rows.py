@@ -12,7 +12,7 @@ from harness.models.loaded import LoadedModel
 from harness.records.trial import FinetuneJob
 from harness.tasks.data import load_task
 from harness.tasks.encoded import Encoded, encode_rows
-from harness.training.attempt import Workplace
+from harness.training.site import Site
 
 Part = tuple[str, str]
 """(split, language)."""
@@ -32,9 +32,9 @@ class Rows:
 class TaskRows:
     """The rows of a task that one trial reads. Raises InputError where the rows that should select are not there."""
 
-    def __init__(self, job: FinetuneJob, loaded: LoadedModel, workplace: Workplace) -> None:
+    def __init__(self, job: FinetuneJob, loaded: LoadedModel, site: Site) -> None:
         loaded.require_length(job.recipe.length)
-        whole = load_task(job.task, job.languages, workplace.sources)
+        whole = load_task(job.task, job.languages, site.sources)
         data = whole.with_train_rows(job.recipe.train_rows)
         data = data.with_eval_rows(job.recipe.eval_rows, job.recipe.dev_rows)
         data = data.with_train_holdout() if job.recipe.select_on == "train_holdout" else data
@@ -47,7 +47,7 @@ class TaskRows:
         """What is predicted and scored in the end; the selecting parts come first."""
         self._job = job
         self._loaded = loaded
-        self._cache = workplace.sources.cache_dir
+        self._cache = site.sources.cache_dir
         self._rows: dict[Part, Rows] = {}
 
     def part(self, part: Part) -> Rows:

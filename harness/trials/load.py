@@ -20,24 +20,24 @@ from harness.records.folder import TrialFolder
 from harness.records.trial import ModelSource
 from harness.shapes import check_declared
 from harness.spec.entries import Corpus, Teacher
-from harness.training.attempt import Workplace
+from harness.training.site import Site
 
 TRIMMING_LENGTH = 512
 """Tokens a block while the pieces of a corpus are counted. Another length would see the same pieces, but for those of
 the rest that fills no block."""
 
 
-def load_source(source: ModelSource, workplace: Workplace) -> LoadedModel:
+def load_source(source: ModelSource, site: Site) -> LoadedModel:
     """The model, its tokenizer and the SHA-256 of its weights.
 
     Raises TrialError `lost_input` where a parent's model is missing or is not the one its result names, AssetError
     where a shipped checkpoint cannot be had.
     """
     if source.teacher is not None:
-        return load_teacher(source.teacher, workplace.sources)
+        return load_teacher(source.teacher, site.sources)
     if source.trial is None:
         raise ValueError("a model source names a teacher or a trial")
-    return _load_exported(TrialFolder.of(workplace.runs_dir, source.trial), source.milestone)
+    return _load_exported(TrialFolder.of(site.runs_dir, source.trial), source.milestone)
 
 
 def parents_sha256(source: ModelSource, loaded: LoadedModel) -> dict[str, str]:

@@ -15,11 +15,12 @@ from harness.models.export import export_model, model_card
 from harness.models.loaded import LoadedModel
 from harness.plan.work import prepare_flops
 from harness.records.trial import ModelSource, PrepareJob
-from harness.training.attempt import Attempt, Outcome, Workplace
+from harness.training.attempt import Attempt, Outcome
 from harness.training.held_out import HeldOut
 from harness.training.loop import SharedInputs, train
 from harness.training.member import Member
 from harness.training.optimise import optimiser_for
+from harness.training.site import Site
 from harness.trials.card import masked_accuracy, training_rows
 from harness.trials.load import load_source, parents_sha256
 from harness.trials.untrained import untrained_parts
@@ -28,23 +29,23 @@ HELD_OUT_BLOCKS = 512
 """Held-out blocks on which masked accuracy is taken before and after training."""
 
 
-def prepare(attempt: Attempt, workplace: Workplace) -> None:
+def prepare(attempt: Attempt, site: Site) -> None:
     """Run one `prepare` trial to its result."""
     job = attempt.trial.job
     assert isinstance(job, PrepareJob)
     with attempt.working():
         saved = attempt.begin()
-        teacher = load_source(ModelSource(teacher=job.teacher), workplace)
+        teacher = load_source(ModelSource(teacher=job.teacher), site)
         teacher.require_length(job.recipe.length)
-        sources = workplace.sources
+        sources = site.sources
         blocks = build_blocks(
             job.corpus, teacher.tokenizer, teacher.tokenizer_sha256, job.recipe.length, sources
         )
         set_dropout(teacher.model, job.recipe.dropout)
-        place_student(teacher.model, workplace.torch_device)
+        place_student(teacher.model, site.torch_device)
         if job.recipe.train == "head":
             teacher.model.base_model.requires_grad_(False)
-        objective = build_objective((Mlm(),), teacher.shape, teacher.shape).to(workplace.torch_device)
+        objective = build_objective((Mlm(),), teacher.shape, teacher.shape).to(site.torch_device)
         attempt.settle_precision(job.recipe.precision, saved)
         member = Member(
             attempt,
@@ -61,7 +62,7 @@ def prepare(attempt: Attempt, workplace: Workplace) -> None:
         held_out=blocks.held_out(job.recipe, max_blocks=HELD_OUT_BLOCKS),
     )
     finish = partial(_finish, job=job, teacher=teacher, thin=blocks.flags)
-    train([member], inputs, workplace, finish)
+    train([member], inputs, site, finish)
 
 
 def set_dropout(model: PreTrainedModel, dropout: float) -> None:

@@ -36,7 +36,7 @@ def retrieve(attempt: Attempt, job: FinetuneJob, loaded: LoadedModel) -> Outcome
     queried = tuple(language for language in job.languages if language != pivot)
     if not queried:
         raise InputError(f"task {task.name}: retrieval needs a language besides {pivot}, its pivot")
-    data = load_task(task, tuple(sorted({*queried, pivot})), attempt.workplace.sources)
+    data = load_task(task, tuple(sorted({*queried, pivot})), attempt.site.sources)
     encoder = _Encoder(attempt, job, loaded, data)
     parts: list[Predicted] = []
     scores = []
@@ -65,9 +65,9 @@ class _Encoder:
     """Sentence vectors of the task's rows."""
 
     def __init__(self, attempt: Attempt, job: FinetuneJob, loaded: LoadedModel, data: TaskData) -> None:
-        self.device = attempt.workplace.torch_device
+        self.device = attempt.site.torch_device
         self._bf16 = attempt.precision == "bf16"
-        self._cache = attempt.workplace.sources.cache_dir
+        self._cache = attempt.site.sources.cache_dir
         self._length = job.recipe.length
         self._loaded = loaded
         self._data = data

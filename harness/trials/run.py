@@ -14,14 +14,15 @@ from harness.plan.cohorts import cohorts
 from harness.records.folder import TrialFolder
 from harness.records.result import Result
 from harness.records.trial import DistilJob, FinetuneJob, MeasureJob, PrepareJob, Trial
-from harness.training.attempt import Attempt, Outcome, Workplace
+from harness.training.attempt import Attempt, Outcome
 from harness.training.faults import TrialInterruptedError
 from harness.training.process_group import ProcessGroup
+from harness.training.site import Site
 
-__all__ = ["TrialInterruptedError", "Workplace", "follow", "run_trials"]
+__all__ = ["Site", "TrialInterruptedError", "follow", "run_trials"]
 
 
-def run_trials(trials: Sequence[Trial], workplace: Workplace) -> list[Result]:
+def run_trials(trials: Sequence[Trial], site: Site) -> list[Result]:
     """Run distil trials cohort by cohort, trials of other kinds one after the other.
 
     Returns one result for each trial, in order; each is written to its folder as soon as the trial ends, a failure too.
@@ -29,19 +30,19 @@ def run_trials(trials: Sequence[Trial], workplace: Workplace) -> list[Result]:
     """
     results: dict[str, Result] = {}
     for trial in trials:
-        recorded = TrialFolder.of(workplace.runs_dir, trial.id).read_result()
+        recorded = TrialFolder.of(site.runs_dir, trial.id).read_result()
         if recorded is not None and recorded.status != "failed":
             results[trial.id] = recorded
     for group in _groups([trial for trial in trials if trial.id not in results]):
-        ended = _run(group, workplace)
+        ended = _run(group, site)
         if len(group) > 1:  # a trial that ran out of memory in a cohort may fit alone
             too_large = [trial for trial in group if _ran_out_of_memory(ended[trial.id])]
             for trial in too_large:
-                ended |= _run((trial,), workplace)
+                ended |= _run((trial,), site)
         for trial in group:
             step = _left_bf16(trial, ended[trial.id])
             if step is not None:
-                ended |= _run((trial,), workplace, nan_at=step)
+                ended |= _run((trial,), site, nan_at=step)
         results |= ended
     return [results[trial.id] for trial in trials]
 
@@ -53,11 +54,11 @@ def _groups(trials: Sequence[Trial]) -> Iterator[tuple[Trial, ...]]:
             yield (trial,)
 
 
-def _run(trials: Sequence[Trial], workplace: Workplace, nan_at: int | None = None) -> dict[str, Result]:
+def _run(trials: Sequence[Trial], site: Site, nan_at: int | None = None) -> dict[str, Result]:
     """Run one cohort or one trial. An error raised here, unless it is a stop, fails every trial that has not ended.
     `nan_at` is the step at which bf16 was no longer finite; the trial then runs in fp32."""
-    workers = workplace.workers
-    attempts = [Attempt(trial, workplace) for trial in trials]
+    workers = site.workers
+    attempts = [Attempt(trial, site) for trial in trials]
     if nan_at is not None:
         for attempt in attempts:
             attempt.avoid_bf16(nan_at)
@@ -66,9 +67,9 @@ def _run(trials: Sequence[Trial], workplace: Workplace, nan_at: int | None = Non
     torch.set_num_threads(trials[0].resources.cpus)
     try:
         with workers.together():
-            _measure_machine(trials[0], workplace)
+            _measure_machine(trials[0], site)
         with freed_memory_kept():
-            _work(attempts, workplace)
+            _work(attempts, site)
     except TrialInterruptedError:
         raise
     except Exception as error:
@@ -79,50 +80,50 @@ def _run(trials: Sequence[Trial], workplace: Workplace, nan_at: int | None = Non
     return {attempt.trial.id: attempt.result for attempt in attempts if attempt.result is not None}
 
 
-def follow(workplace: Workplace) -> None:
+def follow(site: Site) -> None:
     """Take part in the jobs that the leader of a process group runs by `run_trials`, until it stops the followers."""
-    workers = workplace.workers
+    workers = site.workers
     assert isinstance(workers, ProcessGroup)
     while (job := workers.listen()) is not None:
         trials, nan_at = job
         with suppress(TrialInterruptedError):
-            _run(trials, workplace, nan_at)
+            _run(trials, site, nan_at)
 
 
-def _measure_machine(trial: Trial, workplace: Workplace) -> None:
+def _measure_machine(trial: Trial, site: Site) -> None:
     """Measure the machine's rate of matrix products before the first trial of a precision and number of threads in this
     process."""
     if isinstance(trial.job, PrepareJob | DistilJob | FinetuneJob):
-        precision = resolve_precision(trial.job.recipe.precision, workplace.torch_device)
+        precision = resolve_precision(trial.job.recipe.precision, site.torch_device)
         threads = trial.resources.cpus
-        matmul_peak(workplace.sources.cache_dir, workplace.device, precision, threads)
+        matmul_peak(site.sources.cache_dir, site.device, precision, threads)
 
 
-def _work(attempts: Sequence[Attempt], workplace: Workplace) -> None:
+def _work(attempts: Sequence[Attempt], site: Site) -> None:
     first = attempts[0]
     match first.trial.job:
         case PrepareJob():
             from harness.trials.prepare import prepare
 
-            prepare(first, workplace)
+            prepare(first, site)
         case DistilJob():
             from harness.trials.distil import distil
 
-            distil(attempts, workplace)
+            distil(attempts, site)
         case FinetuneJob():
             from harness.trials.finetune import finetune
 
-            finetune(first, workplace)
+            finetune(first, site)
         case MeasureJob() as job:
-            _measure(first, job, workplace)
+            _measure(first, job, site)
 
 
-def _measure(attempt: Attempt, job: MeasureJob, workplace: Workplace) -> None:
+def _measure(attempt: Attempt, job: MeasureJob, site: Site) -> None:
     from harness.trials.measure import measure
 
     with attempt.working():
         attempt.begin()
-        measurements = tuple(measure(job, workplace.sources, device=workplace.torch_device))
+        measurements = tuple(measure(job, site.sources, device=site.torch_device))
         invalid = tuple(f"unsteady:{one.metric}" for one in measurements if not one.valid)
         attempt.succeed(Outcome(precision=job.protocol.precision, measurements=measurements, flags=invalid))
 

@@ -28,7 +28,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trial, Trial]:
     """A runs folder with a student, an intermediate one, and their evaluations; the student's trial and its evaluation's."""
     world = make_world(tmp_path_factory.mktemp("world"))
     task = verb_task(tmp_path_factory.mktemp("task") / "verbs")
-    place = world.workplace()
+    place = world.site()
     student = distil_trial(world, "hs-last", milestones=(10,))
     scored = _of(finetune_trial(world, task, epochs=2), ModelSource(trial=student.id))
     early = _of(finetune_trial(world, task, epochs=2), ModelSource(trial=student.id, milestone=10))

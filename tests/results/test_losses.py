@@ -32,7 +32,7 @@ Run = tuple[Store, dict[str, list[Result]]]
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two methods of two seeds and a control, and a third whose one step is so long that its loss rises."""
     world = make_world(tmp_path_factory.mktemp("losses"))
-    place = world.workplace()
+    place = world.site()
     results = {
         name: run_trials([distil_trial(world, one, seed=seed) for seed in SEEDS], place)
         for name, one in {

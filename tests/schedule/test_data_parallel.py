@@ -90,7 +90,7 @@ def result_of(runs_dir: Path, trial: Trial) -> Result:
 
 def test_two_workers_under_ray_train_learn_what_one_process_learns(world: World) -> None:
     trials = [distil_trial(world, FAMILIES[name], dropout=0.0) for name in ("od", "hs-uniform", "minilmv2")]
-    alone = world.workplace("alone")
+    alone = world.site("alone")
     run_trials(trials, alone)
     driver = drive(world.folder, trials)
     said = output(driver)

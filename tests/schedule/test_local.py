@@ -17,7 +17,7 @@ from harness.records.trial import Trial
 from harness.schedule import RunOptions, RunSummary, run_plan
 from harness.schedule.worker import RunJob, hold
 from harness.spec.recipes import Resources
-from harness.training.attempt import Workplace
+from harness.training.site import Site
 from tests.schedule.listening import Recorder
 from tests.schedule.trials import distil, finetune, notes, prepare, small_plan, succeed
 
@@ -31,7 +31,7 @@ def run(
     return run_plan(trials, runs_dir, Sources(runs_dir / "cache"), settings, recorder), recorder
 
 
-def fail_students(trials: Sequence[Trial], place: Workplace) -> list[Result]:
+def fail_students(trials: Sequence[Trial], place: Site) -> list[Result]:
     """Distil trials raise what nobody expected."""
     if trials[0].kind == "distil":
         raise ValueError("boom")

@@ -42,7 +42,7 @@ from harness.trials.halving import standing_of
 from tests.spec.writing import write_spec
 
 if TYPE_CHECKING:
-    from harness.training.attempt import Workplace
+    from harness.training.site import Site
 
 ASSET = Asset(sources=(LocalSource(path="nowhere"),))
 TEACHER = Teacher(name="teacher", asset=ASSET)
@@ -127,7 +127,7 @@ def waiting_plan() -> list[Trial]:
     return [teacher, finetune("at once"), *(finetune(f"after {n}", teacher) for n in range(4))]
 
 
-def succeed(trials: Sequence[Trial], place: Workplace) -> list[Result]:
+def succeed(trials: Sequence[Trial], place: Site) -> list[Result]:
     """Every trial ends well at once; who ran what, when and where is written to `log.jsonl`."""
     began = time.time()
     results = [succeeded(trial, place) for trial in trials]
@@ -135,7 +135,7 @@ def succeed(trials: Sequence[Trial], place: Workplace) -> list[Result]:
     return results
 
 
-def succeeded(trial: Trial, place: Workplace, **fields: Any) -> Result:
+def succeeded(trial: Trial, place: Site, **fields: Any) -> Result:
     """What a trial that ended well leaves. Written without torch, which takes seconds to import."""
     now = time.time()
     found: dict[str, Any] = {
@@ -149,7 +149,7 @@ def succeeded(trial: Trial, place: Workplace, **fields: Any) -> Result:
     return result
 
 
-def climb(trials: Sequence[Trial], place: Workplace) -> list[Result]:
+def climb(trials: Sequence[Trial], place: Site) -> list[Result]:
     """As `succeed`; settings are given up by the real rule, on dev scores that know nothing but the setting."""
     trial = trials[0]
     if not isinstance(trial.job, FinetuneJob):
@@ -174,7 +174,7 @@ def climbing_plan(folder: Path) -> list[Trial]:
     return list(build_plan(resolved, lambda asset: asset.sha256, "this machine").trials)
 
 
-def note(place: Workplace, trials: Sequence[Trial], began: float) -> None:
+def note(place: Site, trials: Sequence[Trial], began: float) -> None:
     """Add a line to `log.jsonl`; lines this short are appended whole."""
     line = {
         "ids": [trial.id for trial in trials], "kind": trials[0].kind, "share": trials[0].resources.gpus,
@@ -190,7 +190,7 @@ def notes(runs_dir: Path) -> list[dict]:
     return [json.loads(line) for line in (runs_dir / "log.jsonl").read_text().splitlines()]
 
 
-def take_a_while(trials: Sequence[Trial], place: Workplace) -> list[Result]:
+def take_a_while(trials: Sequence[Trial], place: Site) -> list[Result]:
     """As `succeed`, after a quarter of a second."""
     began = time.time()
     time.sleep(0.25)
@@ -199,7 +199,7 @@ def take_a_while(trials: Sequence[Trial], place: Workplace) -> list[Result]:
     return results
 
 
-def die_once(trials: Sequence[Trial], place: Workplace) -> list[Result]:
+def die_once(trials: Sequence[Trial], place: Site) -> list[Result]:
     """The first worker that gets a distil job dies without a word."""
     mark = place.runs_dir / "died"
     if trials[0].kind == "distil" and not mark.exists():
@@ -208,7 +208,7 @@ def die_once(trials: Sequence[Trial], place: Workplace) -> list[Result]:
     return succeed(trials, place)
 
 
-def wait_for_go(trials: Sequence[Trial], place: Workplace) -> list[Result]:
+def wait_for_go(trials: Sequence[Trial], place: Site) -> list[Result]:
     """Says where it runs and as which process, then waits until the test says go."""
     note = place.runs_dir / f"{trials[0].id}.{os.getpid()}"
     note.write_text(str(os.getpid()))
@@ -218,12 +218,12 @@ def wait_for_go(trials: Sequence[Trial], place: Workplace) -> list[Result]:
     return succeed(trials, place)
 
 
-def teach_on_go(trials: Sequence[Trial], place: Workplace) -> list[Result]:
+def teach_on_go(trials: Sequence[Trial], place: Site) -> list[Result]:
     """Preparing a teacher takes until the test says go, anything else a while."""
     return (wait_for_go if trials[0].kind == "prepare" else take_a_while)(trials, place)
 
 
-def step_until_stopped(trials: Sequence[Trial], place: Workplace) -> list[Result]:
+def step_until_stopped(trials: Sequence[Trial], place: Site) -> list[Result]:
     """Steps of 50 ms that are remembered; a trial told to stop goes on from there another time."""
     trial = trials[0]
     mark = place.runs_dir / f"{trial.id}.steps"

@@ -17,9 +17,10 @@ from torch import nn
 from harness.assets.sources import Sources
 from harness.records.folder import TrialFolder
 from harness.records.trial import Trial
-from harness.training.attempt import Attempt, Workplace
+from harness.training.attempt import Attempt
 from harness.training.member import Member
 from harness.training.process_group import ProcessGroup, WorkerLostError
+from harness.training.site import Site
 from harness.trials.run import TrialInterruptedError, follow, run_trials
 from tests.trials.test_distil import FAMILIES
 from tests.trials.world import World, distil_trial, stop_after
@@ -58,7 +59,7 @@ def train(
 ) -> None:
     """The trials as a run of several workers has them; the leader is told to stop when it has asked `stop`
     times."""
-    place = Workplace(runs_dir, Sources(cache_dir=world.folder / "cache"), workers=workers)
+    place = Site(runs_dir, Sources(cache_dir=world.folder / "cache"), workers=workers)
     Attempt.line_due = property(lambda self: True)  # type: ignore[assignment, method-assign]
     if not workers.leads:
         follow(place)
@@ -79,7 +80,7 @@ def trials(world: World) -> list[Trial]:
 @pytest.fixture(scope="module")
 def alone(world: World, trials: list[Trial]) -> Path:
     """The runs directory of the cohort in one process."""
-    place = world.workplace("in one")
+    place = world.site("in one")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Attempt, "line_due", property(lambda self: True))
         run_trials(trials, place)
@@ -123,10 +124,10 @@ def test_what_two_workers_began_one_can_finish_and_the_other_way_round(
 ) -> None:
     begun_by_two, begun_by_one = tmp_path / "2", tmp_path / "1"
     assert in_two(train, begun_by_two, world, begun_by_two, trials, 7) == (0, 0)
-    place = world.workplace(str(begun_by_one), stop=stop_after(7))
+    place = world.site(str(begun_by_one), stop=stop_after(7))
     with pytest.raises(TrialInterruptedError):
         run_trials(trials, place)
-    run_trials(trials, world.workplace(str(begun_by_two)))
+    run_trials(trials, world.site(str(begun_by_two)))
     assert in_two(train, begun_by_one, world, begun_by_one, trials) == (0, 0)
     for trial in trials:
         for runs_dir in (begun_by_two, begun_by_one):

@@ -89,7 +89,7 @@ def every_fifth_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def distilled(world: World, name: str, what: Method) -> tuple[Result, dict[str, Tensor]]:
     """The result of 20 steps, and the student's weights."""
-    place = world.workplace(name)
+    place = world.site(name)
     [result] = run_trials([distil_trial(world, what, student=FLAT_STUDENT)], place)
     assert result.status == "ok", result.error
     return result, load_file(TrialFolder.of(place.runs_dir, result.trial_id).model / "model.safetensors")
@@ -113,8 +113,8 @@ def test_measuring_changes_no_bit_of_what_is_trained(
 def test_a_dead_term_is_flagged_and_shares_survive_an_interruption(world: World) -> None:
     trial = distil_trial(world, MIXED, student=FLAT_STUDENT)
     with pytest.raises(TrialError, match="stopped after step 9"):
-        run_trials([trial], world.workplace("interrupted", stop=stop_after(9)))
-    [result] = run_trials([trial], world.workplace("interrupted"))
+        run_trials([trial], world.site("interrupted", stop=stop_after(9)))
+    [result] = run_trials([trial], world.site("interrupted"))
     whole, _ = distilled(world, "uninterrupted", MIXED)
     assert result.resumed == 1
     assert result.facts["term_shares"] == whole.facts["term_shares"]
@@ -129,7 +129,7 @@ def test_no_term_of_a_shipped_method_is_dead_from_the_start(world: World) -> Non
     trials = [
         distil_trial(world, one, student=FLAT_STUDENT, steps=2) for one in (*methods, with_heads("minilm", 4))
     ]
-    for result in run_trials(trials, world.workplace("shipped")):
+    for result in run_trials(trials, world.site("shipped")):
         assert len(result.facts["term_shares"]) == 1
         assert not [flag for flag in result.flags if flag.startswith("dead_term")], result.facts[
             "term_shares"

@@ -62,7 +62,7 @@ FAMILIES = {
 @pytest.fixture(scope="module")
 def alone(world: World) -> dict[str, Result]:
     """Every family trained by itself."""
-    place = world.workplace("alone")
+    place = world.site("alone")
     return {name: run_trials([distil_trial(world, one)], place)[0] for name, one in FAMILIES.items()}
 
 
@@ -87,7 +87,7 @@ def test_a_student_lowers_its_own_loss_on_held_out_text(name: str, alone: dict[s
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_student_loads_with_from_pretrained(name: str, world: World, alone: dict[str, Result]) -> None:
-    folder = TrialFolder.of(world.workplace("alone").runs_dir, alone[name].trial_id)
+    folder = TrialFolder.of(world.site("alone").runs_dir, alone[name].trial_id)
     _, report = AutoModel.from_pretrained(folder.model, add_pooling_layer=False, output_loading_info=True)
     assert not report["missing_keys"]
     if FAMILIES[name].trains_mlm_head:
@@ -122,7 +122,7 @@ def test_operations_are_those_of_the_student_three_times_and_of_the_teacher_as_f
 
 def test_every_step_and_token_is_accounted_for(world: World, alone: dict[str, Result]) -> None:
     result = alone["od"]
-    lines = list(TrialFolder.of(world.workplace("alone").runs_dir, result.trial_id).read_progress())
+    lines = list(TrialFolder.of(world.site("alone").runs_dir, result.trial_id).read_progress())
     assert lines[-1].step == lines[-1].steps == 20
     assert result.tokens == 20 * 8 * 16
     assert result.tokens_per_second is not None
@@ -132,14 +132,14 @@ def test_every_step_and_token_is_accounted_for(world: World, alone: dict[str, Re
 
 def test_a_cohort_trains_every_member_as_if_it_were_alone(world: World, alone: dict[str, Result]) -> None:
     trials = [distil_trial(world, one) for one in FAMILIES.values()]
-    for name, result in zip(FAMILIES, run_trials(trials, world.workplace("together")), strict=True):
+    for name, result in zip(FAMILIES, run_trials(trials, world.site("together")), strict=True):
         assert weights(result) == weights(alone[name]), name
         assert result.facts["held_out_after"] == alone[name].facts["held_out_after"]
         assert result.facts["cohort"] == len(trials)
 
 
 def test_a_recorded_success_is_not_run_again(world: World, alone: dict[str, Result]) -> None:
-    [again] = run_trials([distil_trial(world, FAMILIES["od"])], world.workplace("alone"))
+    [again] = run_trials([distil_trial(world, FAMILIES["od"])], world.site("alone"))
     assert again == alone["od"]
 
 
@@ -150,9 +150,9 @@ def test_a_student_interrupted_twice_ends_with_the_same_bits(
     trial = distil_trial(world, FAMILIES[name])
     for steps in random.Random(name).sample(range(1, 10), 2):
         with pytest.raises(TrialError, match="the next run goes on from there") as stopped:
-            run_trials([trial], world.workplace(str(tmp_path), stop=stop_after(steps)))
+            run_trials([trial], world.site(str(tmp_path), stop=stop_after(steps)))
         assert stopped.value.reason == "interrupted"
-    [resumed] = run_trials([trial], world.workplace(str(tmp_path)))
+    [resumed] = run_trials([trial], world.site(str(tmp_path)))
     assert weights(resumed) == weights(alone[name])
     assert resumed.facts["held_out_after"] == alone[name].facts["held_out_after"]
     assert (resumed.resumed, resumed.tokens) == (2, alone[name].tokens)
@@ -164,8 +164,8 @@ def test_a_member_that_was_interrupted_alone_goes_on_in_a_cohort(
 ) -> None:
     trials = [distil_trial(world, FAMILIES[name]) for name in ("od", "hs-emd")]
     with pytest.raises(TrialError, match="goes on"):
-        run_trials(trials[:1], world.workplace(str(tmp_path), stop=stop_after(3)))
-    first, second = run_trials(trials, world.workplace(str(tmp_path)))
+        run_trials(trials[:1], world.site(str(tmp_path), stop=stop_after(3)))
+    first, second = run_trials(trials, world.site(str(tmp_path)))
     assert weights(first) == weights(alone["od"])
     assert weights(second) == weights(alone["hs-emd"])
 
@@ -174,7 +174,7 @@ def test_a_member_that_turns_nan_ends_alone_and_says_where(
     world: World, alone: dict[str, Result], tmp_path: Path
 ) -> None:
     trials = [poisoned(world, tmp_path), distil_trial(world, FAMILIES["od"])]
-    failed, well = run_trials(trials, world.workplace(str(tmp_path / "runs")))
+    failed, well = run_trials(trials, world.site(str(tmp_path / "runs")))
     assert failed.status == "failed"
     assert failed.error is not None
     assert (failed.error.reason, failed.error.step, failed.error.term) == ("nan", 0, "hidden_states")
@@ -183,7 +183,7 @@ def test_a_member_that_turns_nan_ends_alone_and_says_where(
 
 def poisoned(world: World, folder: Path) -> Trial:
     """A student that starts from weights with a NaN in them."""
-    [built] = run_trials([distil_trial(world, "scratch")], world.workplace(str(folder / "scratch")))
+    [built] = run_trials([distil_trial(world, "scratch")], world.site(str(folder / "scratch")))
     start = folder / "start"
     shutil.copytree(TrialFolder.of(folder / "scratch", built.trial_id).model, start)
     tensors = load_file(start / "model.safetensors")
@@ -199,7 +199,7 @@ def test_micro_batches_learn_the_same_up_to_rounding(world: World, alone: dict[s
     from harness.training.micro_batches import MicroBatches
 
     trial = distil_trial(world, FAMILIES["hs-emd"], dropout=0.0)
-    whole, split = world.workplace("whole"), world.workplace("split")
+    whole, split = world.site("whole"), world.site("split")
     run_trials([trial], whole)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.training.state.MicroBatches", lambda rows=3: MicroBatches(rows))
@@ -241,7 +241,7 @@ def test_a_step_that_fails_for_another_reason_is_not_tried_in_parts() -> None:
 
 def test_milestones_are_students_of_their_own(world: World, tmp_path: Path) -> None:
     trial = distil_trial(world, FAMILIES["od"], milestones=(2, 4))
-    [result] = run_trials([trial], world.workplace(str(tmp_path)))
+    [result] = run_trials([trial], world.site(str(tmp_path)))
     folder = TrialFolder.of(tmp_path, trial.id)
     hashes = [
         load_file(path / "model.safetensors")["bert.embeddings.word_embeddings.weight"].sum().item()
@@ -253,9 +253,7 @@ def test_milestones_are_students_of_their_own(world: World, tmp_path: Path) -> N
 
 def test_controls_are_exported_untrained_and_say_so(world: World, tmp_path: Path) -> None:
     for name in ("scratch", "truncated-teacher"):
-        [result] = run_trials(
-            [distil_trial(world, name, student=FLAT_STUDENT)], world.workplace(str(tmp_path))
-        )
+        [result] = run_trials([distil_trial(world, name, student=FLAT_STUDENT)], world.site(str(tmp_path)))
         assert result.facts["untrained"] == ["the whole model"]
         assert (
             "- the whole model" in (TrialFolder.of(tmp_path, result.trial_id).model / "README.md").read_text()
@@ -276,7 +274,7 @@ def test_a_method_that_the_loaded_teacher_cannot_serve_fails_with_the_remedy(
     world: World, tmp_path: Path
 ) -> None:
     headless = make_headless(world, tmp_path)
-    [result] = run_trials([distil_trial(headless, "od")], headless.workplace("runs"))
+    [result] = run_trials([distil_trial(headless, "od")], headless.site("runs"))
     assert result.error is not None
     assert "no trained masked-LM head" in result.error.message
 
@@ -294,7 +292,7 @@ def make_headless(world: World, folder: Path) -> World:
 
 @pytest.mark.parametrize("train", ["all", "head"])
 def test_a_prepared_teacher_predicts_held_out_text_better(train: str, world: World, tmp_path: Path) -> None:
-    [result] = run_trials([prepare_trial(world, train=train)], world.workplace(str(tmp_path)))
+    [result] = run_trials([prepare_trial(world, train=train)], world.site(str(tmp_path)))
     values = {one.metric: one.value for one in result.measurements}
     assert values["perplexity"] < values["perplexity_before"]
     folder = TrialFolder.of(tmp_path, result.trial_id)
@@ -308,17 +306,17 @@ def test_a_prepared_teacher_predicts_held_out_text_better(train: str, world: Wor
 
 def test_a_prepared_teacher_interrupted_ends_with_the_same_bits(world: World, tmp_path: Path) -> None:
     trial = prepare_trial(world)
-    [straight] = run_trials([trial], world.workplace(str(tmp_path / "straight")))
+    [straight] = run_trials([trial], world.site(str(tmp_path / "straight")))
     with pytest.raises(TrialError):
-        run_trials([trial], world.workplace(str(tmp_path / "broken"), stop=stop_after(11)))
-    [resumed] = run_trials([trial], world.workplace(str(tmp_path / "broken")))
+        run_trials([trial], world.site(str(tmp_path / "broken"), stop=stop_after(11)))
+    [resumed] = run_trials([trial], world.site(str(tmp_path / "broken")))
     assert weights(resumed) == weights(straight)
 
 
 def test_bf16_training_is_as_repeatable_as_fp32(world: World, tmp_path: Path) -> None:
     trials = [distil_trial(world, FAMILIES[name], precision="bf16") for name in ("hs-emd", "minilmv2")]
-    both = run_trials(trials, world.workplace(str(tmp_path / "both")))
-    [single] = run_trials(trials[:1], world.workplace(str(tmp_path / "single")))
+    both = run_trials(trials, world.site(str(tmp_path / "both")))
+    [single] = run_trials(trials[:1], world.site(str(tmp_path / "single")))
     assert weights(both[0]) == weights(single)
     assert {result.provenance.precision for result in both} == {"bf16"}
 
@@ -327,7 +325,7 @@ def test_bf16_training_is_as_repeatable_as_fp32(world: World, tmp_path: Path) ->
 def test_progress_tells_the_share_of_steps_that_were_clipped(
     world: World, clip_norm: float | None, clipped: float | None
 ) -> None:
-    place = world.workplace(f"clipped at {clip_norm}")
+    place = world.site(f"clipped at {clip_norm}")
     trial = distil_trial(world, "hs-last", steps=4, clip_norm=clip_norm)
     assert run_trials([trial], place)[0].status == "ok"
     folder = TrialFolder.of(place.runs_dir, trial.id)

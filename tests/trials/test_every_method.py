@@ -35,7 +35,7 @@ def results(world: World) -> dict[tuple[str, str], Result]:
         )
         for method, student in PAIRS
     ]
-    found = run_trials(trials, world.workplace("every method"))
+    found = run_trials(trials, world.site("every method"))
     return {(method.name, student.name): one for (method, student), one in zip(PAIRS, found, strict=True)}
 
 

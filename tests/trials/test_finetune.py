@@ -30,13 +30,13 @@ def task(world: World) -> Task:
 @pytest.fixture(scope="module")
 def learnt(world: World, task: Task) -> Result:
     """The task learnt once, in the folder `learnt`."""
-    [result] = run_trials([finetune_trial(world, task)], world.workplace("learnt"))
+    [result] = run_trials([finetune_trial(world, task)], world.site("learnt"))
     assert result.status == "ok", result.error
     return result
 
 
 def predictions(world: World, name: str, result: Result) -> pd.DataFrame:
-    return pd.read_parquet(TrialFolder.of(world.workplace(name).runs_dir, result.trial_id).predictions)
+    return pd.read_parquet(TrialFolder.of(world.site(name).runs_dir, result.trial_id).predictions)
 
 
 def test_a_simple_task_is_learnt(learnt: Result) -> None:
@@ -65,7 +65,7 @@ def test_predictions_stand_beside_the_rows_they_belong_to(world: World, learnt: 
 def test_fine_tuning_twice_gives_the_same_scores_to_the_last_bit(
     world: World, task: Task, learnt: Result
 ) -> None:
-    [again] = run_trials([finetune_trial(world, task)], world.workplace("again"))
+    [again] = run_trials([finetune_trial(world, task)], world.site("again"))
     assert again.scores == learnt.scores
     assert again.facts == learnt.facts
     pd.testing.assert_frame_equal(predictions(world, "again", again), predictions(world, "learnt", learnt))
@@ -77,9 +77,9 @@ def test_an_interrupted_trial_ends_with_the_same_scores(
 ) -> None:
     trial = finetune_trial(world, task)
     with pytest.raises(TrialError) as stopped:
-        run_trials([trial], world.workplace(str(tmp_path), stop=stop_after(steps)))
+        run_trials([trial], world.site(str(tmp_path), stop=stop_after(steps)))
     assert stopped.value.reason == "interrupted"
-    [resumed] = run_trials([trial], world.workplace(str(tmp_path)))
+    [resumed] = run_trials([trial], world.site(str(tmp_path)))
     assert resumed.scores == learnt.scores
     assert resumed.facts == learnt.facts
     assert (resumed.resumed, resumed.tokens) == (1, learnt.tokens)
@@ -89,14 +89,14 @@ def test_an_interrupted_trial_ends_with_the_same_scores(
 
 
 def test_another_seed_is_another_run(world: World, task: Task, learnt: Result, tmp_path: Path) -> None:
-    [other] = run_trials([finetune_trial(world, task, seed=1)], world.workplace(str(tmp_path)))
+    [other] = run_trials([finetune_trial(world, task, seed=1)], world.site(str(tmp_path)))
     mine, theirs = predictions(world, str(tmp_path), other), predictions(world, "learnt", learnt)
     assert not np.array_equal(np.stack(mine["scores"].to_numpy()), np.stack(theirs["scores"].to_numpy()))
 
 
 def test_the_best_epoch_is_reported_and_patience_ends_early(world: World, task: Task, tmp_path: Path) -> None:
     trial = finetune_trial(world, task, epochs=12, patience=1, learning_rate=1e-2)
-    [result] = run_trials([trial], world.workplace(str(tmp_path)))
+    [result] = run_trials([trial], world.site(str(tmp_path)))
     values = result.facts["dev_by_epoch"]
     assert result.dev_value == max(values) == values[result.facts["best_epoch"] - 1]
     assert result.facts["best_epoch"] == len(values) - 1
@@ -108,7 +108,7 @@ def test_long_predictions_tell_how_far_they_are(
     world: World, task: Task, learnt: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Attempt, "line_due", True)
-    [result] = run_trials([finetune_trial(world, task)], world.workplace(str(tmp_path)))
+    [result] = run_trials([finetune_trial(world, task)], world.site(str(tmp_path)))
     assert result.scores == learnt.scores
     file = TrialFolder.of(tmp_path, result.trial_id).progress_file
     lines = [Progress.model_validate_json(line) for line in file.read_text().splitlines()]
@@ -119,7 +119,7 @@ def test_long_predictions_tell_how_far_they_are(
 
 
 def test_no_weights_are_kept(world: World, learnt: Result) -> None:
-    folder = TrialFolder.of(world.workplace("learnt").runs_dir, learnt.trial_id)
+    folder = TrialFolder.of(world.site("learnt").runs_dir, learnt.trial_id)
     assert sorted(path.name for path in folder.path.iterdir()) == [
         "predictions.parquet", "progress.jsonl", "result.json", "trial.json",
     ]  # fmt: skip
@@ -129,7 +129,7 @@ def test_no_weights_are_kept(world: World, learnt: Result) -> None:
 def test_rows_of_train_select_where_dev_is_reported(world: World, task: Task, tmp_path: Path) -> None:
     hidden = task.model_copy(update={"report": "dev"})
     trial = finetune_trial(world, hidden, select_on="train_holdout", epochs=1)
-    [result] = run_trials([trial], world.workplace(str(tmp_path)))
+    [result] = run_trials([trial], world.site(str(tmp_path)))
     by_split = {one.split: one for one in result.scores}
     assert by_split.keys() == {"train_holdout", "dev"}
     assert by_split["dev"].flags == ("dev_as_test",)
@@ -138,7 +138,7 @@ def test_rows_of_train_select_where_dev_is_reported(world: World, task: Task, tm
 
 def test_selecting_on_the_reported_rows_is_disclosed(world: World, task: Task, tmp_path: Path) -> None:
     trial = finetune_trial(world, task.model_copy(update={"report": "dev"}), epochs=1)
-    [result] = run_trials([trial], world.workplace(str(tmp_path)))
+    [result] = run_trials([trial], world.site(str(tmp_path)))
     assert {one.flags for one in result.scores} == {("dev_as_test", "selected_on_reported_rows")}
 
 
@@ -150,7 +150,7 @@ def test_numbers_are_learnt_by_regression(world: World, tmp_path: Path) -> None:
         splits={"train": Split(files="train.jsonl"), "dev": Split(files="dev.jsonl")},
         columns=Columns(text="text", label="score"), metrics=("pearson", "spearman"),
     )  # fmt: skip
-    [result] = run_trials([finetune_trial(world, task, epochs=10)], world.workplace(str(tmp_path)))
+    [result] = run_trials([finetune_trial(world, task, epochs=10)], world.site(str(tmp_path)))
     assert result.dev_value is not None
     assert result.dev_value > 0.8
 
@@ -168,7 +168,7 @@ def test_every_language_asked_for_is_scored(world: World, tmp_path: Path) -> Non
         languages=("en", "de", "fr"),
     )  # fmt: skip
     trial = finetune_trial(world, task, languages=("de", "en", "fr"), select_on="dev_en", epochs=1)
-    [result] = run_trials([trial], world.workplace(str(tmp_path)))
+    [result] = run_trials([trial], world.site(str(tmp_path)))
     assert {(one.split, one.language) for one in result.scores} == {
         (split, language) for split in ("dev", "test") for language in ("de", "en", "fr")
     }
@@ -189,7 +189,7 @@ def test_retrieval_finds_the_same_sentence_and_trains_nothing(world: World, tmp_
         columns=Columns(text="text", id="id"), metrics=("accuracy@1",), languages=("en", "de", "fr"),
     )  # fmt: skip
     trial = finetune_trial(world, task, languages=("de", "en", "fr"))
-    [result] = run_trials([trial], world.workplace(str(tmp_path)))
+    [result] = run_trials([trial], world.site(str(tmp_path)))
     assert result.status == "ok", result.error
     assert {one.language: (one.value, one.n) for one in result.scores} == {"de": (1.0, 30), "fr": (0.0, 40)}
     assert (result.tokens, result.facts["pivot"]) == (None, "en")
@@ -259,7 +259,7 @@ def test_what_cannot_be_done_is_named_before_training(
     changes: dict[str, object], message: str, world: World, task: Task, tmp_path: Path
 ) -> None:
     german = task.model_copy(update={"languages": ("de",), "train_languages": ("de",)})
-    [result] = run_trials([finetune_trial(world, german, ("de",), **changes)], world.workplace(str(tmp_path)))
+    [result] = run_trials([finetune_trial(world, german, ("de",), **changes)], world.site(str(tmp_path)))
     assert result.error is not None
     assert message in result.error.message
     assert not TrialFolder.of(tmp_path, result.trial_id).progress_file.exists()

@@ -68,7 +68,7 @@ def test_of_six_settings_two_are_trained_in_full_and_their_scores_are_as_ever(
     plan, whole = plan_of(world, tmp_path, HALVING), plan_of(world, tmp_path, "halving: null")
     results: dict[str, Result] = {}
     for folder, made in (("halved", plan), ("whole", whole)):
-        place = world.workplace(str(tmp_path / folder))
+        place = world.site(str(tmp_path / folder))
         for trial in made.trials:
             [results[trial.id]] = run_trials([trial], place)
             assert results[trial.id].status != "failed", results[trial.id].error
@@ -95,7 +95,7 @@ def test_of_six_settings_two_are_trained_in_full_and_their_scores_are_as_ever(
 
 
 def test_short_trainings_read_no_reported_row(world: World, task: Task, tmp_path: Path) -> None:
-    [result] = run_trials([on_rung(world, task, Rung(share=0.25), epochs=1)], world.workplace(str(tmp_path)))
+    [result] = run_trials([on_rung(world, task, Rung(share=0.25), epochs=1)], world.site(str(tmp_path)))
     assert result.facts["train_rows"] == 192 / 4
     assert {one.split for one in result.scores} == {"dev"}
 
@@ -108,21 +108,19 @@ def test_a_setting_that_diverges_is_given_up_while_others_may_go_on(
         raise NotFiniteError(3, "cross_entropy", float("nan"))
 
     monkeypatch.setattr(finetune._FineTuning, "train", diverge)
-    [result] = run_trials([on_rung(world, task, Rung(share=share))], world.workplace(str(tmp_path)))
+    [result] = run_trials([on_rung(world, task, Rung(share=share))], world.site(str(tmp_path)))
     assert result.status == status
 
 
 def test_a_rung_without_the_results_below_fails_by_name(world: World, task: Task, tmp_path: Path) -> None:
     rung = Rung(share=1, below=(("0" * 16,), ("1" * 16,)))
-    [result] = run_trials([on_rung(world, task, rung)], world.workplace(str(tmp_path)))
+    [result] = run_trials([on_rung(world, task, rung)], world.site(str(tmp_path)))
     assert result.error is not None
     assert result.error.reason == "lost_input"
 
 
 def test_a_capped_evaluation_says_so(world: World, task: Task, tmp_path: Path) -> None:
-    [result] = run_trials(
-        [finetune_trial(world, task, epochs=1, eval_rows=20)], world.workplace(str(tmp_path))
-    )
+    [result] = run_trials([finetune_trial(world, task, epochs=1, eval_rows=20)], world.site(str(tmp_path)))
     assert {(one.split, one.n, one.flags) for one in result.scores} == {
         (split, 20, ("part_of_split",)) for split in ("dev", "test")
     }

@@ -155,7 +155,7 @@ def test_a_trimmed_vocabulary_is_counted_as_the_students_have_it(tmp_path: Path)
             protocol=PROTOCOL,
             fingerprint="f",
         ),
-        world.workplace().sources,
+        world.site().sources,
     )
     counted = {one.metric: one.value for one in measured}
     embeddings = counted["parameters"] - counted["parameters_without_embeddings"]

@@ -61,7 +61,7 @@ def test_a_trial_that_is_not_finite_in_bf16_gives_what_fp32_gives_and_says_so(
     kind: str, world: World, tmp_path: Path, fragile: None
 ) -> None:
     asked = trials(world, kind, tmp_path, precision="bf16", on_nan="fp32")
-    [retried] = run_trials([asked], world.workplace(str(tmp_path / "retried")))
+    [retried] = run_trials([asked], world.site(str(tmp_path / "retried")))
     assert retried.status == "ok", retried.error
     assert retried.flags == (f"fp32_after_nan:{FAILS_AT}",)
     assert retried.provenance.precision == "fp32"
@@ -72,7 +72,7 @@ def test_a_trial_that_is_not_finite_in_bf16_gives_what_fp32_gives_and_says_so(
             )
         }
     )
-    [expected] = run_trials([wide], world.workplace(str(tmp_path / "fp32")))
+    [expected] = run_trials([wide], world.site(str(tmp_path / "fp32")))
     assert expected.flags == ()
     assert answer(retried) == answer(expected)
 
@@ -82,18 +82,18 @@ def test_interrupted_in_fp32_it_goes_on_in_fp32_and_still_says_so(
 ) -> None:
     trial = distil_trial(world, "hs-last", precision="bf16", on_nan="fp32")
     with pytest.raises(TrialError, match="stopped after step 5"):
-        run_trials([trial], world.workplace(str(tmp_path / "runs"), stop=stop_after(FAILS_AT + 1 + 5)))
-    [resumed] = run_trials([trial], world.workplace(str(tmp_path / "runs")))
+        run_trials([trial], world.site(str(tmp_path / "runs"), stop=stop_after(FAILS_AT + 1 + 5)))
+    [resumed] = run_trials([trial], world.site(str(tmp_path / "runs")))
     assert resumed.flags == (f"fp32_after_nan:{FAILS_AT}",)
     assert resumed.resumed == 1
     [straight] = run_trials(
-        [distil_trial(world, "hs-last", precision="fp32")], world.workplace(str(tmp_path / "fp32"))
+        [distil_trial(world, "hs-last", precision="fp32")], world.site(str(tmp_path / "fp32"))
     )
     assert answer(resumed) == answer(straight)
 
 
 def test_without_on_nan_the_trial_fails_with_the_step(world: World, tmp_path: Path, fragile: None) -> None:
-    [failed] = run_trials([distil_trial(world, "hs-last", precision="bf16")], world.workplace(str(tmp_path)))
+    [failed] = run_trials([distil_trial(world, "hs-last", precision="bf16")], world.site(str(tmp_path)))
     assert failed.error is not None
     assert (failed.error.reason, failed.error.step, failed.error.term) == ("nan", FAILS_AT, "hidden_states")
 

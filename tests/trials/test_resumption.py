@@ -41,7 +41,7 @@ def trials(world: World) -> dict[str, Trial]:
 @pytest.fixture(scope="module")
 def straight(world: World, trials: dict[str, Trial]) -> dict[str, Result]:
     """Each without an interruption."""
-    place = world.workplace("straight")
+    place = world.site("straight")
     return {kind: run_trials([trial], place)[0] for kind, trial in trials.items()}
 
 
@@ -57,7 +57,7 @@ def answer(result: Result, runs_dir: Path) -> tuple[object, ...]:
 def interrupt(world: World, trial: Trial, runs_dir: Path, steps: int) -> Path:
     """Run a trial until it has taken `steps` steps; its newest checkpoint."""
     with pytest.raises(TrialError) as stopped:
-        run_trials([trial], world.workplace(str(runs_dir), stop=stop_after(steps)))
+        run_trials([trial], world.site(str(runs_dir), stop=stop_after(steps)))
     assert stopped.value.reason == "interrupted"
     return max(TrialFolder.of(runs_dir, trial.id).checkpoint.iterdir())
 
@@ -75,8 +75,8 @@ def test_an_interrupted_trial_of_any_kind_ends_with_the_same_bits(
     stops = (STEPS[kind],) if isinstance(steps, str) else steps
     for number in stops:
         interrupt(world, trials[kind], tmp_path, number)
-    [resumed] = run_trials([trials[kind]], world.workplace(str(tmp_path)))
-    assert answer(resumed, tmp_path) == answer(straight[kind], world.workplace("straight").runs_dir)
+    [resumed] = run_trials([trials[kind]], world.site(str(tmp_path)))
+    assert answer(resumed, tmp_path) == answer(straight[kind], world.site("straight").runs_dir)
     assert (resumed.resumed, resumed.flags) == (len(stops), ())
     assert not TrialFolder.of(tmp_path, resumed.trial_id).checkpoint.exists()
 
@@ -163,8 +163,8 @@ def test_a_checkpoint_that_is_not_this_trainings_is_dropped_and_changes_nothing(
     shutil.copytree(saved, tmp_path / "runs")
     [checkpoint] = TrialFolder.of(tmp_path / "runs", trials[kind].id).checkpoint.iterdir()
     rewrite(checkpoint, forge)
-    [result] = run_trials([trials[kind]], world.workplace(str(tmp_path / "runs")))
-    assert answer(result, tmp_path / "runs") == answer(straight[kind], world.workplace("straight").runs_dir)
+    [result] = run_trials([trials[kind]], world.site(str(tmp_path / "runs")))
+    assert answer(result, tmp_path / "runs") == answer(straight[kind], world.site("straight").runs_dir)
     assert result.resumed == 0
     assert len(result.flags) == 1
     assert result.flags[0].startswith("corrupt_checkpoint:")

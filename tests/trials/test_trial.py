@@ -24,12 +24,12 @@ from .world import World, distil_trial, finetune_trial, make_world, prepare_tria
 
 
 def folder_of(world: World, place: Path, trial: Trial) -> TrialFolder:
-    return TrialFolder.of(world.workplace(str(place)).runs_dir, trial.id)
+    return TrialFolder.of(world.site(str(place)).runs_dir, trial.id)
 
 
 def test_a_folder_says_what_the_trial_is_and_what_came_of_it(world: World, tmp_path: Path) -> None:
     trial = distil_trial(world, "hs-last")
-    [result] = run_trials([trial], world.workplace(str(tmp_path)))
+    [result] = run_trials([trial], world.site(str(tmp_path)))
     folder = folder_of(world, tmp_path, trial)
     assert folder.read_trial() == trial
     assert folder.read_result() == result
@@ -44,7 +44,7 @@ def test_a_folder_says_what_the_trial_is_and_what_came_of_it(world: World, tmp_p
 def test_an_interrupted_trial_leaves_a_checkpoint_and_no_result(world: World, tmp_path: Path) -> None:
     trial = distil_trial(world, "hs-last")
     with pytest.raises(TrialError, match="stopped after step 4"):
-        run_trials([trial], world.workplace(str(tmp_path), stop=stop_after(4)))
+        run_trials([trial], world.site(str(tmp_path), stop=stop_after(4)))
     folder = folder_of(world, tmp_path, trial)
     assert folder.read_result() is None
     assert [path.name for path in folder.checkpoint.iterdir()] == ["00000004"]
@@ -52,20 +52,20 @@ def test_an_interrupted_trial_leaves_a_checkpoint_and_no_result(world: World, tm
 
 def test_a_damaged_checkpoint_costs_steps_and_not_the_result(world: World, tmp_path: Path) -> None:
     trial = distil_trial(world, "hs-random")
-    [straight] = run_trials([trial], world.workplace(str(tmp_path / "straight")))
+    [straight] = run_trials([trial], world.site(str(tmp_path / "straight")))
     for steps in (4, 5):
         with pytest.raises(TrialError):
-            run_trials([trial], world.workplace(str(tmp_path / "broken"), stop=stop_after(steps)))
+            run_trials([trial], world.site(str(tmp_path / "broken"), stop=stop_after(steps)))
     folder = folder_of(world, tmp_path / "broken", trial)
     newest = folder.checkpoint / "00000009" / "tensors.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1])
-    [result] = run_trials([trial], world.workplace(str(tmp_path / "broken")))
+    [result] = run_trials([trial], world.site(str(tmp_path / "broken")))
     assert result.weights_sha256 == straight.weights_sha256
     assert result.flags == ("corrupt_checkpoint:9",)
 
 
 def test_a_prepared_teacher_teaches_and_its_weights_are_recorded(world: World, tmp_path: Path) -> None:
-    place = world.workplace(str(tmp_path))
+    place = world.site(str(tmp_path))
     teacher = prepare_trial(world)
     [prepared] = run_trials([teacher], place)
     trial = taught_by(teacher, distil_trial(world, "od"))
@@ -89,7 +89,7 @@ def finetuned(student: Trial, world: World, folder: Path) -> Trial:
 
 
 def test_a_parent_that_is_gone_or_another_is_lost_input(world: World, tmp_path: Path) -> None:
-    place = world.workplace(str(tmp_path))
+    place = world.site(str(tmp_path))
     teacher = prepare_trial(world, steps=1, warmup_steps=1)
     run_trials([teacher], place)
     trial = taught_by(teacher, distil_trial(world, "hs-last"))
@@ -113,12 +113,12 @@ def test_a_failed_trial_is_run_again_and_its_failure_forgotten(world: World, tmp
     trial = distil_trial(other, "hs-last")
     away = tmp_path / "away"
     (other.folder / "corpus").rename(away)
-    [failed] = run_trials([trial], other.workplace())
+    [failed] = run_trials([trial], other.site())
     assert reason(failed) == "lost_input"
-    folder = TrialFolder.of(other.workplace().runs_dir, trial.id)
+    folder = TrialFolder.of(other.site().runs_dir, trial.id)
     assert (folder.path / "traceback.txt").exists()
     away.rename(other.folder / "corpus")
-    [well] = run_trials([trial], other.workplace())
+    [well] = run_trials([trial], other.site())
     assert well.status == "ok"
     assert folder.read_result() == well
     assert not (folder.path / "traceback.txt").exists()
@@ -131,7 +131,7 @@ def test_a_full_disk_is_named_and_does_not_take_the_cohort_along(
     full = folder_of(world, tmp_path, trials[0]).progress_file
     full.parent.mkdir(parents=True)
     full.symlink_to("/dev/full")
-    first, second = run_trials(trials, world.workplace(str(tmp_path)))
+    first, second = run_trials(trials, world.site(str(tmp_path)))
     assert reason(first) == "disk_full"
     assert second.status == "ok"
 
@@ -169,7 +169,7 @@ def test_a_measure_trial_records_what_was_measured(world: World, tmp_path: Path)
     protocol = Measure(batch_sizes=(1,), length=16, repeats=5, warmup=1)
     job = MeasureJob(teacher=world.teacher, protocol=protocol, fingerprint="here")
     trial = Trial(id="3" * 16, kind="measure", recipe_version=1, job=job, data={})
-    [result] = run_trials([trial], world.workplace(str(tmp_path)))
+    [result] = run_trials([trial], world.site(str(tmp_path)))
     assert result.status == "ok", result.error
     assert {"parameters", "latency_ms"} <= {one.metric for one in result.measurements}
 
@@ -177,10 +177,10 @@ def test_a_measure_trial_records_what_was_measured(world: World, tmp_path: Path)
 def test_seconds_are_added_up_over_resumptions(world: World, tmp_path: Path) -> None:
     trial = distil_trial(world, "hs-last")
     with pytest.raises(TrialError):
-        run_trials([trial], world.workplace(str(tmp_path), stop=stop_after(10)))
+        run_trials([trial], world.site(str(tmp_path), stop=stop_after(10)))
     facts = json.loads((folder_of(world, tmp_path, trial).checkpoint / "00000010" / "facts.json").read_text())
     earlier = facts["facts"]["accounts"]["seconds"]
-    [result] = run_trials([trial], world.workplace(str(tmp_path)))
+    [result] = run_trials([trial], world.site(str(tmp_path)))
     assert 0 < earlier < result.seconds
 
 
@@ -191,12 +191,12 @@ def test_a_place_that_may_not_be_written_is_named(world: World, tmp_path: Path) 
     else:
         (tmp_path / "runs").mkdir(mode=0o500)
         expected = "permission"
-    [result] = run_trials([distil_trial(world, "hs-last")], world.workplace(str(tmp_path / "runs")))
+    [result] = run_trials([distil_trial(world, "hs-last")], world.site(str(tmp_path / "runs")))
     assert reason(result) == expected
 
 
 def test_an_attempt_without_training_has_no_rate(world: World, tmp_path: Path) -> None:
-    attempt = Attempt(distil_trial(world, "scratch"), world.workplace(str(tmp_path)))
+    attempt = Attempt(distil_trial(world, "scratch"), world.site(str(tmp_path)))
     with attempt.working(share=2.0):
         pass
     assert attempt.seconds >= 2.0

@@ -34,7 +34,7 @@ def world_of_a_family(request: pytest.FixtureRequest, tmp_path_factory: pytest.T
 
 @pytest.mark.parametrize("name", METHODS)
 def test_what_is_said_to_be_untrained_is_what_did_not_move(world_of_a_family: World, name: str) -> None:
-    world, place = world_of_a_family, world_of_a_family.workplace()
+    world, place = world_of_a_family, world_of_a_family.site()
     [result] = run_trials([distil_trial(world, METHODS[name], steps=2)], place)
     assert result.status == "ok", result.error
     folder = TrialFolder.of(place.runs_dir, result.trial_id).model
@@ -50,7 +50,7 @@ def test_what_is_said_to_be_untrained_is_what_did_not_move(world_of_a_family: Wo
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_student_says_which_inputs_it_never_saw(world_of_a_family: World, name: str) -> None:
-    world, place = world_of_a_family, world_of_a_family.workplace("unseen")
+    world, place = world_of_a_family, world_of_a_family.site("unseen")
     [result] = run_trials([distil_trial(world, METHODS[name], steps=2)], place)
     card = (TrialFolder.of(place.runs_dir, result.trial_id).model / "README.md").read_text()
     config = load_folder(world.folder / "teacher").model.config

@@ -37,7 +37,7 @@ from harness.spec.entries import (
 )
 from harness.spec.initialisation import Initialisation
 from harness.spec.recipes import Distil, Prepare
-from harness.training.attempt import Workplace
+from harness.training.site import Site
 
 SUBJECTS = ["the cat", "a dog", "my aunt", "the king", "one bird", "our teacher", "a child", "the wind"]
 VERBS = ["sees", "hears", "likes", "paints"]
@@ -72,9 +72,9 @@ class World:
     teacher: Teacher
     corpus: Corpus
 
-    def workplace(self, name: str = "runs", **options: object) -> Workplace:
+    def site(self, name: str = "runs", **options: object) -> Site:
         """A place with a runs directory of its own; the cache is shared."""
-        return Workplace(self.folder / name, Sources(cache_dir=self.folder / "cache"), **options)  # type: ignore[arg-type]
+        return Site(self.folder / name, Sources(cache_dir=self.folder / "cache"), **options)  # type: ignore[arg-type]
 
 
 def make_world(folder: Path, model_type: str = "bert") -> World:
@@ -162,7 +162,7 @@ def prepare_trial(world: World, **changes: object) -> Trial:
 
 
 def stop_after(asked: int) -> Callable[[], bool]:
-    """A `Workplace.stop` that says yes the `asked`-th time it is asked."""
+    """A `Site.stop` that says yes the `asked`-th time it is asked."""
     count = 0
 
     def stop() -> bool:

@@ -59,7 +59,7 @@ def _work(config: dict[str, Any]) -> None:
     shape, setup = config["shape"], config["setup"]
     workers = ProcessGroup()
     stop: Callable[[], bool] = _StopAsker(dispatcher) if workers.leads else lambda: False
-    place = replace(setup.workplace(stop), workers=workers, device="cuda" if shape.gpus else "cpu")
+    place = replace(setup.site(stop), workers=workers, device="cuda" if shape.gpus else "cpu")
     if not workers.leads:
         follow(place)
         return

@@ -55,7 +55,7 @@ class Worker:
         self._dispatcher = dispatcher
         self._stopping = threading.Event()
         self._run_job = setup.run_job or default_run_job()
-        self._place = setup.workplace(stop=self._stopping.is_set)
+        self._place = setup.site(stop=self._stopping.is_set)
 
     def perform(self, slot_id: str, lease: Lease) -> list[Result]:
         """Run one job."""
