@@ -16,7 +16,7 @@ from harness.cli import main
 from harness.kinds import KINDS
 from harness.kinds.metrics import METRICS
 from harness.records.folder import TrialFolder, trial_folders
-from tests.training.world import make_world, sentences
+from tests.trials.world import make_world, sentences
 
 PACKAGE = Path(__file__).parent / "multilabel_package"
 ABOUT = {"senses": (" sees ", " hears "), "music": (" song ",), "night": (" at night ",)}
