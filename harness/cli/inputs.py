@@ -117,6 +117,36 @@ def task_problem(task: Task, languages: tuple[str, ...], sources: Sources, rows:
     return _problem(["task", task, languages, rows, _content(folders)], check, sources)
 
 
+def shared_rows(tasks: Iterable[Task], sources: Sources) -> list[str]:
+    """A sentence for each task at hand that is scored on rows it trains on."""
+    here = dataclasses.replace(sources, offline=True)
+    found = (_shared_rows(task, here) for task in tasks if "train" in task.splits)
+    return [sentence for sentence in found if sentence]
+
+
+def _shared_rows(task: Task, sources: Sources) -> str:
+    folders = _folders(task.assets.values(), sources)
+    if folders is None:
+        return ""
+    key = digest([CHECK_VERSION, "shared", task.name, task, _content(folders)], 32)
+    memory = sources.cache_dir / "checked" / key
+    if memory.is_file():
+        return memory.read_text("utf-8")
+    from harness.tasks.data import load_task
+    from harness.tasks.shared_rows import counted_shared
+
+    data = load_task(task, task.languages, sources)
+    counts = counted_shared(data.frames, data.data_ids, sources.cache_dir)
+    parts = [
+        f"{count:,} of {len(data.frames[split, code]):,} {split} rows ({code})"
+        for (split, code), count in counts.items()
+    ]
+    which = ", ".join(parts)
+    sentence = f"Task {task.name} trains on rows that it is scored on: {which}; such scores carry a flag."
+    write_atomically(memory, sentence if parts else "")
+    return sentence if parts else ""
+
+
 def corpus_problem(corpus: Corpus, sources: Sources) -> str | None:
     """What is wrong with a corpus's files; None where nothing is, or they are streamed or not at hand."""
     folders = None if corpus.streaming else _folders([text.asset for text in corpus.texts], sources)

@@ -58,12 +58,14 @@ def plan(
 ) -> None:
     """Show the trials that a spec asks for, what is done already, and what the rest roughly costs."""
     from harness.cli.corpora import not_counted, survey_remarks, survey_table, surveys
+    from harness.cli.inputs import shared_rows
     from harness.cli.loading import load_plan, sources_of, speed_here
     from harness.plan.cost import estimate
 
     loaded = load_plan(spec, catalog, settings, sources_of(data_dir))
     planned = loaded.plan
     counted = list(surveys(planned, loaded.sources, fetch=survey))
+    shared = shared_rows(planned.tasks, loaded.sources)
     speed = speed_here(planned, runs_dir, loaded.sources)
     seconds = estimate(planned, speed)
     done = _done(planned, runs_dir)
@@ -71,6 +73,7 @@ def plan(
         content = _as_json(planned, seconds, done, speed)
         content["left_out"] = [one.model_dump() for one in loaded.left_out]
         content["corpora"] = [one.as_json() for one in counted]
+        content["shared_rows"] = shared
         print(json.dumps(content, indent=2))
         return
     out = console()
@@ -88,6 +91,8 @@ def plan(
     out.print()
     for missing in loaded.left_out:
         out.print(missing.sentence, style="yellow")
+    for line in shared:
+        out.print(line, style="yellow")
     for line in _remarks(planned, speed):
         out.print(line, style="dim")
 

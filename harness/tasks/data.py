@@ -27,6 +27,7 @@ from harness.spec.entries import Split, Task
 from harness.tasks.frames import cache_frame, cached_frame
 from harness.tasks.labels import LabelMap
 from harness.tasks.layout import as_laid_out, columns_by_role, languages_of, layout_of, pattern_of
+from harness.tasks.shared_rows import refuse_same_rows, row_keys
 
 READING_VERSION = 1
 """Raised when a change of code changes which rows are read, or how."""
@@ -132,9 +133,13 @@ def evaluation_sentences(task: Task, sources: Sources) -> set[str]:
 
 
 def check_rows(task: Task, languages: tuple[str, ...], sources: Sources) -> None:
-    """Read every row once, as `load_task` would, and keep none. Raises what it raises."""
+    """Read every row once, as `load_task` would, and keep none. Raises what it raises, and InputError where rows that
+    are scored are the training rows."""
+    keys = {}
     for part, frame in _each_split(task, tuple(task.splits), languages, sources):
         _check_alignment(task, {part: frame})
+        keys[part] = row_keys(frame)
+    refuse_same_rows(task, keys)
 
 
 def _read_splits(

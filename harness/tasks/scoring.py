@@ -38,11 +38,19 @@ class Predicted:
 
 
 def score(
-    task: Task, predicted: Predicted, data_id: str, selected_on: str | None, partial: bool = False
+    task: Task,
+    predicted: Predicted,
+    data_id: str,
+    selected_on: str | None,
+    partial: bool = False,
+    shared: int = 0,
 ) -> list[Score]:
     """One record a metric of the task. `selected_on` is the split on which the best epoch was chosen;
-    `partial`: only some rows of the split were predicted."""
+    `partial`: only some rows of the split were predicted; `shared`: rows of the whole split whose texts were trained on,
+    which the flag `rows_in_train:N` counts."""
     flags: list[str] = ["part_of_split"] if partial else []
+    if shared:
+        flags.append(f"rows_in_train:{shared}")
     if predicted.split == task.report == "dev":
         flags.append("dev_as_test")
         if selected_on == "dev":

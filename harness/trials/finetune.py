@@ -150,6 +150,7 @@ class _FineTuning:
                 self.rows.data.data_ids[part.split, part.language],
                 select_on,
                 partial=(part.split, part.language) in self.rows.partial,
+                shared=self.rows.shared.get((part.split, part.language), 0),
             )
         ]
         return Outcome(

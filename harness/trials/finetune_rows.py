@@ -12,6 +12,7 @@ from harness.models.loaded import LoadedModel
 from harness.records.trial import FinetuneJob
 from harness.tasks.data import load_task
 from harness.tasks.encoded import Encoded, encode_rows
+from harness.tasks.shared_rows import counted_shared
 from harness.training.site import Site
 
 Part = tuple[str, str]
@@ -35,6 +36,8 @@ class TaskRows:
     def __init__(self, job: FinetuneJob, loaded: LoadedModel, site: Site) -> None:
         loaded.require_length(job.recipe.length)
         whole = load_task(job.task, job.languages, site.sources)
+        self.shared = counted_shared(whole.frames, whole.data_ids, site.sources.cache_dir)
+        """How many rows of what is scored stand in the training rows too."""
         data = whole.with_train_rows(job.recipe.train_rows)
         data = data.with_eval_rows(job.recipe.eval_rows, job.recipe.dev_rows)
         data = data.with_train_holdout() if job.recipe.select_on == "train_holdout" else data
