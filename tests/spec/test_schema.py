@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from harness.errors import SpecError
 from harness.spec.checks import check_cells
@@ -235,6 +237,7 @@ def test_a_local_teacher_that_is_not_what_its_shape_declares_is_refused(tmp_path
     folder.mkdir()
     config = '{"model_type": "bert", "num_hidden_layers": 3, "hidden_size": 64, "num_attention_heads": 4, '
     (folder / "config.json").write_text(config + '"intermediate_size": 256, "vocab_size": 1000}')
+    save_file({"weight": np.zeros(1)}, folder / "model.safetensors")
     lines = mistakes(write_spec(tmp_path))
     assert any("layers is 3, declared 4" in line for line in lines)
 
@@ -289,7 +292,7 @@ def test_text_that_is_streamed_must_exclude_every_task(tmp_path: Path) -> None:
     (line,) = mistakes(path)
     assert line.startswith(f"{path}:{line_of(path, 'name: text')}:")
     assert "the corpus 'text' is streamed" in line
-    assert line.endswith("add pairs to its `exclude`")
+    assert line.endswith("add pairs to its `exclude`, or `exclude_overlap: true` to the spec")
 
 
 @pytest.mark.parametrize(
