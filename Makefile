@@ -28,11 +28,12 @@ quickstart: setup ## run the quickstart spec from a YAML file to a ranking
 test: setup ## run the test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations=15 $(PYTEST_ARGS)
 
-check: setup ## lint, format, types and import contracts
+check: setup ## lint, format, types, import contracts and dead code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 
 format: setup ## fix what the linter can fix
 	$(BIN)/ruff check --fix .

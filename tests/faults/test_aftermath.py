@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.faults.aftermath import Moment, check_drivers
-from benchmarks.faults.tiny import Driver
-from benchmarks.faults.verdict import Verdict
+from tests.faults.injection.aftermath import Moment, check_drivers
+from tests.faults.injection.tiny import Driver
+from tests.faults.injection.verdict import Verdict
 
 ONE, TWO = "1" * 16, "2" * 16
 LOST = f"10:00:01 {ONE} distil od 2l-16: its worker process died; tried again"

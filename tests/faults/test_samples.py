@@ -1,4 +1,4 @@
-"""A few of each of the faults of `benchmarks.faults`, whose commands try many."""
+"""A few faults of each kind; the commands of `tests.faults.injection` inject many."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.faults import full_disk, fuzz_specs, hostile_files, kill_driver
-from benchmarks.faults.tiny import SETTINGS
-from benchmarks.faults.verdict import CannotTryError, Verdict
-from benchmarks.faults.watch import WATCH
 from harness.errors import InputError
 from harness.records.trial import Trial
 from harness.results.store import Store
+from tests.faults.injection import full_disk, fuzz_specs, hostile_files, kill_driver
+from tests.faults.injection.tiny import SETTINGS
+from tests.faults.injection.verdict import CannotTryError, Verdict
+from tests.faults.injection.watch import WATCH
 from tests.schedule.trials import finetune
 
 LOCAL = ("--backend", "local")
@@ -79,7 +79,7 @@ def test_the_watch_sees_what_it_is_for(tmp_path: Path) -> None:
     import pickle
     import subprocess
 
-    from benchmarks.faults import bombs
+    from tests.faults.injection import bombs
 
     hostile, other = tmp_path / "hostile", tmp_path / "other"
     hostile.mkdir()

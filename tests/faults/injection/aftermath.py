@@ -9,10 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults.tiny import Driver, answers, disagreements, harness_run, recorded, stamps, write_spec
-from benchmarks.faults.verdict import Verdict
 from harness.records.folder import trial_folders
 from harness.training.checkpoints import Checkpoints
+from tests.faults.injection.tiny import (
+    Driver,
+    answers,
+    disagreements,
+    harness_run,
+    recorded,
+    stamps,
+    write_spec,
+)
+from tests.faults.injection.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.faults import hostile_bundles, hostile_checkpoints, hostile_models
-from benchmarks.faults.verdict import Verdict, command
-from benchmarks.faults.watch import WATCH
+from tests.faults.injection import hostile_bundles, hostile_checkpoints, hostile_models
+from tests.faults.injection.verdict import Verdict, command
+from tests.faults.injection.watch import WATCH
 
 Attack = Callable[[Path, random.Random], str]
 """(own empty folder, chance) -> what came of it, in a word. Raises BrokenClaimError."""

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.faults import bombs
-from benchmarks.faults.mutations import damage_bytes, damage_data
 from harness.errors import TrialError
 from harness.records.folder import TrialFolder
 from harness.records.trial import Trial
 from harness.trials.run import run_trials
+from tests.faults.injection import bombs
+from tests.faults.injection.mutations import damage_bytes, damage_data
 from tests.trials.world import World, distil_trial, make_world, stop_after
 
 STEPS = 4

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.faults.aftermath import Moment, Reference, check, check_drivers, undisturbed
-from benchmarks.faults.tiny import Driver, harness_run, recorded
-from benchmarks.faults.verdict import Verdict, command
+from tests.faults.injection.aftermath import Moment, Reference, check, check_drivers, undisturbed
+from tests.faults.injection.tiny import Driver, harness_run, recorded
+from tests.faults.injection.verdict import Verdict, command
 
 KILLS = 2
 """In one plan at most: a trial that loses three workers while it is alone fails, as it should."""

@@ -24,12 +24,12 @@ from types import FrameType
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.faults.mutations import damage_bytes, damage_data
-from benchmarks.faults.verdict import Verdict, command
-from benchmarks.faults.watch import WATCH
 from harness.cli import main
 from harness.spec.catalog import shipped_specs
 from harness.spec.source import read
+from tests.faults.injection.mutations import damage_bytes, damage_data
+from tests.faults.injection.verdict import Verdict, command
+from tests.faults.injection.watch import WATCH
 
 LIMIT_SECONDS = 2.0
 """Processor time that one file may take."""

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.faults import bombs
-from benchmarks.faults.mutations import VALUES, damage_bytes, damage_data
 from harness.errors import InputError
 from harness.records.folder import trial_folders
 from harness.results.bundle import bundle, import_bundle
 from harness.results.verify import verify
+from tests.faults.injection import bombs
+from tests.faults.injection.mutations import VALUES, damage_bytes, damage_data
 from tests.results import boards
 from tests.results.ingredients import QUICK
 

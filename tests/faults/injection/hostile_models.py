@@ -9,10 +9,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.faults import bombs
-from benchmarks.faults.mutations import damage_bytes, damage_data
 from harness.errors import InputError
 from harness.models.loading import load_folder
+from tests.faults.injection import bombs
+from tests.faults.injection.mutations import damage_bytes, damage_data
 from tests.trials.world import make_world
 
 _AUTO = dict.fromkeys(

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults.aftermath import Moment, Reference, check, undisturbed
-from benchmarks.faults.tiny import harness_run
-from benchmarks.faults.verdict import CannotTryError, Verdict, command
 from harness.results.verify import verify
+from tests.faults.injection.aftermath import Moment, Reference, check, undisturbed
+from tests.faults.injection.tiny import harness_run
+from tests.faults.injection.verdict import CannotTryError, Verdict, command
 
 ROOM = 512 * 2**20
 """Bytes after room was made."""

@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.faults.aftermath import undisturbed
-from benchmarks.faults.tiny import answers, harness_run, recorded
-from benchmarks.faults.verdict import CannotTryError, Verdict, command
+from tests.faults.injection.aftermath import undisturbed
+from tests.faults.injection.tiny import answers, harness_run, recorded
+from tests.faults.injection.verdict import CannotTryError, Verdict, command
 
 HEADROOM = 400 * 2**20
 """Bytes that the run may use beyond what it takes without the large student."""

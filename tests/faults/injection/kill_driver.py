@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults.aftermath import Moment, Reference, check, check_drivers, undisturbed
-from benchmarks.faults.tiny import Driver, harness_run, recorded
-from benchmarks.faults.verdict import Verdict, command
+from tests.faults.injection.aftermath import Moment, Reference, check, check_drivers, undisturbed
+from tests.faults.injection.tiny import Driver, harness_run, recorded
+from tests.faults.injection.verdict import Verdict, command
 
 KILLS = 4
 """Of successive drivers of one plan: most of what a kill costs is starting anew."""

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.faults.tiny import SETTINGS, Driver, harness_run, recorded, write_spec
-from benchmarks.faults.verdict import Verdict, command
+from tests.faults.injection.tiny import SETTINGS, Driver, harness_run, recorded, write_spec
+from tests.faults.injection.verdict import Verdict, command
 
 SLACK = 16 * 2**20
 """Bytes that the driver may grow by: allocators do not give everything back."""
