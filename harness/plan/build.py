@@ -54,8 +54,8 @@ class Plan:
     @cached_property
     def tasks(self) -> tuple[Task, ...]:
         """Each task that a trial is scored on."""
-        found = [trial.job.task for trial in self.trials if isinstance(trial.job, FinetuneJob)]
-        return tuple({id(task): task for task in found}.values())
+        tasks = [trial.job.task for trial in self.trials if isinstance(trial.job, FinetuneJob)]
+        return tuple({id(task): task for task in tasks}.values())
 
     def of_kind(self, kind: Kind) -> tuple[Trial, ...]:
         """Trials of one kind, in order."""
@@ -67,8 +67,8 @@ def build_plan(
 ) -> Plan:
     """All trials of `resolved`.
 
-    `identify(asset)` tells what an asset's content is (None: not known yet); `fingerprint` names this
-    hardware for the `measure` trials; `cells` are those of `harness.spec.grid.expand`, made anew when not
+    `identify(asset)` names an asset's content (None: not known yet); `fingerprint` names this
+    hardware for the `measure` trials; `cells` are those of `harness.spec.grid.expand`, expanded here when not
     given. SpecError where the plan would hold more trials than the spec allows."""
     cells = expand(resolved) if cells is None else cells
     refuse_too_many(resolved, cells)
@@ -95,7 +95,7 @@ def refuse_too_many(resolved: ResolvedSpec, cells: list[Cell]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _Model:
     """A model that trials make or that is shipped, with what its evaluations need to know."""
 
     source: ModelSource
@@ -121,7 +121,7 @@ class _Planner:
         self.hasher = Hasher()
         self.evaluations = evaluations(resolved)
         self.trials: dict[Kind, dict[str, Trial]] = {kind: {} for kind in KINDS}
-        self.made: dict[object, _Made] = {}
+        self.known: dict[object, _Model] = {}
         self.measured: set[tuple[int, int]] = set()
 
     def _add(
@@ -155,8 +155,8 @@ class _Planner:
         """External models: evaluated and measured, never distilled."""
         for use in self.resolved.models:
             for language in self.resolved.languages:
-                made = self._shipped(use.entry, {"family": "external", "method": "as shipped"})
-                self._evaluate(made, language)
+                model = self._shipped(use.entry, {"family": "external", "method": "as shipped"})
+                self._evaluate(model, language)
             self._measure(use.entry, None)
 
     def cell(self, cell: Cell) -> None:
@@ -171,24 +171,24 @@ class _Planner:
         for step in recipe.milestones:
             labels = {**student.labels, "milestone": str(step)}
             source = ModelSource(trial=student.source.trial, milestone=step)
-            self._evaluate(_Made(source, parents, student.config_id, labels, {}), cell.language)
+            self._evaluate(_Model(source, parents, student.config_id, labels, {}), cell.language)
         self._measure(cell.teacher.root.entry, cell.student.entry)
 
-    def _shipped(self, teacher: Teacher, labels: dict[str, str]) -> _Made:
+    def _shipped(self, teacher: Teacher, labels: dict[str, str]) -> _Model:
         key = ("shipped", id(teacher))
-        if key not in self.made:
+        if key not in self.known:
             data = self.inputs.of(teacher)
             config = self.hasher.model(teacher, data)
             name = {"teacher": teacher.name}
-            self.made[key] = _Made(ModelSource(teacher=teacher), (), config, {**labels, **name}, data)
-        return self.made[key]
+            self.known[key] = _Model(ModelSource(teacher=teacher), (), config, {**labels, **name}, data)
+        return self.known[key]
 
-    def _teacher(self, choice: TeacherChoice, language: LanguageSet, corpus: Corpus) -> _Made:
+    def _teacher(self, choice: TeacherChoice, language: LanguageSet, corpus: Corpus) -> _Model:
         """The model that teaches: as shipped, prepared on the corpus, or an assistant; planned with its
         evaluations."""
         key = ("teacher", id(choice), language.name)
-        if key in self.made:
-            return self.made[key]
+        if key in self.known:
+            return self.known[key]
         root = choice.root.entry
         shipped = self._shipped(root, {"family": "teacher", "method": "as shipped"})
         self._evaluate(shipped, language)
@@ -207,12 +207,12 @@ class _Planner:
             )  # fmt: skip
             self._evaluate(teacher, language)
             self._measure(root, assistant.student.entry)
-        self.made[key] = teacher
+        self.known[key] = teacher
         return teacher
 
-    def _prepared(self, teacher: Teacher, language: LanguageSet, corpus: Corpus) -> _Made:
+    def _prepared(self, teacher: Teacher, language: LanguageSet, corpus: Corpus) -> _Model:
         key = ("prepared", id(teacher), id(corpus))
-        if key not in self.made:
+        if key not in self.known:
             recipe = self.resolved.spec.prepare
             assert recipe is not None
             job = PrepareJob(teacher=teacher, corpus=corpus, recipe=recipe)
@@ -225,13 +225,13 @@ class _Planner:
             }
             config = self.hasher.model(self.hasher.trial("prepare", job, data, ()))
             identity = self._add("prepare", job, data, (), config, {**labels, "seed": str(recipe.seed)})
-            self.made[key] = made = _Made(ModelSource(trial=identity), (identity,), config, labels, {})
-            self._evaluate(made, language)
-        return self.made[key]
+            self.known[key] = model = _Model(ModelSource(trial=identity), (identity,), config, labels, {})
+            self._evaluate(model, language)
+        return self.known[key]
 
     def _distil(
         self,
-        teacher: _Made,
+        teacher: _Model,
         choice: TeacherChoice,
         language: LanguageSet,
         corpus: Corpus,
@@ -241,7 +241,7 @@ class _Planner:
         recipe: Distil,
         seed: int,
         teacher_name: str | None = None,
-    ) -> tuple[_Made, tuple[str, ...]]:
+    ) -> tuple[_Model, tuple[str, ...]]:
         """Plan the making of one student; returns it and its evaluations' parents."""
         job = DistilJob(
             teacher=teacher.source,
@@ -272,31 +272,31 @@ class _Planner:
             labels["select"] = ",".join(self.resolved.spec.select.over)
         identity = self._add("distil", job, data, teacher.parents, config, labels)
         parents = (identity,)
-        return _Made(ModelSource(trial=identity), parents, config, labels, {}), parents
+        return _Model(ModelSource(trial=identity), parents, config, labels, {}), parents
 
     @staticmethod
     def _recipe(method: Method, recipe: Distil) -> Distil:
         return recipe if method.objective else UNTRAINED
 
-    def _evaluate(self, made: _Made, language: LanguageSet) -> None:
+    def _evaluate(self, model: _Model, language: LanguageSet) -> None:
         """Every task at every setting; under successive halving rung by rung, each waiting for the whole one
         below."""
         for scored in self.evaluations[language.name]:
-            one = scored.students if made.is_student else scored.references
+            one = scored.students if model.is_student else scored.references
             if not one.ladder:
                 for recipe in one.settings:
-                    self._setting(made, one, recipe, None, "", made.parents)
+                    self._setting(model, one, recipe, None, "", model.parents)
             below: tuple[tuple[str, ...], ...] = ()
             for step in one.ladder:
-                below = self._rung(made, one, step, below)
+                below = self._rung(model, one, step, below)
 
     def _rung(
-        self, made: _Made, one: Evaluation, step: Step, below: tuple[tuple[str, ...], ...]
+        self, model: _Model, one: Evaluation, step: Step, below: tuple[tuple[str, ...], ...]
     ) -> tuple[tuple[str, ...], ...]:
-        parents = (*made.parents, *(trial for setting in below for trial in setting))
+        parents = (*model.parents, *(trial for setting in below for trial in setting))
         return tuple(
             self._setting(
-                made, one, recipe, Rung(share=step.share, below=below, own=own, keep=step.keep),
+                model, one, recipe, Rung(share=step.share, below=below, own=own, keep=step.keep),
                 step.label, parents,
             )
             for own, recipe in enumerate(one.settings)
@@ -304,7 +304,7 @@ class _Planner:
 
     def _setting(
         self,
-        made: _Made,
+        model: _Model,
         one: Evaluation,
         recipe: FinetuneRecipe,
         rung: Rung | None,
@@ -312,9 +312,9 @@ class _Planner:
         parents: tuple[str, ...],
     ) -> tuple[str, ...]:
         """Plan one setting with every seed; their ids."""
-        data = self.inputs.of_task(one.task, made.data)
+        data = self.inputs.of_task(one.task, model.data)
         labels = {
-            **made.labels,
+            **model.labels,
             "suite": one.task.suite,
             "task": one.task.name,
             "learning_rate": f"{recipe.learning_rate:g}",
@@ -322,14 +322,19 @@ class _Planner:
         }
         if label:
             labels["rung"] = label
-        found = []
+        trials = []
         for seed in one.seeds:
             job = FinetuneJob.model_construct(
-                model=made.source, task=one.task, languages=one.languages, recipe=recipe, seed=seed, rung=rung
+                model=model.source,
+                task=one.task,
+                languages=one.languages,
+                recipe=recipe,
+                seed=seed,
+                rung=rung,
             )
-            told = {**labels, "finetune_seed": str(seed)}
-            found.append(self._add("finetune", job, data, parents, made.config_id, told))
-        return tuple(found)
+            seeded = {**labels, "finetune_seed": str(seed)}
+            trials.append(self._add("finetune", job, data, parents, model.config_id, seeded))
+        return tuple(trials)
 
     def _measure(self, teacher: Teacher, student: Student | None) -> None:
         protocol = self.resolved.spec.measure

@@ -55,11 +55,11 @@ class Speed:
         """In words."""
         parts = []
         if self.measured:
-            found = ", ".join(
+            rates = ", ".join(
                 f"{kind} {rate / 1e9:,.0f}" + (" on GPU" if device == "cuda" else "")
                 for (kind, device), rate in sorted(self.measured.items())
             )
-            parts.append(f"GFLOP/s a core or GPU of trials recorded here: {found}")
+            parts.append(f"GFLOP/s a core or GPU of trials recorded here: {rates}")
         if any(profile.matmul_peak for profile in self.profiles.values()):
             parts.append("by kind a share of this machine's matmul peak")
         else:
@@ -90,9 +90,9 @@ def estimate(plan: Plan, speed: Speed) -> dict[str, float]:
 
 
 def assumed_rows(plan: Plan, speed: Speed) -> tuple[AssumedRows, ...]:
-    """What the estimate assumes of tasks whose data nobody has seen."""
+    """What the estimate assumes of tasks whose data has not been seen."""
     jobs = {trial.job.task.name: trial.job for trial in plan.trials if isinstance(trial.job, FinetuneJob)}
-    return tuple(told for job in jobs.values() if (told := speed.tasks.assumption(job)))
+    return tuple(rows for job in jobs.values() if (rows := speed.tasks.assumption(job)))
 
 
 def speed_of(

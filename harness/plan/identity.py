@@ -15,7 +15,7 @@ from harness.base import Frozen, identity, identity_fields
 from harness.records.trial import RECIPE_VERSIONS, Kind
 
 Identify = Callable[[Asset], str | None]
-"""An asset to what its content is (SHA-256 or `repo@commit`), or None where that cannot be told now."""
+"""An asset to what its content is (SHA-256 or `repo@commit`), or None where that is not known now."""
 
 
 class Hasher:
@@ -53,11 +53,11 @@ class Hasher:
             return str(value)
         if type(value) is str:
             return encode_basestring_ascii(value)
-        kept = self._parts.get(id(value))
-        if kept is None:
-            kept = (value, _plain(value))  # holding the object keeps its id its own
-            self._parts[id(value)] = kept
-        return kept[1]
+        cached = self._parts.get(id(value))
+        if cached is None:
+            cached = (value, _plain(value))  # holding the object keeps its id its own
+            self._parts[id(value)] = cached
+        return cached[1]
 
 
 def _plain(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What the content of every input is: the `data` of trials, and what cannot be told yet."""
+"""What the content of every input is: the `data` of trials, and what is not known yet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNRESOLVED = "unresolved"
 
 @dataclass(frozen=True)
 class Unresolved:
-    """An input whose content cannot be told yet: it blocks `run`, not `plan`."""
+    """An input whose content is not known yet: it blocks `run`, not `plan`."""
 
     name: str
     """What it is for, e.g. `teacher roberta-base`."""
@@ -50,7 +50,7 @@ class InputContents:
         """Every input asked for, by what it is for."""
         self._identify = identify
         self._content: dict[int, tuple[Asset, str | None]] = {}  # holding the asset keeps its id its own
-        self._made: dict[tuple[int, ...], tuple[tuple[object, ...], dict[str, str]]] = {}
+        self._shared_contents: dict[tuple[int, ...], tuple[tuple[object, ...], dict[str, str]]] = {}
 
     def of(self, *parts: Teacher | Corpus | Initialisation | None) -> dict[str, str]:
         """Content of a teacher, a corpus, an initial checkpoint or several of them together."""
@@ -69,12 +69,12 @@ class InputContents:
 
     def _shared(self, parts: tuple[object, ...], base: dict[str, str]) -> dict[str, str]:
         key = (*map(id, parts), id(base) if base else 0)
-        if key not in self._made:
-            found = dict(base)
+        if key not in self._shared_contents:
+            contents = dict(base)
             for part in parts:
-                found |= self._content_of(part)
-            self._made[key] = ((*parts, base), found)
-        return self._made[key][1]
+                contents |= self._content_of(part)
+            self._shared_contents[key] = ((*parts, base), contents)
+        return self._shared_contents[key][1]
 
     def _content_of(self, part: object) -> Mapping[str, str]:
         match part:
@@ -92,24 +92,24 @@ class InputContents:
         return {}
 
     def _teacher(self, teacher: Teacher) -> dict[str, str]:
-        found = {"teacher": self._named(f"teacher {teacher.name}", teacher.asset)}
+        contents = {"teacher": self._named(f"teacher {teacher.name}", teacher.asset)}
         if teacher.tokenizer is not None:
-            found["tokenizer"] = self._named(f"tokenizer of {teacher.name}", teacher.tokenizer)
+            contents["tokenizer"] = self._named(f"tokenizer of {teacher.name}", teacher.tokenizer)
         if isinstance(teacher.trim_vocabulary, Corpus):
-            found |= self._corpus(teacher.trim_vocabulary, "vocabulary")
-        return found
+            contents |= self._corpus(teacher.trim_vocabulary, "vocabulary")
+        return contents
 
     def _corpus(self, corpus: Corpus, role: str) -> dict[str, str]:
-        found: dict[str, str] = {}
+        contents: dict[str, str] = {}
         for number, text in enumerate(corpus.texts):
             name = f"corpus {corpus.name}, {text.language}, text {number}"
-            found[f"{role}/{text.language}/{number}"] = self._named(name, text.asset)
+            contents[f"{role}/{text.language}/{number}"] = self._named(name, text.asset)
         for task in corpus.exclude:
             assert not isinstance(task, str)  # resolved
             for name, asset in task.assets.items():
                 content = self._named(f"task {task.name}, {name}", asset)
-                found[f"{role}/exclude/{task.name}/{name}"] = content
-        return found
+                contents[f"{role}/exclude/{task.name}/{name}"] = content
+        return contents
 
     def _named(self, name: str, asset: Asset) -> str:
         self.assets.setdefault(name, asset)

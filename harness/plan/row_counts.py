@@ -12,7 +12,7 @@ from harness.records.result import Result
 from harness.records.trial import FinetuneJob, Trial
 
 TRAIN_ROWS = 100_000
-"""Of a task that nothing is known of, a training language."""
+"""Of a task of which nothing is known, in each training language."""
 FILLED = 1 / 3
 """Share of the recipe's `length` that an example fills whose text was never seen."""
 CHARACTERS_PER_TOKEN = 4.2
@@ -58,7 +58,7 @@ class RowsOfTrial:
 
 @dataclass(frozen=True)
 class AssumedRows:
-    """Rows of a task that nobody has looked at: of its training split, else of the reported one, a language."""
+    """Rows of a task whose data has not been seen: of its training split, else of the reported one, a language."""
 
     task: str
     rows: int
