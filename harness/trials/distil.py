@@ -244,7 +244,7 @@ class _Cohort:
                 "held_out_before": member.state.before.as_json() if member.state.before else None,
                 "held_out_after": held_out.as_json(),
                 "untrained": self._untrained(member),
-                "unseen": self._unseen(member, teacher),
+                "unseen": list(self._unseen(member, teacher)),
                 "term_shares": [shares.as_json() for shares in member.state.shares.values()],
                 "cohort": cohort,
                 "workers": sorted(member.state.workers),
