@@ -1,4 +1,4 @@
-"""How a spec names one layer of a model whose depth it need not know."""
+"""A layer of a model whose depth the spec need not know: by index, `last`, or counted from the end."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ Layer = Annotated[
 
 
 def resolve_layer(layer: int | str | FromEnd, layers: int) -> int:
-    """The 1-based index in a model of `layers` layers (out of range where the selector is)."""
+    """The 1-based index in a model of `layers` layers (out of range where the spec names a layer that is not there)."""
     if isinstance(layer, FromEnd):
         return layers - layer.from_end
     return layer if isinstance(layer, int) else layers
 
 
 def layer_problems(field: str, layer: int | str | FromEnd, layers: int, whose: str) -> Iterator[Problem]:
-    """A layer that the model has not."""
+    """Why the model has no such layer."""
     if 1 <= resolve_layer(layer, layers) <= layers:
         return
     works = (
         f"{{from_end: 0}} to {{from_end: {layers - 1}}}" if isinstance(layer, FromEnd) else f"1 to {layers}"
     )
-    said = f"{{from_end: {layer.from_end}}}" if isinstance(layer, FromEnd) else str(layer)
+    named = f"{{from_end: {layer.from_end}}}" if isinstance(layer, FromEnd) else str(layer)
     yield Problem(
-        (field,), f"the {whose} has {layers} layers, so {field} {said} does not exist; {works} would work"
+        (field,), f"the {whose} has {layers} layers, so {field} {named} does not exist; {works} would work"
     )
 
 
@@ -87,7 +87,7 @@ class OneLayerParams(TermParams):
         )
 
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
-        """Layers that exist."""
+        """Layers that one of the models does not have."""
         yield from layer_problems("teacher_layer", self.teacher_layer, teacher.layers, "teacher")
         yield from layer_problems("student_layer", self.student_layer, student.layers, "student")
 
@@ -97,7 +97,7 @@ class OneLayerParams(TermParams):
 
 
 def relation_head_problems(heads: int, teacher: Shape, student: Shape) -> Iterator[Problem]:
-    """A_r must divide both widths."""
+    """Why A_r does not divide both widths, and the values that do."""
     if teacher.width % heads or student.width % heads:
         works = divisors_of_both(teacher.width, student.width)
         yield Problem(

@@ -36,12 +36,10 @@ class Objective(nn.Module):
 
     @property
     def teacher_needs(self) -> Needs:
-        """Everything that any term reads of the teacher."""
         return union(term.teacher_needs() for _, term in self._items())
 
     @property
     def student_needs(self) -> Needs:
-        """Everything that any term reads of the student."""
         return union(term.student_needs() for _, term in self._items())
 
     def counts(self, batch: Batch) -> dict[str, int]:

@@ -36,7 +36,7 @@ class TermParams(Frozen):
         return False
 
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
-        """Why this term cannot serve these shapes (with the values that would work); nothing when it can."""
+        """Why this term cannot serve these shapes, with the values that would work; empty when it can."""
         yield from ()
 
     def formula(self) -> str:

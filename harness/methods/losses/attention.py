@@ -24,11 +24,9 @@ class _AttentionLoss(TermLoss):
         self.pairs = params.pairs(teacher, student)
 
     def teacher_needs(self) -> Needs:
-        """Q and K of every paired layer."""
         return Needs(qkv=frozenset(j for layers in self.pairs.values() for j in layers))
 
     def student_needs(self) -> Needs:
-        """Q and K of every paired layer."""
         return Needs(qkv=frozenset(self.pairs))
 
     @abstractmethod

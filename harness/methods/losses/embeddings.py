@@ -23,11 +23,9 @@ class EmbeddingsLoss(TermLoss):
         self.projection = Projection(kind, [(0, 0)], student.width, teacher.width, params.bias)
 
     def teacher_needs(self) -> Needs:
-        """The embedding output."""
         return Needs(hidden=frozenset({0}))
 
     def student_needs(self) -> Needs:
-        """The embedding output."""
         return Needs(hidden=frozenset({0}))
 
     def count(self, batch: Batch) -> int:

@@ -92,11 +92,9 @@ class LayerPairLoss(TermLoss):
         return batch.attention_mask if batch.padded else None
 
     def teacher_needs(self) -> Needs:
-        """States of every layer that may be paired."""
         return Needs(hidden=self._needs[1])
 
     def student_needs(self) -> Needs:
-        """States of every layer that may be paired."""
         return Needs(hidden=self._needs[0])
 
     def count(self, batch: Batch) -> int:

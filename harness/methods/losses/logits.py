@@ -25,11 +25,9 @@ class LogitsLoss(TermLoss):
         self._student_needs = Needs(hidden=frozenset({student.layers}), mlm=True)
 
     def teacher_needs(self) -> Needs:
-        """The last layer and the head."""
         return self._teacher_needs
 
     def student_needs(self) -> Needs:
-        """The last layer and the head."""
         return self._student_needs
 
     def _positions(self, batch: Batch) -> Tensor:

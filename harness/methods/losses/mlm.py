@@ -21,11 +21,9 @@ class MlmLoss(TermLoss):
         self._student_needs = Needs(hidden=frozenset({student.layers}), mlm=True)
 
     def teacher_needs(self) -> Needs:
-        """Nothing."""
         return Needs()
 
     def student_needs(self) -> Needs:
-        """The last layer and the head."""
         return self._student_needs
 
     def count(self, batch: Batch) -> int:

@@ -29,11 +29,9 @@ class QkvLoss(TermLoss):
         """(3 for Q, K, V; A_r; d_T/A_r; d_S/A_r)."""
 
     def teacher_needs(self) -> Needs:
-        """Q, K, V of one layer."""
         return Needs(qkv=frozenset({self.teacher_layer}))
 
     def student_needs(self) -> Needs:
-        """Q, K, V of one layer."""
         return Needs(qkv=frozenset({self.student_layer}))
 
     def count(self, batch: Batch) -> int:

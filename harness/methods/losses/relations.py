@@ -22,11 +22,9 @@ class RelationsLoss(TermLoss):
         self.student_layer, self.teacher_layer = params.pair(teacher, student)
 
     def teacher_needs(self) -> Needs:
-        """Q, K, V of one layer."""
         return Needs(qkv=frozenset({self.teacher_layer}))
 
     def student_needs(self) -> Needs:
-        """Q, K, V of one layer."""
         return Needs(qkv=frozenset({self.student_layer}))
 
     def count(self, batch: Batch) -> int:

@@ -1,8 +1,8 @@
-"""Which teacher layers each student layer learns from.
+"""Layer mappings: which teacher layers each student layer learns from.
 
-Parameters and static maps live here without torch (`params`, `static`, `moving`, `draw`); `dynamic` holds
-what needs tensors and is imported only where something trains. Losses do not belong here: see
-`harness.methods`.
+`mapping` is what all share, `static` holds those that are fixed before training, `dynamic` the parameters of those
+whose weights change; `draw` prints a map. These import no torch. `dynamic_weights` computes the changing weights and is
+imported only where something trains. Losses belong to `harness.methods.losses`.
 """
 
 from harness.methods.mappings.dynamic import Attention, Emd, Greedy, Random

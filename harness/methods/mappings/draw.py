@@ -27,7 +27,7 @@ def draw(layer_map: LayerMap, teacher_layers: int, student_layers: int) -> str:
 
 
 def picture(mapping: MappingParams, teacher_layers: int, student_layers: int) -> str:
-    """`draw` for a static mapping; for a dynamic one, which may pair everything, its rule and its rhythm."""
+    """`draw` for a static mapping; for a dynamic one, its rule and how often it is applied."""
     if isinstance(mapping, StaticMapping):
         return draw(mapping.layers(teacher_layers, student_layers), teacher_layers, student_layers)
     every = getattr(mapping, "every", None)

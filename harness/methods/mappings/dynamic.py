@@ -1,4 +1,4 @@
-"""Parameters of the dynamic mappings, whose weights change as training goes. Imports no torch."""
+"""Parameters of the dynamic mappings, whose weights change during training. Imports no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ class Emd(DynamicMapping):
     implementation: ClassVar[str | None] = "harness.methods.mappings.dynamic_weights:EmdWeights"
 
     def formula(self) -> str:
-        """The transport problem."""
         return "F = argmin Σ_ij F_ij C_ij, F ≥ 0, Σ_j F_ij = 1/L_S, Σ_i F_ij = 1/L_T, C_ij = loss of the pair"
 
 
@@ -33,7 +32,6 @@ class Greedy(DynamicMapping):
     implementation: ClassVar[str | None] = "harness.methods.mappings.dynamic_weights:GreedyWeights"
 
     def formula(self) -> str:
-        """The assignment problem."""
         return "φ = argmin Σ_i C_iφ(i), φ(1) ≤ … ≤ φ(L_S), C_ij = mean (LN(H^S_i W) − LN(H^T_j))²"
 
 
@@ -44,7 +42,6 @@ class Attention(DynamicMapping):
     implementation: ClassVar[str | None] = "harness.methods.mappings.dynamic_weights:AttentionWeights"
 
     def formula(self) -> str:
-        """The attention weights and the target they make."""
         return "a_ij = softmax_j⟨cls(H^S_i W), cls(H^T_j)⟩, target Σ_j a_ij H^T_j"
 
 
@@ -56,7 +53,6 @@ class Random(DynamicMapping):
     implementation: ClassVar[str | None] = "harness.methods.mappings.dynamic_weights:RandomWeights"
 
     def formula(self) -> str:
-        """The draw."""
         return "φ(1) < … < φ(L_S) drawn at random from 1..L_T"
 
 

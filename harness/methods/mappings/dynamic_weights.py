@@ -1,4 +1,4 @@
-"""Dynamic layer mappings at work: weights between layers, re-computed as training goes. Needs torch and POT.
+"""Weights of the dynamic layer mappings, re-computed during training. Needs torch and POT.
 
 A term with a dynamic mapping holds one of these objects. `PairWeights` weigh pairs of layers for the whole
 batch and are refreshed every so many steps; `BlendWeights` weigh teacher layers anew for each example
@@ -76,7 +76,6 @@ class EmdWeights(PairWeights):
         )
 
     def refresh(self, costs: Tensor, generator: torch.Generator) -> Tensor:
-        """The flow of least total cost."""
         return torch.from_numpy(ot.emd([], [], costs.numpy())).contiguous()
 
 
@@ -124,7 +123,6 @@ class RandomWeights(PairWeights):
         super().__init__(params, teacher_layers, student_layers)
 
     def refresh(self, costs: Tensor, generator: torch.Generator) -> Tensor:
-        """The draw."""
         student_layers, teacher_layers = self.weights.shape
         drawn = torch.randperm(teacher_layers, generator=generator, device=generator.device)[:student_layers]
         return assignment([j + 1 for j in sorted(drawn.tolist())], teacher_layers)
@@ -145,5 +143,4 @@ class AttentionWeights(BlendWeights):
         """Holds no state: the weights are made anew for every batch."""
 
     def blend(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Attention over teacher layers."""
         return torch.einsum("bd,lbd->bl", student, teacher).softmax(dim=-1)

@@ -1,10 +1,9 @@
-"""Layer mappings as declared in YAML: what every mapping shares, the registry, and the field type
-`AnyMapping`.
+"""What every layer mapping shares, the registry of mappings, and the field type `AnyMapping`.
 
 A mapping says which teacher layers φ(i) student layer i learns from. Layers are 1-based; 0 is the
 embedding output. Static mappings (`harness.methods.mappings.static`) know φ before training; dynamic ones
-(`harness.methods.mappings.dynamic`) re-compute weights between all layers as training goes, by code in
-`harness.methods.mappings.dynamic_weights` that needs tensors. No torch here.
+(`harness.methods.mappings.dynamic`) re-compute weights between all layers during training, in
+`harness.methods.mappings.dynamic_weights`. No torch here.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class MappingParams(Frozen):
     """`module:Class` of a dynamic mapping, imported only where it trains."""
 
     def problems(self, teacher_layers: int, student_layers: int) -> Iterator[Problem]:
-        """Why this mapping cannot serve these depths; nothing when it can."""
+        """Why this mapping cannot serve these depths; empty when it can."""
         if student_layers > teacher_layers:
             yield Problem(
                 (),

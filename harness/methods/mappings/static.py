@@ -26,7 +26,6 @@ class Last(StaticMapping):
         return {student_layers: (teacher_layers,)}
 
     def formula(self) -> str:
-        """One pair."""
         return "φ(L_S) = {L_T}"
 
 
@@ -44,7 +43,6 @@ class LastK(StaticMapping):
         return {i: (teacher_layers - student_layers + i,) for i in range(1, top + 1)}
 
     def formula(self) -> str:
-        """One to one."""
         return "φ(i) = {L_T − L_S + i}" + (", i < L_S" if self.exclude_last else "")
 
 
@@ -79,7 +77,6 @@ class Uniform(StaticMapping):
             )
 
     def formula(self) -> str:
-        """One to one."""
         last = ", i < L_S" if self.exclude_last else ""
         return "φ(i) = {⌊i·L_T/L_S⌋}" + (", i ≥ 0" if self.include_embeddings else "") + last
 
@@ -135,7 +132,6 @@ class UniformConsecutive(StaticMapping):
             )
 
     def formula(self) -> str:
-        """The block."""
         if self.variant == "balanced":
             return "φ(i) = {⌊(i−1)·L_T/L_S⌋+1, …, ⌊i·L_T/L_S⌋}"
         low = "k(i−1)" if self.variant == "closed" else "k(i−1)+1"
@@ -163,7 +159,6 @@ class UniformLast(StaticMapping):
         }
 
     def formula(self) -> str:
-        """The union."""
         return "φ(i) = {⌊i·L_T/L_S⌋} ∪ " + ("{L_T − L_S + i}" if self.variant == "last_k" else "{L_T}")
 
 
@@ -180,7 +175,6 @@ class Reverse(StaticMapping):
         }
 
     def formula(self) -> str:
-        """One to one, upside down."""
         return "φ(i) = {⌊(L_S+1−i)·L_T/L_S⌋}"
 
 

@@ -1,4 +1,4 @@
-"""What a softmax that is there already tells of its scores."""
+"""The log-normaliser of scores whose softmax is known."""
 
 from __future__ import annotations
 

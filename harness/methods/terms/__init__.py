@@ -1,9 +1,7 @@
-"""The terms a distillation objective may sum, as declared in YAML: one parameter model each. Imports no
-torch.
+"""The terms of an objective as YAML declares them: one parameter model each. Imports no torch.
 
-Each model says what its term is, checks itself against a teacher's and a student's shape (`problems`), and
-names the class that computes it (`implementation`), imported only where it trains. Definitions:
-docs/methods.md.
+A model says what its term is (`formula`), checks itself against the shapes of teacher and student (`problems`), and
+names the class in `harness.methods.losses` that computes it (`implementation`). docs/methods.md defines each term.
 """
 
 from harness.methods.layer import FromEnd, Layer, resolve_layer

@@ -41,7 +41,6 @@ class AttentionParams(TermParams):
         return {i: js for i, js in attended.items() if js}
 
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
-        """Depths, and one head count."""
         yield from mapping_problems(self.mapping, teacher, student)
         if teacher.heads != student.heads:
             yield Problem(
@@ -93,13 +92,11 @@ class AttentionProbs(AttentionParams):
         }
 
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
-        """Also layers that exist."""
         yield from super().problems(teacher, student)
         yield from layer_problems("teacher_layer", self.teacher_layer or "last", teacher.layers, "teacher")
         yield from layer_problems("student_layer", self.student_layer or "last", student.layers, "student")
 
     def formula(self) -> str:
-        """KL of attention."""
         if self.teacher_layer is None and self.student_layer is None:
             where = self.mapping.formula()
         else:
@@ -122,7 +119,6 @@ class AttentionScores(AttentionParams):
     implementation: ClassVar[str] = "harness.methods.losses.attention:AttentionScoresLoss"
 
     def formula(self) -> str:
-        """MSE of scores."""
         return (
             f"{self.reduce}_i mean_{{j∈φ(i)}} mean((A^S_i − A^T_j)²) over heads and pairs of real tokens, "
             f"A = Q Kᵀ/√d_h; {self.mapping.formula()}"

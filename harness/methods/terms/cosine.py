@@ -23,7 +23,6 @@ class Cosine(LayerPairParams):
     implementation: ClassVar[str] = "harness.methods.losses.cosine:CosineLoss"
 
     def formula(self) -> str:
-        """Cosine over pairs."""
         target = "Σ_j a_ij H^T_j" if self.mapping.name == "attention" else "H^T_j"
         return (
             f"{self._over_layers()}(1 − cos({self._student_state()}, {target})), mean over real tokens; "

@@ -25,11 +25,9 @@ class Embeddings(TermParams):
     implementation: ClassVar[str] = "harness.methods.losses.embeddings:EmbeddingsLoss"
 
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
-        """Widths."""
         yield from width_problems(self.projection, teacher, student)
 
     def formula(self) -> str:
-        """MSE of layer 0."""
         state = "H^S_0" if self.projection == "none" else "H^S_0 W" + (" + b" if self.bias else "")
         return f"mean(({state} − H^T_0)²) over real tokens and width"
 

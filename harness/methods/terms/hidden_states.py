@@ -50,7 +50,6 @@ class HiddenStates(LayerPairParams):
         return data
 
     def formula(self) -> str:
-        """MSE over pairs."""
         name = {"none": "", "l2": "unit", "layer_norm": "LN"}[self.normalize]
         mark = (lambda state: f"{name}({state})") if name else (lambda state: state)
         target = "Σ_j a_ij H^T_j" if self.mapping.name == "attention" else "H^T_j"

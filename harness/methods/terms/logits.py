@@ -47,7 +47,6 @@ class Logits(TermParams):
             )
 
     def formula(self) -> str:
-        """KL at the chosen positions."""
         t = f"{self.temperature:g}"
         over = "" if self.temperature == 1 else f"/{t}"
         factor = f"{t}²·" if self.scale_t2 and self.temperature != 1 else ""

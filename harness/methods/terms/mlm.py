@@ -21,7 +21,6 @@ class Mlm(TermParams):
         return True
 
     def formula(self) -> str:
-        """Cross-entropy."""
         return "−log softmax(z_S)[true token], mean over corrupted positions"
 
 

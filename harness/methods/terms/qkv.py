@@ -37,13 +37,11 @@ class Qkv(OneLayerParams):
     implementation: ClassVar[str] = "harness.methods.losses.qkv:QkvLoss"
 
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
-        """Layers and re-split heads."""
         yield from super().problems(teacher, student)
         if isinstance(self.heads, int):
             yield from relation_head_problems(self.heads, teacher, student)
 
     def formula(self) -> str:
-        """MSE of the projections."""
         matrix = "W_α" if self.heads == "whole" else f"W_α (block-diagonal over {self.heads} heads)"
         return f"⅓ Σ_{{α∈Q,K,V}} mean((α_S {matrix} − α_T)²) over real tokens and width; {self._where()}"
 

@@ -63,12 +63,10 @@ class Relations(OneLayerParams):
         return self
 
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
-        """Layers and relation heads."""
         yield from super().problems(teacher, student)
         yield from relation_head_problems(self.heads, teacher, student)
 
     def formula(self) -> str:
-        """KL over pairs."""
         sums = " + ".join(
             f"{weight:.3g}·KL_{pair.upper()}" for weight, pair in zip(self.weights, self.pairs, strict=True)
         )
