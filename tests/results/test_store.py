@@ -226,6 +226,7 @@ def test_a_database_of_version_3_shows_the_measurements_it_showed(
         old = boards.write_store(tmp_path / "old.duckdb", board)
         with duckdb.connect(str(old.path)) as con:
             con.execute("DELETE FROM harness_schema WHERE version > 3")
+            con.execute("ALTER TABLE progress DROP COLUMN clipped")
     keys = "SELECT trial_id, arch_key FROM {} ORDER BY ALL"
     with duckdb.connect(str(old.path)) as con:
         before = con.execute(keys.format("trials")).df()
