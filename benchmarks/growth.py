@@ -17,6 +17,7 @@ from benchmarks.memory import GIB
 from benchmarks.rows import Row
 from benchmarks.world import World
 from harness.corpora.blocks import TokenBlocks
+from harness.corpora.stream import BatchStream
 from harness.spec.recipes import TokenBatches
 
 STEPS_OF_DATA = (10**3, 10**4, 10**5, 10**6)
@@ -69,7 +70,7 @@ def _grown(blocks: TokenBlocks, folder: Path, count: int) -> TokenBlocks:
 
 def _read(blocks: TokenBlocks, recipe: TokenBatches, steps: int) -> float:
     """Median seconds of a batch."""
-    stream = blocks.stream(recipe, seed=1)
+    stream = BatchStream(blocks, recipe, seed=1)
     draw = random.Random(0)
     seconds = []
     for _ in range(READS):

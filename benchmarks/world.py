@@ -14,6 +14,7 @@ from benchmarks.conditions import Conditions
 from harness.assets.asset import Asset, LocalSource
 from harness.assets.sources import Sources
 from harness.corpora.blocks import TokenBlocks, build_blocks
+from harness.corpora.stream import BatchStream
 from harness.methods.loss import Batch
 from harness.models.loaded import LoadedModel, quiet_transformers
 from harness.models.loading import load_folder
@@ -98,7 +99,7 @@ class World:
 
     def batches(self, teacher: LoadedModel) -> list[Batch]:
         """The first batches that the harness's own trials read, on the device."""
-        stream = self.blocks(teacher).stream(self.recipe("fp32"), seed=1)
+        stream = BatchStream(self.blocks(teacher), self.recipe("fp32"), seed=1)
         return [stream.at(step).to(self.conditions.torch_device) for step in range(8)]
 
     def blocks(self, teacher: LoadedModel) -> TokenBlocks:

@@ -1,1 +1,2 @@
-"""Text to distil on: readers, cleaning, token blocks and the one input stream."""
+"""Text to distil on: the documents of a corpus, cleaned and without evaluated sentences, token blocks on disk, and the
+stream of batches drawn from them. How one file is read is in `harness.formats`; labelled rows are in `harness.tasks`."""

@@ -1,8 +1,7 @@
 """Token blocks on disk: a corpus tokenised once and packed without padding, `[CLS] text [SEP] text … [SEP]`.
 
 blocks = build_blocks(corpus, tokenizer, tokenizer_sha256, 128, sources)
-stream = blocks.stream(recipe, seed)
-batch = stream.at(step)
+batch = BatchStream(blocks, recipe, seed).at(step)    # harness.corpora.stream
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +29,9 @@ from harness.corpora.corpus import CorpusReader, LanguageText, summarise
 from harness.errors import InputError
 from harness.files import text_fraction
 from harness.spec.entries import Corpus
-from harness.spec.recipes import TokenBatches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-    from harness.corpora.stream import BatchStream
-    from harness.methods.loss import Batch
 
 PACKING_VERSION = 1
 """Raised when a change of code changes what a block holds."""
@@ -119,25 +114,6 @@ class TokenBlocks:
     def flags(self) -> tuple[str, ...]:
         """What a result must say of this text: `thin_language:<code>` for less of it than the corpus's floor."""
         return tuple(f"thin_language:{code}" for code, entry in self.languages.items() if entry.text.thin)
-
-    def stream(
-        self, recipe: TokenBatches, seed: int, input: Literal["masked", "clean"] = "masked"
-    ) -> BatchStream:
-        """The input stream: `stream(...).at(step)` is a pure function of blocks, recipe, seed and step."""
-        from harness.corpora.stream import BatchStream
-
-        return BatchStream(self, recipe, seed, input)
-
-    def held_out(
-        self, recipe: TokenBatches, seed: int = 0, max_blocks: int = 512, language: str | None = None
-    ) -> list[Batch]:
-        """Corrupted batches of held-out blocks, of one language or of all by share, for masked-LM accuracy.
-
-        Empty where the held-out documents fill no block.
-        """
-        from harness.corpora.stream import held_out_batches
-
-        return held_out_batches(self, recipe, seed, max_blocks, language)
 
     def _open(self, name: str) -> NDArray[Any]:
         path, kind = self.path / name, _dtype(self.vocabulary.size)

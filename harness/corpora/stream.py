@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from harness.corpora.blocks import TokenBlocks, Vocabulary
 from harness.errors import InputError
 from harness.methods.loss import Batch
 from harness.shuffle import generator, key_of, permuted
 from harness.spec.recipes import TokenBatches
-
-if TYPE_CHECKING:
-    from harness.corpora.blocks import TokenBlocks, Vocabulary
 
 _PERIOD = 4096
 """Rows after which the shares of the languages have been met exactly (to 1/4096)."""
@@ -111,9 +109,15 @@ class BatchStream:
 
 
 def held_out_batches(
-    blocks: TokenBlocks, recipe: TokenBatches, seed: int, max_blocks: int, language: str | None
+    blocks: TokenBlocks,
+    recipe: TokenBatches,
+    seed: int = 0,
+    max_blocks: int = 512,
+    language: str | None = None,
 ) -> list[Batch]:
-    """See `TokenBlocks.held_out`."""
+    """Corrupted batches of held-out blocks, of one language or of all by share, for masked-LM accuracy.
+
+    Empty where the held-out documents fill no block."""
     names = [language] if language is not None else list(blocks.languages)
     data: list[NDArray[Any]] = [blocks.held_out_blocks(name) for name in names]
     every = np.concatenate([part[_evenly(len(part), max_blocks, sum(map(len, data)))] for part in data])

@@ -13,6 +13,7 @@ import torch
 
 from harness.assets.fetch import fetch
 from harness.corpora.blocks import TokenBlocks, build_blocks
+from harness.corpora.stream import BatchStream, held_out_batches
 from harness.devices.placement import Resolved, attention_rule, place_student, place_teacher
 from harness.errors import InputError
 from harness.flops import BACKWARD
@@ -128,10 +129,14 @@ class _Cohort:
         blocks = build_blocks(
             job.corpus, teacher.tokenizer, teacher.tokenizer_sha256, recipe.length, self.site.sources
         )
-        held_out = blocks.held_out(recipe, max_blocks=HELD_OUT_BLOCKS)
+        held_out = held_out_batches(blocks, recipe, max_blocks=HELD_OUT_BLOCKS)
         if recipe.input == "clean":
             held_out = [uncorrupted(batch) for batch in held_out]
-        return teacher, blocks, SharedInputs(None, blocks.stream(recipe, job.seed, recipe.input), held_out)
+        return (
+            teacher,
+            blocks,
+            SharedInputs(None, BatchStream(blocks, recipe, job.seed, recipe.input), held_out),
+        )
 
     def _member(self, attempt: Attempt, saved: Saved | None, teacher: LoadedModel) -> Member:
         job = _job(attempt)

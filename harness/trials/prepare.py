@@ -8,6 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from harness.corpora.blocks import build_blocks
+from harness.corpora.stream import BatchStream, held_out_batches
 from harness.devices.placement import attention_rule, place_student
 from harness.methods.objective import build_objective
 from harness.methods.terms.mlm import Mlm
@@ -58,8 +59,8 @@ def prepare(attempt: Attempt, site: Site) -> None:
         member.state.restore(saved)
     inputs = SharedInputs(
         teacher=None,
-        stream=blocks.stream(job.recipe, job.recipe.seed),
-        held_out=blocks.held_out(job.recipe, max_blocks=HELD_OUT_BLOCKS),
+        stream=BatchStream(blocks, job.recipe, job.recipe.seed),
+        held_out=held_out_batches(blocks, job.recipe, max_blocks=HELD_OUT_BLOCKS),
     )
     finish = partial(_finish, job=job, teacher=teacher, thin=blocks.flags)
     train([member], inputs, site, finish)

@@ -17,7 +17,7 @@ from harness.assets.sources import Sources
 from harness.corpora.blocks import TokenBlocks, Vocabulary, build_blocks
 from harness.corpora.cleaning import CleaningCounts
 from harness.corpora.corpus import CorpusReader
-from harness.corpora.stream import sampling_shares
+from harness.corpora.stream import BatchStream, held_out_batches, sampling_shares
 from harness.errors import InputError
 from harness.spec.entries import Corpus
 from harness.spec.recipes import TokenBatches
@@ -97,12 +97,12 @@ def test_held_out_documents_are_a_stated_share_and_never_trained_on(blocks: Toke
 
 
 def test_a_step_is_the_same_whenever_and_in_whatever_order_it_is_asked(blocks: TokenBlocks) -> None:
-    forward = [blocks.stream(RECIPE, seed=1).at(step) for step in range(12)]
-    stream = blocks.stream(RECIPE, seed=1)
+    forward = [BatchStream(blocks, RECIPE, seed=1).at(step) for step in range(12)]
+    stream = BatchStream(blocks, RECIPE, seed=1)
     for step in (11, 3, 7, 3):
         for name in ("input_ids", "labels", "attention_mask"):
             assert torch.equal(getattr(stream.at(step), name), getattr(forward[step], name))
-    assert not torch.equal(blocks.stream(RECIPE, seed=2).at(3).input_ids, forward[3].input_ids)
+    assert not torch.equal(BatchStream(blocks, RECIPE, seed=2).at(3).input_ids, forward[3].input_ids)
 
 
 def test_blocks_built_again_give_the_same_stream(
@@ -116,7 +116,9 @@ def test_blocks_built_again_give_the_same_stream(
         Sources(tmp_path / "other"),
     )
     assert again.sha256 == blocks.sha256
-    assert torch.equal(again.stream(RECIPE, 1).at(100).input_ids, blocks.stream(RECIPE, 1).at(100).input_ids)
+    assert torch.equal(
+        BatchStream(again, RECIPE, 1).at(100).input_ids, BatchStream(blocks, RECIPE, 1).at(100).input_ids
+    )
 
 
 def test_of_several_that_want_the_same_blocks_at_once_one_builds_and_all_have_them(
@@ -140,12 +142,15 @@ def test_of_several_that_want_the_same_blocks_at_once_one_builds_and_all_have_th
         built = list(threads.map(build, range(4)))
     assert len(builders) == 1
     assert len({one.sha256 for one in built}) == 1
-    first, *others = (one.stream(RECIPE, 1).at(9).input_ids for one in built)
+    first, *others = (BatchStream(one, RECIPE, 1).at(9).input_ids for one in built)
     assert all(torch.equal(one, first) for one in others)
 
 
 def test_masked_and_clean_streams_read_the_same_blocks(blocks: TokenBlocks) -> None:
-    masked, clean = blocks.stream(RECIPE, 1, "masked").at(5), blocks.stream(RECIPE, 1, "clean").at(5)
+    masked, clean = (
+        BatchStream(blocks, RECIPE, 1, "masked").at(5),
+        BatchStream(blocks, RECIPE, 1, "clean").at(5),
+    )
     restored = torch.where(masked.labels == -100, masked.input_ids, masked.labels)
     assert torch.equal(restored, clean.input_ids)
     assert (clean.labels == -100).all()
@@ -155,9 +160,9 @@ def test_masked_and_clean_streams_read_the_same_blocks(blocks: TokenBlocks) -> N
 
 def test_corruption_is_fifteen_per_cent_split_80_10_10_and_spares_special_tokens(blocks: TokenBlocks) -> None:
     large = RECIPE.model_copy(update={"batch_size": 4096})
-    batch = blocks.stream(large, 1).at(0)
+    batch = BatchStream(blocks, large, 1).at(0)
     ids, labels = batch.input_ids, batch.labels
-    truth = blocks.stream(large, 1, "clean").at(0).input_ids
+    truth = BatchStream(blocks, large, 1, "clean").at(0).input_ids
     chosen, special = labels != -100, truth < len(SPECIAL)
     assert not (chosen & special).any()
     assert chosen[~special].float().mean().item() == pytest.approx(0.15, abs=0.006)
@@ -176,7 +181,9 @@ def test_every_block_is_seen_once_an_epoch(
     blocks = build_blocks(corpus(tmp_path, {"en": 200}), tokenizer, "words", LENGTH, sources)
     count = blocks.languages["en"].blocks
     steps = -(-3 * count // RECIPE.batch_size)
-    rows = torch.cat([blocks.stream(RECIPE, 1, "clean").at(step).input_ids for step in range(steps)]).tolist()
+    rows = torch.cat(
+        [BatchStream(blocks, RECIPE, 1, "clean").at(step).input_ids for step in range(steps)]
+    ).tolist()
     everything = sorted(blocks.training("en").tolist())
     epochs = [rows[n * count : (n + 1) * count] for n in range(3)]
     assert all(sorted(epoch) == everything for epoch in epochs)
@@ -188,7 +195,7 @@ def test_languages_are_drawn_by_smoothed_shares(blocks: TokenBlocks) -> None:
     wanted = sampling_shares(tokens, 0.3)
     by_hand = {name: n**0.3 / sum(m**0.3 for m in tokens.values()) for name, n in tokens.items()}
     assert wanted == pytest.approx(by_hand)
-    stream = blocks.stream(RECIPE.model_copy(update={"batch_size": 1024}), 1, "clean")
+    stream = BatchStream(blocks, RECIPE.model_copy(update={"batch_size": 1024}), 1, "clean")
     own = {name: {tuple(row) for row in blocks.training(name).tolist()} for name in tokens}
     rows = [tuple(row) for step in range(4) for row in stream.at(step).input_ids.tolist()]
     for name, share in wanted.items():
@@ -197,12 +204,12 @@ def test_languages_are_drawn_by_smoothed_shares(blocks: TokenBlocks) -> None:
 
 
 def test_held_out_batches_are_corrupted_once_and_for_all(blocks: TokenBlocks) -> None:
-    batches = blocks.held_out(RECIPE, max_blocks=40)
+    batches = held_out_batches(blocks, RECIPE, max_blocks=40)
     assert sum(batch.examples for batch in batches) <= 40 + len(blocks.languages)
-    again = blocks.held_out(RECIPE, max_blocks=40)
+    again = held_out_batches(blocks, RECIPE, max_blocks=40)
     assert all(torch.equal(a.input_ids, b.input_ids) for a, b in zip(batches, again, strict=True))
     assert sum(int(batch.masked_positions.sum()) for batch in batches) > 0
-    german = blocks.held_out(RECIPE, language="de")
+    german = held_out_batches(blocks, RECIPE, language="de")
     assert sum(batch.examples for batch in german) == blocks.languages["de"].held_out_blocks
 
 
@@ -226,7 +233,7 @@ def test_a_thin_language_is_marked_and_one_without_a_block_refused(
 
 def test_a_recipe_of_another_length_is_refused(blocks: TokenBlocks) -> None:
     with pytest.raises(InputError, match="wants blocks of 32 tokens, these have 16"):
-        blocks.stream(TokenBatches(length=32), 1)
+        BatchStream(blocks, TokenBatches(length=32), 1)
 
 
 def test_a_tokenizer_without_a_mask_is_refused() -> None:

@@ -15,6 +15,7 @@ from transformers import AutoModel, AutoModelForMaskedLM
 
 from harness.assets.sources import Sources
 from harness.corpora.blocks import build_blocks
+from harness.corpora.stream import held_out_batches
 from harness.errors import TrialError
 from harness.models.loading import load_folder
 from harness.records.folder import TrialFolder
@@ -358,7 +359,7 @@ def test_the_teachers_masked_accuracy_stands_beside_that_of_whoever_learns_its_p
     )
     right, positions = 0, 0
     with torch.no_grad():
-        for batch in blocks.held_out(RECIPE, max_blocks=256):
+        for batch in held_out_batches(blocks, RECIPE, max_blocks=256):
             logits = teacher.model.eval()(batch.input_ids, attention_mask=batch.attention_mask).logits
             chosen = batch.masked_positions
             right += int((logits.argmax(dim=-1)[chosen] == batch.labels[chosen]).sum())
