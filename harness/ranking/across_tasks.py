@@ -56,8 +56,9 @@ def across_tasks(ranking: Ranking, rows: Sequence[str] | None = None) -> AcrossT
     """The test over `rows`, or over all that are ranked and complete; None for fewer than three configurations or
     five tasks, and where one of `rows` has no student with every task.
     """
-    from_which = ranking.ranked if rows is None else ranking.table
-    complete = from_which.loc[from_which["n"] > 0, "config_id"].astype(str).tolist()
+    table = ranking.ranked if rows is None else ranking.table
+    enough = table["complete"].astype(bool) if rows is None else table["n"] > 0
+    complete = table.loc[enough, "config_id"].astype(str).tolist()
     chosen = complete if rows is None else list(rows)
     if not set(chosen) <= set(complete):
         return None

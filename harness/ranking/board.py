@@ -58,11 +58,12 @@ class Board:
         """The configurations that `filters` let through, in order."""
         return self.once(("ranking", filters), lambda: rank_rows(self.frames, self.scope(filters), filters))
 
-    def answers(self, filters: Filters = EVERYTHING, most: int | None = None) -> list[FamilyAnswer]:
-        """How the families compare under `filters`: every pair, or the first `most`."""
-        suite = filters.suite or "all suites"
+    def answers(self, filters: Filters = EVERYTHING) -> list[FamilyAnswer]:
+        """How the families compare under `filters`: every pair, within each stratum."""
+        suite, frames = filters.suite or "all suites", self.frames
         return self.once(
-            ("answers", filters, most), lambda: family_answers(self.ranking(filters), suite, most)
+            ("answers", filters),
+            lambda: family_answers(self.ranking(filters), frames.strata, frames.settings, suite),
         )
 
     def scope(self, filters: Filters) -> Scope:
@@ -75,8 +76,9 @@ class Board:
         required = languages_required(cells, self.frames.models, filters)
 
         def build() -> Scope:
+            waiting = without(self.frames.waiting, self.selected())
             measured = self.measures(wide.latency_protocol, wide.fingerprint)
-            scope = build_scope(self.frames, cells, other, required, measured)
+            scope = build_scope(self.frames, cells, waiting, other, required, measured)
             return replace(scope, about=with_best_of(scope.about, self.selected()))
 
         return self.once(("scope", wide, tuple(required.items())), build)

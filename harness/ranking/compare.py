@@ -1,125 +1,158 @@
-"""Two or more configurations against each other, task by task: differences with intervals, corrected for
-how many are looked at.
+"""Two or more configurations against each other, task by task: differences over their students, paired by seed
+where they share seeds, corrected for how many are looked at.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from harness.errors import InputError
 from harness.ranking import statistics
 from harness.ranking.settings import Settings, differing
+from harness.ranking.strata import differing_aspects, listed
 from harness.ranking.table import Ranking
-from harness.results import predictions
 
 SUITE = "all tasks"
 """Name of the row that compares means over all tasks."""
 
 
 def differences(
-    ranking: Ranking,
-    rows: Sequence[str],
-    *,
-    confidence: float = 0.95,
-    paired: Mapping[tuple[str, str, str], np.ndarray] | None = None,
+    ranking: Ranking, rows: Sequence[str], strata: pd.DataFrame, *, confidence: float = 0.95
 ) -> pd.DataFrame:
     """Difference a - b of every pair of `rows`, per task and on the mean over tasks.
 
-    Columns: a, b, task, mean_a, mean_b, difference, low, high, p, p_holm, separable, interval (what it is, in
-    words). Intervals hold all at once (Bonferroni over every comparison shown); p values are corrected by
-    Holm. Where `paired` has differences per example (see `paired_examples`), the interval is a paired
-    bootstrap over examples: these students, other examples like these. Elsewhere it is Welch's t over
-    students: other students like these, on these tasks.
+    Columns: a, b, task; difference, low, high, p, n_a, n_b, test, because (of the test that gives the verdict: paired by
+    seed where the rows share two seeds or more, else unpaired); `paired_*` and `unpaired_*` (low, high, p of
+    either); settings_apart (what else than the method they differ in, empty within a stratum), incomplete (rows that lost
+    students), separable (the interval excludes 0, both rows are complete and share a stratum).
+
+    All intervals hold at once (Bonferroni). Half of the error is for the means over tasks, half for single tasks;
+    all of it for a single task where there is one only. `strata`: as in `Frames`.
     """
-    cells = ranking.per_task.set_index(["config_id", "task"])
-    means = ranking.table.set_index("config_id")
     pairs = list(itertools.combinations(rows, 2))
-    wanted = [*ranking.tasks, SUITE] if len(ranking.tasks) > 1 else list(ranking.tasks)
-    level = 1 - (1 - confidence) / max(1, len(pairs) * len(wanted))
-    comparisons = []
-    for (a, b), task in itertools.product(pairs, wanted):
-        sides = [means.loc[[one]] if task == SUITE else cells.reindex([(one, task)]) for one in (a, b)]
-        welch = statistics.welch_difference(sides[0], sides[1], confidence=level)
-        row = {
-            "a": a,
-            "b": b,
-            "task": task,
-            "mean_a": sides[0]["mean"].iloc[0],
-            "mean_b": sides[1]["mean"].iloc[0],
-            "difference": welch.difference,
-            "low": welch.difference - welch.half_width,
-            "high": welch.difference + welch.half_width,
-            "p": welch.p,
-            "interval": welch.no_interval_because or "Welch's t over students",
-        }
-        if paired and (a, b, task) in paired:
-            row |= _bootstrapped(paired[a, b, task], level)
-        comparisons.append(row)
-    frame = pd.DataFrame(comparisons)
+    tasks = list(ranking.tasks)
+    questions = questions_of(tasks, len(pairs))
+    students = {task: _by_seed(ranking, rows, [task]) for task in tasks}
+    students[SUITE] = _by_seed(ranking, rows, tasks)
+    about = ranking.table.set_index("config_id")
+    found = []
+    for (a, b), (task, count) in itertools.product(pairs, questions.items()):
+        row = {"a": a, "b": b, "task": task} | _tested(
+            students[task][a], students[task][b], count, confidence
+        )
+        row["settings_apart"] = settings_apart_in_words(a, b, strata)
+        row["incomplete"] = tuple(one for one in (a, b) if not about.loc[one, "complete"])
+        found.append(row)
+    frame = pd.DataFrame(found)
     if frame.empty:
         return frame
-    frame["p_holm"] = statistics.holm(frame["p"])
-    frame["separable"] = (frame["low"] > 0) | (frame["high"] < 0)
-    return frame
-
-
-def _bootstrapped(examples: np.ndarray, level: float) -> dict[str, object]:
-    resamples = max(statistics.bootstrap.RESAMPLES, math.ceil(40 / (1 - level)))
-    interval = statistics.paired_bootstrap(
-        examples, statistics.resample_indices(len(examples), min(resamples, 10_000)), confidence=level
+    excludes = (frame["low"] > 0) | (frame["high"] < 0)
+    return frame.assign(
+        separable=excludes & (frame["settings_apart"] == "") & (frame["incomplete"].map(len) == 0)
     )
+
+
+def _by_seed(ranking: Ranking, rows: Sequence[str], tasks: Sequence[str]) -> dict[str, pd.Series]:
+    """config_id -> mean over `tasks` of each student that has them all, by seed; the same for every row, if empty."""
+    mine = ranking.students[ranking.students["config_id"].isin(rows) & ranking.students["task"].isin(tasks)]
+    none = {row: pd.Series(dtype=float) for row in rows}
+    if mine.empty:
+        return none
+    scored = statistics.student_scores(mine, tasks).dropna(subset="score")
+    groups = scored.groupby("config_id", observed=True)
+    return none | {str(row): group.set_index("distil_seed")["score"] for row, group in groups}
+
+
+def _tested(a: pd.Series, b: pd.Series, questions: int, confidence: float) -> dict[str, object]:
+    """Both tests, and the one that gives the verdict, as columns."""
+    deciding, paired, unpaired = both_tests(a, b, questions, confidence)
     return {
-        "low": interval.low,
-        "high": interval.high,
-        "p": interval.p_two_sided_centred,
-        "interval": f"paired bootstrap over {len(examples):,} examples",
+        "difference": deciding.difference,
+        "low": deciding.low,
+        "high": deciding.high,
+        "p": deciding.p,
+        "n_a": deciding.seeds[0],
+        "n_b": deciding.seeds[1],
+        "test": deciding.test,
+        "because": deciding.no_interval_because,
+        **{
+            f"{one.test}_{name}": getattr(one, name)
+            for one in (paired, unpaired)
+            for name in ("low", "high", "p")
+        },
     }
 
 
-def paired_examples(
-    ranking: Ranking, rows: Sequence[str], selected: pd.DataFrame, runs_dir: Path
-) -> dict[tuple[str, str, str], np.ndarray]:
-    """(a, b, task) -> difference per example of the share of students that are right, where predictions of
-    both are kept.
-
-    `selected`: the trials at the chosen settings (row_id, task, trial_id, report, metrics), of accuracy tasks only.
-    """
-    right: dict[tuple[str, str], pd.Series] = {}
-    for (row, task), trials in selected[selected["row_id"].isin(rows)].groupby(
-        ["row_id", "task"], observed=True
-    ):
-        shares = [
-            _right(runs_dir / str(one.trial_id) / "predictions.parquet", str(one.report))
-            for one in trials.itertuples()
-        ]
-        if all(share is not None for share in shares):
-            right[str(row), str(task)] = pd.concat(shares, axis=1, join="outer").mean(axis=1, skipna=False)
-    pairs = {}
-    for (a, b), task in itertools.product(itertools.combinations(rows, 2), ranking.tasks):
-        if (a, task) in right and (b, task) in right:
-            first, second = right[a, task].align(right[b, task], join="outer")
-            difference = first - second
-            if len(difference) and not difference.isna().any():
-                pairs[a, b, task] = difference.to_numpy()
-    return pairs
+def questions_of(tasks: Sequence[str], pairs: int) -> dict[str, int]:
+    """Task -> how many comparisons its intervals are corrected for."""
+    if len(tasks) < 2:
+        return dict.fromkeys(tasks, pairs)
+    return dict.fromkeys(tasks, 2 * pairs * len(tasks)) | {SUITE: 2 * pairs}
 
 
-def _right(path: Path, split: str) -> pd.Series | None:
-    """1 where the prediction is right, by (language, row); None where there are none to read."""
-    if not path.is_file():
-        return None
-    try:
-        answers = predictions.read(path)
-    except InputError:
-        return None
-    answers = answers[answers["split"] == split].set_index(["language", "row"])
-    return (answers["label"] == answers["prediction"]).astype(float) if answers.index.is_unique else None
+def both_tests(
+    a: pd.Series, b: pd.Series, questions: int, confidence: float = 0.95
+) -> tuple[statistics.Difference, statistics.Difference, statistics.Difference]:
+    """The test that gives the verdict, the paired and the unpaired one. `a`, `b`: one score a student, by seed."""
+    columns = [one.reset_index(drop=True) for one in (a, b)]
+    table = statistics.summarise(pd.concat(columns, axis=1).T)
+    paired = statistics.paired_difference(a, b, confidence=confidence, questions=questions)
+    unpaired = statistics.unpaired_difference(
+        table.iloc[0], table.iloc[1], confidence=confidence, questions=questions
+    )
+    return (paired if paired.seeds[0] >= statistics.FEWEST_PAIRS else unpaired), paired, unpaired
+
+
+def settings_apart_in_words(a: str, b: str, strata: pd.DataFrame) -> str:
+    """Aspects other than the method in which two rows differ: `steps and teacher`; empty within a stratum."""
+    if a not in strata.index or b not in strata.index:
+        return "how they were made"
+    apart = differing_aspects(strata.loc[[a, b]])
+    return listed(apart) if apart else ""
+
+
+def verdict(rows: pd.DataFrame, label_a: str, label_b: str) -> str:
+    """What `differences` of one pair say of it, in one sentence of Markdown with its n; "ahead" only where a
+    corrected interval excludes 0 within one stratum."""
+    whole = rows[rows["task"] == SUITE] if (rows["task"] == SUITE).any() else rows
+    one = whole.iloc[0]
+    if pd.isna(one["difference"]):
+        return (
+            f"One of them lacks a task in every student, so their means cannot be compared (n = {_n(one)})."
+        )
+    ahead, behind = (label_a, label_b) if one["difference"] >= 0 else (label_b, label_a)
+    size = f"{100 * abs(one['difference']):.1f} points"
+    if pd.isna(one["low"]):
+        return f"**{ahead}** scores {size} above {behind}, n = {_n(one)}: {_reversible(str(one['because']))}."
+    bounds = sorted((one["low"], one["high"]) if one["difference"] >= 0 else (-one["low"], -one["high"]))
+    span = " to ".join(f"{100 * bound:.1f}".replace("-", "−") for bound in bounds)
+    n = f"{one['test']}, n = {_n(one)}"
+    if one["separable"]:
+        return f"**{ahead}** is ahead of {behind} by {size} ({span}), {n}."
+    if one["low"] <= 0 <= one["high"]:
+        return f"They **cannot be told apart**: {ahead} scores {size} above {behind} ({span}), {n}."
+    return f"{ahead} scores {size} above {behind} ({span}), {n}; {_no_lead(one, label_a, label_b)}."
+
+
+def _n(row: pd.Series) -> str:
+    return f"{row['n_a']}" if row["n_a"] == row["n_b"] else f"{row['n_a']} and {row['n_b']}"
+
+
+def _reversible(because: str) -> str:
+    if because == "one seed":
+        return "these trained students differ, and another seed may reverse it"
+    return f"{because}, so the difference has no interval"
+
+
+def _no_lead(row: pd.Series, label_a: str, label_b: str) -> str:
+    """Why a difference that is surely there is no lead of a method."""
+    if row["settings_apart"]:
+        return f"they also differ in {row['settings_apart']}, so it is not the method's alone"
+    names = {row["a"]: label_a, row["b"]: label_b}
+    lost = " and ".join(names[one] for one in row["incomplete"])
+    return f"{lost} lost students, and the others may be the lucky ones"
 
 
 def settings_apart(settings: Mapping[str, Settings], rows: Sequence[str]) -> pd.DataFrame:

@@ -3,13 +3,16 @@ of these frames."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import pandas as pd
 
-from harness.ranking.settings import differing, flattened_all
+from harness.ranking import unscored
+from harness.ranking.settings import differing, flattened_all, is_shared
+from harness.ranking.strata import prepared_or_shipped, strata_of
 from harness.results.store import Store
 
 
@@ -31,6 +34,12 @@ class Frames:
     """arch_key, model_key, metric, value, unit, protocol, fingerprint, device, spread, valid."""
     trials: pd.DataFrame
     """Count of trials by kind and status."""
+    strata: pd.DataFrame
+    """By row_id: what families may be compared within, see `harness.ranking.strata`."""
+    waiting: pd.DataFrame
+    """Students without a score where one is planned, see `harness.ranking.unscored`."""
+    evaluations: pd.DataFrame
+    """Fine-tuning trials by suite, task and state, see `harness.ranking.unscored`."""
     selects: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """row_id -> settings over which its spec selects, as paths of `settings`."""
 
@@ -44,6 +53,16 @@ class Frames:
         """`settings`, of them only those that are not the same everywhere."""
         paths = list(differing(self.settings))
         return {row: {path: one[path] for path in paths if path in one} for row, one in self.settings.items()}
+
+    @cached_property
+    def recipes(self) -> dict[str, dict[str, object]]:
+        """Of `varied`, the settings that mean the same for every method, and how the teacher was made, by row_id:
+        they are shown wherever they differ."""
+        return {
+            row: {path: value for path, value in self.varied[row].items() if is_shared(path)}
+            | {"teacher": prepared_or_shipped(settings)}
+            for row, settings in self.settings.items()
+        }
 
     @cached_property
     def shipped_teacher(self) -> pd.Series:
@@ -64,7 +83,7 @@ def read_frames(store: Store) -> Frames:
         ).df()
         models = con.execute("SELECT * EXCLUDE (config) FROM models ORDER BY model_key").df()
         jobs = con.execute(
-            "SELECT coalesce(config_id, trial_id), min_by(config, trial_id) FROM trials "
+            "SELECT coalesce(config_id, trial_id), min_by(config, trial_id), min_by(data, trial_id) FROM trials "
             "WHERE kind IN ('distil', 'prepare') GROUP BY 1"
         ).fetchall()
         selects = con.execute(
@@ -78,23 +97,30 @@ def read_frames(store: Store) -> Frames:
         trials = con.execute(
             "SELECT kind, status, count(*) AS count FROM trials GROUP BY ALL ORDER BY ALL"
         ).df()
+        waiting = con.execute(unscored.STUDENTS).df()
+        evaluations = con.execute(unscored.EVALUATIONS).df()
     models["config_id"] = models["config_id"].fillna(models["model_key"])
     for frame in (cells, models):
         frame.insert(0, "row_id", _row_ids(frame["config_id"], frame["milestone"]))
     for column in ("row_id", "model_key", "suite", "task", "language", "protocol", "role"):
         cells[column] = cells[column].astype("category")
-    made_by = flattened_all(dict(jobs))
+    made_by = flattened_all({maker: job for maker, job, _ in jobs})
+    read = {maker: json.loads(data) for maker, _, data in jobs}
     first = models.drop_duplicates("row_id")
-    settings = {
-        row_id: made_by[maker]
+    makers = {
+        row_id: maker
         for row_id, config, model in zip(first["row_id"], first["config_id"], first["model_key"], strict=True)
         for maker in (config, model)  # a prepared teacher has no configuration
         if maker in made_by
     }
+    settings = {row_id: made_by[maker] for row_id, maker in makers.items()}
+    strata = strata_of(settings, {row_id: read[maker] for row_id, maker in makers.items()}, models)
+    models = models.set_index("model_key")
+    waiting = waiting.join(models["row_id"], on="model_key")
     over = {
         config: tuple(axis.removeprefix("distil.") for axis in axes.split(",")) for config, axes in selects
     }
-    return Frames(cells, models.set_index("model_key"), settings, measurements, trials, over)
+    return Frames(cells, models, settings, measurements, trials, strata, waiting, evaluations, over)
 
 
 def _row_ids(config: pd.Series, milestone: pd.Series) -> pd.Series:

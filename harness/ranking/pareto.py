@@ -1,24 +1,69 @@
-"""Which rows are worth their cost."""
+"""Which rows are worth their cost, and how far the data tell the best from the next."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
+
+from harness.ranking import statistics
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The best row within a budget."""
+
+    row: pd.Series
+    """Best by mean of the complete rows; of all rows where none is complete."""
+    ties: pd.DataFrame
+    """The other rows that cannot be told from it, best mean first."""
+    incomplete: int
+    """Rows within the budget that lost seeds or lack a task; they take no part where there are complete ones."""
 
 
 def pareto_front(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
     """The rows with a higher `mean` than every row of lower or equal `cost`, cheapest first.
 
-    Of rows that tie in both, all but the first are left out. Rows without a mean or a cost take no part.
+    Of rows that tie in both, all but the first are left out. Rows without a mean or a cost take no part, nor
+    do incomplete ones.
     """
-    known = rows.dropna(subset=["mean", cost]).sort_values(
-        [cost, "mean"], ascending=[True, False], kind="stable"
-    )
+    known = rows[rows["complete"].astype(bool)].dropna(subset=["mean", cost])
+    known = known.sort_values([cost, "mean"], ascending=[True, False], kind="stable")
     best_before = known["mean"].cummax().shift(fill_value=float("-inf"))
     return known[known["mean"] > best_before]
 
 
-def best_within(rows: pd.DataFrame, cost: str, budget: float) -> pd.DataFrame:
-    """The rows that cost at most `budget`, best mean first."""
-    return (
-        rows[rows[cost] <= budget].dropna(subset="mean").sort_values("mean", ascending=False, kind="stable")
-    )
+def best_within(rows: pd.DataFrame, cost: str, budget: float) -> Best | None:
+    """The best of the rows that cost at most `budget`, with those that cannot be told from it; None where nothing
+    fits.
+
+    Two rows are told apart as in `statistics.rank`, corrected over all pairs of rows within the budget. A row with
+    one student is told from nothing.
+    """
+    fitting = rows[rows[cost] <= budget].dropna(subset="mean")
+    if fitting.empty:
+        return None
+    whole = fitting["complete"].astype(bool)
+    ranks = statistics.rank(fitting[whole] if whole.any() else fitting)
+    apart = ranks.above[0]
+    return Best(ranks.table.iloc[0], ranks.table[1:][~apart[1:]], int((~whole).sum()))
+
+
+def answer_in_words(best: Best, label: str, tied: list[str]) -> str:
+    """`**od · 6L-384**, 81.2 ± 1.1 points, 3 seeds; not told apart from it: ...`. `tied`: labels of the ties."""
+    row = best.row
+    span = f" ± {50 * (row['high'] - row['low']):.1f}" if pd.notna(row["low"]) else ""
+    seeds = f"{row['n']} seed{'' if row['n'] == 1 else 's'}"
+    parts = [f"**{label}**, {100 * row['mean']:.1f}{span} points, {seeds}"]
+    if tied:
+        more = f" and {len(tied) - MOST_TIES} more" if len(tied) > MOST_TIES else ""
+        parts.append(f"not told apart from it: {', '.join(tied[:MOST_TIES])}{more}")
+    if not row["complete"]:
+        parts.append(f"incomplete ({row['lost'] or row['missing']})")
+    if best.incomplete and row["complete"]:
+        parts.append(f"{best.incomplete} incomplete left out")
+    return "; ".join(parts)
+
+
+MOST_TIES = 5
+"""Ties that are named."""

@@ -14,10 +14,12 @@ import pandas as pd
 from harness.ranking import statistics
 from harness.ranking.frames import Frames
 from harness.ranking.settings import variants
+from harness.ranking.unscored import lost_in_words, lost_students
 
 TEACHERS = ("prepared", "shipped")
 FAMILIES = ("OD", "HS", "MHA", "composite", "control", "external", "teacher")
 """In the order in which they are shown."""
+NOT_DISTILLED = ("control", "external", "teacher")
 NAMES = ["method", "student", "teacher", "language"]
 SCORES = ("config_id", "n", "mean", "std", "low", "high", "rank", "best_rank", "worst_rank", "missing")
 """Columns that a table of scores has at least, ranked or not."""
@@ -97,6 +99,7 @@ class Scope:
 def build_scope(
     frames: Frames,
     cells: pd.DataFrame,
+    waiting: pd.DataFrame,
     other: dict[str, int],
     required: dict[str, tuple[str, ...]],
     measured: pd.DataFrame,
@@ -108,13 +111,19 @@ def build_scope(
     )
     students = keyed.assign(config_id=keyed["row_id"], distil_seed=keyed["distil_seed"].fillna(0))
     students = students[["config_id", "distil_seed", "model_key", "role", "task", "value", "dev_value"]]
-    present = scored(frames.models, cells)
     tasks = tuple(sorted(required))
+    present = scored(frames.models, cells)
+    lost = _lost(frames, cells, waiting, present)
+    whole = _padded(students, present, tasks)
+    present = frames.models.loc[present.index.union(pd.Index(lost["model_key"]), sort=False)]
     padded = _padded(students, present, tasks)
-    scores = scores_of(padded[~padded["role"].isin(TEACHERS)], tasks)
+    scores = _scores(padded, whole, lost, tasks)
     references = scores_of(padded[padded["role"].isin(TEACHERS)], tasks)
     about = pd.concat([scores, references], ignore_index=True)[["config_id", "missing"]]
     about = _with_names(about, frames, present)
+    about["stratum"] = about["config_id"].map(frames.strata["stratum"])
+    planned = present.groupby("row_id").size()
+    about["lost"] = about["config_id"].map(lost_in_words(lost, planned)).fillna("")
     about = _with_retention(about, students, frames, tasks)
     guessing = statistics.better_than_guessing(cells)
     about = _with_guessing(_with_gaps(about, cells, required), guessing).set_index("config_id")
@@ -131,6 +140,27 @@ def build_scope(
         guessing=guessing,
         about=about.assign(**dict.fromkeys(absent, np.nan)),
     )
+
+
+def _lost(frames: Frames, cells: pd.DataFrame, waiting: pd.DataFrame, present: pd.DataFrame) -> pd.DataFrame:
+    """Students that failed or are not done, of the rows that have begun."""
+    pairs = cells[["task", "protocol"]].drop_duplicates().astype(str)
+    lost = lost_students(waiting, set(pairs.itertuples(index=False, name=None)), set(present["row_id"]))
+    return lost[lost["model_key"].isin(frames.models.index)]
+
+
+def _scores(
+    padded: pd.DataFrame, whole: pd.DataFrame, lost: pd.DataFrame, tasks: tuple[str, ...]
+) -> pd.DataFrame:
+    """The scores of all that can be ranked; a student that was lost is no reason to say that its row lacks a task."""
+    found = scores_of(padded[~padded["role"].isin(TEACHERS)], tasks)
+    survivors = whole[whole["config_id"].isin(lost["row_id"]) & ~whole["model_key"].isin(lost["model_key"])]
+    gaps = scores_of(survivors, tasks).set_index("config_id")["missing"]
+    own = found["config_id"].isin(lost["row_id"])
+    found.loc[own, "missing"] = pd.Series(
+        [gaps.get(row, ()) for row in found.loc[own, "config_id"]], index=found.index[own], dtype=object
+    )
+    return found
 
 
 def scores_of(students: pd.DataFrame, tasks: tuple[str, ...], pooled: bool = False) -> pd.DataFrame:
@@ -260,7 +290,11 @@ def _with_names(about: pd.DataFrame, frames: Frames, present: pd.DataFrame) -> p
         first[["role", "family", *NAMES, "milestone", "teacher_key", "tokens"]], on="config_id"
     )
     names = {str(row["config_id"]): tuple(row[name] for name in NAMES) for row in named.to_dict("records")}
-    named["variant"] = named["config_id"].map(variants(names, frames.varied)).astype(object)
+    shared = named.loc[~named["family"].isin(NOT_DISTILLED) & named["milestone"].isna(), "config_id"]
+    variant = variants(
+        names, frames.varied, {row: frames.recipes[row] for row in shared if row in frames.recipes}
+    )
+    named["variant"] = named["config_id"].map(variant).astype(object)
     return named
 
 

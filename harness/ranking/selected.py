@@ -27,6 +27,8 @@ class Selected:
     """Rows that another setting beat."""
     best_of: Mapping[str, str]
     """Row that was chosen -> `learning_rate 0.003, best of 3 by dev`."""
+    tried: Mapping[str, int]
+    """Row that was chosen -> how many it was chosen from."""
 
 
 def select(
@@ -48,13 +50,15 @@ def select(
     scored = cells.astype({"row_id": str, "task": str})
     dropped: set[str] = set()
     best_of: dict[str, str] = {}
+    tried: dict[str, int] = {}
     for candidates in groups.values():
         own = scored[scored["row_id"].isin(candidates)]
         best = best_by_dev(own) if len(candidates) > 1 else None
         if best is not None:
             dropped |= set(candidates) - {best}
+            tried[best] = len(candidates)
             best_of[best] = _said(best, len(candidates), settings, selects[best], own)
-    return Selected(frozenset(dropped), best_of)
+    return Selected(frozenset(dropped), best_of, tried)
 
 
 def select_rows(frames: Frames) -> Selected:
@@ -62,7 +66,7 @@ def select_rows(frames: Frames) -> Selected:
 
     Of each task the fine-tuning protocol counts that most models were scored under."""
     if not frames.selects:
-        return Selected(frozenset(), {})
+        return Selected(frozenset(), {}, {})
     rows = frames.models.drop_duplicates("row_id")
     rows = rows[rows["row_id"].isin(frames.selects)]
     cells, _ = cells_of_one_protocol(frames.cells, Filters())
@@ -70,7 +74,7 @@ def select_rows(frames: Frames) -> Selected:
 
 
 def without(cells: pd.DataFrame, selected: Selected) -> pd.DataFrame:
-    """The cells of rows that were not dropped, nor are a dropped one's milestones."""
+    """The cells (or any frame by row_id) of rows that were not dropped, nor are a dropped one's milestones."""
     if not selected.dropped:
         return cells
     configurations = cells["row_id"].astype(str).str.partition("@")[0]
@@ -78,10 +82,14 @@ def without(cells: pd.DataFrame, selected: Selected) -> pd.DataFrame:
 
 
 def with_best_of(about: pd.DataFrame, selected: Selected) -> pd.DataFrame:
-    """With what was chosen, and of how many, among the settings that tell a row apart."""
-    best_of = about.index.to_series().map(selected.best_of)
-    variant = about["variant"].where(about["variant"].astype(bool), None)
-    return about.assign(variant=best_of.where(best_of.notna(), variant).fillna(""))
+    """With what was chosen among the settings that tell a row apart, and `tried`: of how many it was chosen."""
+    best_of = about.index.to_series().map(selected.best_of).fillna("")
+    parts = zip(about["variant"], best_of, strict=True)
+    variant = [
+        ", ".join(dict.fromkeys(part for part in (*a.split(", "), *b.split(", ")) if part)) for a, b in parts
+    ]
+    tried = about.index.to_series().map(selected.tried).fillna(1).astype(int)
+    return about.assign(variant=pd.Series(variant, index=about.index, dtype=object), tried=tried)
 
 
 def best_by_dev(cells: pd.DataFrame) -> str | None:

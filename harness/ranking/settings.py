@@ -81,25 +81,38 @@ def differing(configurations: Mapping[str, Settings]) -> dict[str, dict[str, obj
     return apart
 
 
-def variants(rows: Mapping[str, tuple[str, ...]], settings: Mapping[str, Settings]) -> dict[str, str]:
-    """Row -> what sets it apart from the rows of the same names, e.g. `learning_rate 0.0003, steps 1000`;
-    empty where it stands alone.
+def is_shared(path: str) -> bool:
+    """Whether a setting means the same for every method and can change a student."""
+    return path.startswith("init.") or ("." not in path and path not in ("milestones", "on_nan"))
+
+
+def variants(
+    rows: Mapping[str, tuple[str, ...]],
+    settings: Mapping[str, Settings],
+    shared: Mapping[str, Settings] | None = None,
+) -> dict[str, str]:
+    """Row -> what sets it apart, e.g. `learning_rate 0.0003, steps 1000`: what differs between rows of the same
+    names, and what of `shared`, the settings that mean the same for every method, differs between any rows.
 
     `rows`: row -> (method, student, teacher, language).
     """
+    apart: dict[str, dict[str, object]] = {row: {} for row in rows}
+    known = {row: values for row, values in (shared or {}).items() if row in rows}
+    for path, values in differing(known).items():
+        for row, value in values.items():
+            apart[row][path] = value
     same_name: dict[tuple[str, ...], list[str]] = {}
     for row, names in rows.items():
         same_name.setdefault(names, []).append(row)
-    text = dict.fromkeys(rows, "")
     for group in same_name.values():
-        if len(group) < 2:
-            continue
-        apart = differing({row: settings.get(row, {}) for row in group})
-        for row in group:
-            text[row] = ", ".join(
-                f"{path.rpartition('.')[2]} {_short(values[row])}" for path, values in apart.items()
-            )
-    return text
+        if len(group) > 1:
+            for path, values in differing({row: settings.get(row, {}) for row in group}).items():
+                for row, value in values.items():
+                    apart[row][path] = value
+    return {
+        row: ", ".join(f"{path.rpartition('.')[2]} {_short(value)}" for path, value in values.items())
+        for row, values in apart.items()
+    }
 
 
 def _short(value: object) -> str:

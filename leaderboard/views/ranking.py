@@ -9,10 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from harness.ranking.board import Board
+from harness.ranking.headline import FamilyAnswer
 from harness.ranking.render import text
 from harness.ranking.scope import FAMILIES, Filters
 from harness.ranking.statistics.guessing import AT_GUESSING
 from harness.ranking.table import Ranking
+from harness.ranking.unscored import unscored_in_words
 from harness.results.left_out import read_left_out
 from leaderboard import data, figures
 from leaderboard.filters import sidebar
@@ -35,7 +37,7 @@ def page() -> None:
     filters = sidebar(board)
     ranking = board.ranking(filters)
     _answers(board, filters)
-    _meta(ranking, filters)
+    _meta(board, ranking, filters)
     for left_out in read_left_out(data.store().runs_dir):
         st.caption(left_out.sentence)
     if ranking.ranked.empty and ranking.references.empty:
@@ -57,12 +59,39 @@ def _answers(board: Board, filters: Filters) -> None:
     ]
     if lines:
         st.html("".join(lines))
-    if len(answers) > 2:
+    if answers:
         with st.expander("All pairs of families"):
-            st.markdown("\n".join(f"- {answer.sentence}" for answer in answers))
+            _pairs(answers)
 
 
-def _meta(ranking: Ranking, filters: Filters) -> None:
+def _pairs(found: list[FamilyAnswer]) -> None:
+    """Every sentence, and the two tests behind it."""
+    st.markdown("\n".join(f"- {answer.sentence}" for answer in found))
+    compared = [answer for answer in found if text.known(answer.comparison.difference)]
+    if not compared:
+        return
+    shown = pd.DataFrame(
+        {
+            "families": f"{one.comparison.a} − {one.comparison.b}",
+            "setting": one.setting,
+            "difference": text.signed(one.comparison.difference),
+            "unpaired": text.signed_span(one.comparison.low, one.comparison.high),
+            "p unpaired": text.p_value(one.comparison.p),
+            "paired": text.signed_span(paired.low, paired.high) if paired else text.NONE,
+            "p paired": text.p_value(paired.p) if paired else text.NONE,
+            "seeds paired": paired.seeds[0] if paired else 0,
+        }
+        for one in compared
+        for paired in (one.comparison.paired,)
+    )
+    st.dataframe(shown, hide_index=True, width="stretch")
+    st.caption(
+        "The sentences rest on the unpaired test, whose variance is that of the family's students. Paired: t on "
+        "differences of the same seed between the two configurations. Both hold for all pairs at once (95 %)."
+    )
+
+
+def _meta(board: Board, ranking: Ranking, filters: Filters) -> None:
     parts = [f"Mean over {_counted(ranking.tasks, 'task')}: {', '.join(ranking.tasks)}."]
     languages = {codes for codes in ranking.languages.values() if len(codes) > 1}
     if languages:
@@ -72,6 +101,8 @@ def _meta(ranking: Ranking, filters: Filters) -> None:
     if ranking.other_protocols:
         count = sum(ranking.other_protocols.values())
         parts.append(f"{count} models scored under other fine-tuning settings are not shown.")
+    unscored = unscored_in_words(board.frames.evaluations, filters.suite)
+    parts += [f"{unscored}."] if unscored else []
     st.html(f'<div class="meta">{html.escape(" ".join(parts))}</div>')
 
 
@@ -153,6 +184,7 @@ def _columns(ranking: Ranking) -> pd.DataFrame:
             "teacher": table["teacher"],
             "language": table["language"],
             "variant": table["variant"],
+            "tokens": [text.count(tokens) for tokens in table["tokens"]],
             "mean": 100 * table["mean"],
             "interval": [
                 text.interval(low, high) for low, high in zip(table["low"], table["high"], strict=True)
@@ -161,8 +193,10 @@ def _columns(ranking: Ranking) -> pd.DataFrame:
             "n": table["n"],
             "group": table["config_id"].map(letters).fillna(""),
             "notes": [
-                _note(row)
-                for row in table[["n", "students", "missing", "at_guessing", "flags"]].to_dict("records")
+                text.notes(row)
+                for row in table[["n", "students", "lost", "missing", "at_guessing", "flags"]].to_dict(
+                    "records"
+                )
             ],
             "parameters": table["parameters"] / 1e6,
             "latency": table["latency_ms"],
@@ -171,25 +205,13 @@ def _columns(ranking: Ranking) -> pd.DataFrame:
         }
     )
     dull = [column for column in ("variant", "notes", "group") if not shown[column].astype(bool).any()]
-    dull += [column for column in ("teacher", "language") if ranking.ranked[column].nunique() < 2]
+    dull += [column for column in ("teacher", "language", "tokens") if ranking.ranked[column].nunique() < 2]
     dull += [
         column
         for column in ("parameters", "without", "latency", "retention", "shipped")
         if shown[column].isna().all()
     ]
     return shown.drop(columns=dull)
-
-
-def _note(row: dict[Any, Any]) -> str:
-    parts = []
-    if row["missing"]:
-        some = f"{int(row['students']) - int(row['n'])} of {row['students']} seeds lack"
-        parts.append(f"{'incomplete: lacks' if row['n'] == 0 else some} {row['missing']}")
-    if row["at_guessing"]:
-        parts.append(f"at guessing: {row['at_guessing']}")
-    if row["flags"]:
-        parts.append(str(row["flags"]).replace("_", " "))
-    return "; ".join(parts)
 
 
 def _config(ranking: Ranking) -> dict[str, Any]:
@@ -206,7 +228,11 @@ def _config(ranking: Ranking) -> dict[str, Any]:
         "student": column.TextColumn("Student"),
         "teacher": column.TextColumn("Teacher"),
         "language": column.TextColumn("Distilled on"),
-        "variant": column.TextColumn("Settings", help="What sets it apart from rows of the same name."),
+        "variant": column.TextColumn(
+            "Settings",
+            help="What sets it apart from rows of the same name, and settings that differ between rows.",
+        ),
+        "tokens": column.TextColumn("Tokens", help="Tokens that a student was distilled on."),
         "mean": column.NumberColumn("Mean", format="%.1f", help="Points, over the tasks named above."),
         "interval": column.TextColumn(
             "95 % interval", help="t interval over distilled students (seeds); none for a single seed."
@@ -231,11 +257,13 @@ def _config(ranking: Ranking) -> dict[str, Any]:
 
 
 def _incomplete(ranking: Ranking, labels: pd.Series) -> None:
-    gaps = ranking.ranked[ranking.ranked["n"] == 0]
+    gaps = ranking.ranked[~ranking.ranked["complete"].astype(bool)]
     if len(gaps):
-        with st.expander(f"{len(gaps)} incomplete: not ranked, as means over fewer tasks cannot be compared"):
-            pairs = zip(gaps["config_id"], gaps["missing"], strict=True)
-            st.markdown("\n".join(f"- {labels[row]} lacks {missing}" for row, missing in pairs))
+        with st.expander(
+            f"{len(gaps)} incomplete: after the complete ones, or not ranked without a whole student"
+        ):
+            lines = [f"- {labels[row['config_id']]}: {text.notes(row)}" for row in gaps.to_dict("records")]
+            st.markdown("\n".join(lines))
 
 
 def _how_to_read(ranking: Ranking) -> None:

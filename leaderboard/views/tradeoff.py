@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from harness.ranking.board import Board
-from harness.ranking.pareto import best_within, pareto_front
+from harness.ranking.pareto import Best, answer_in_words, best_within, pareto_front
 from harness.ranking.render import text
 from harness.ranking.scope import Filters
 from leaderboard import figures
@@ -61,7 +61,7 @@ def page() -> None:
         return
     budget = _budget(rows[cost], cost)
     students = rows[rows["family"] != "teacher"]
-    _answer(best_within(students, cost, budget) if len(students) else pd.DataFrame(), cost, budget)
+    _answer(best_within(students, cost, budget), cost, budget)
     columns = ["label", "family", "mean", "low", "high", cost]
     front = pareto_front(students, cost)
     chart = figures.trade_off(
@@ -74,7 +74,8 @@ def page() -> None:
     )
     st.altair_chart(chart, width="stretch")
     st.caption(
-        "Grey line: Pareto front of the students, which nothing cheaper beats. Vertical bars: 95 % "
+        "Grey line: Pareto front of the complete students by mean, which nothing cheaper beats; neighbours on it may "
+        "not be told apart. Vertical bars: 95 % "
         "intervals. Dotted: the budget."
     )
     _front_table(front, cost)
@@ -98,17 +99,13 @@ def _budget(costs: pd.Series, cost: str) -> float:
     return float(chosen)
 
 
-def _answer(best: pd.DataFrame, cost: str, budget: float) -> None:
+def _answer(best: Best | None, cost: str, budget: float) -> None:
     show = COSTS[cost][2]
-    if best.empty:
+    if best is None:
         st.markdown(f"No student fits into {show(budget)}.")
         return
-    first = best.iloc[0]
-    st.markdown(
-        f"Best student within {show(budget)}: **{first['label']}**, "
-        f"{text.plus_minus(first['mean'], first['low'], first['high'])} points "
-        f"at {show(first[cost])}."
-    )
+    words = answer_in_words(best, best.row["label"], best.ties["label"].tolist())
+    st.markdown(f"Best mean within {show(budget)}: {words}. It costs {show(best.row[cost])}.")
 
 
 def _front_table(front: pd.DataFrame, cost: str) -> None:
@@ -118,6 +115,7 @@ def _front_table(front: pd.DataFrame, cost: str) -> None:
                 "configuration": front["label"],
                 COSTS[cost][1]: [COSTS[cost][2](value) for value in front[cost]],
                 "points": [text.plus_minus(*row) for row in front[["mean", "low", "high"]].to_numpy()],
+                "seeds": front["n"],
                 "retention": [text.share(value) for value in front["retention"]],
             }
         )

@@ -14,7 +14,6 @@ from streamlit.testing.v1 import AppTest
 
 from harness.ranking.across_tasks import across_tasks
 from harness.ranking.board import read_board
-from harness.ranking.headline import family_answers
 from harness.ranking.milestones import quality_over_tokens
 from harness.ranking.scope import Filters
 from harness.ranking.statistics.guessing import AT_GUESSING
@@ -88,7 +87,7 @@ def test_the_table_is_the_ranking_and_filters_narrow_it(
     app.multiselect(key="family").select("HS").run()
     only = board.ranking(Filters(suite="GLUE", student=("3L-192",), family=("HS",)))
     assert app.dataframe[0].value["method"].tolist() == only.table["method"].tolist()
-    assert family_answers(only, "GLUE") == []
+    assert board.answers(Filters(suite="GLUE", student=("3L-192",), family=("HS",))) == []
 
 
 def test_an_unknown_value_in_the_address_is_ignored(

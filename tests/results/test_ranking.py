@@ -13,9 +13,9 @@ from scipy import stats
 from harness.ranking.across_tasks import across_tasks
 from harness.ranking.board import Board as Results
 from harness.ranking.board import read_board
-from harness.ranking.compare import SUITE, differences, paired_examples, settings_apart
-from harness.ranking.headline import family_answers
-from harness.ranking.pareto import best_within, pareto_front
+from harness.ranking.compare import differences, settings_apart
+from harness.ranking.examples import differences_by_row, over_examples
+from harness.ranking.pareto import answer_in_words, best_within, pareto_front
 from harness.ranking.scope import Filters
 from harness.ranking.settings import differing, variants
 from harness.results.store import Store
@@ -147,18 +147,22 @@ def test_measurements_serve_every_student_of_a_shape(tmp_path: Path) -> None:
     assert "latency_ms" not in results.measures(latency_protocol="none of these")
 
 
-def test_the_family_question_is_answered_on_one_student_shape_by_dev_scores(tmp_path: Path) -> None:
+def test_the_family_question_is_answered_within_each_stratum_by_dev_scores(tmp_path: Path) -> None:
     _, results = _results(tmp_path, Board(noise=0.001, seeds=(1, 2, 3, 4)))
-    answers = family_answers(results.ranking(), "all")
+    answers = results.answers()
     assert answers[0].sentence.startswith("MHA is ahead of HS by ")
-    assert "4 seeds" in answers[0].sentence
-    students = {answer.student for answer in answers}
-    assert len(students) == 1
+    assert "4 seeds each" in answers[0].sentence
+    assert len(answers) == 6  # three families on two student shapes
+    assert {answer.comparison.sentences for answer in answers} == {6}
+    about = results.ranking().table.set_index("config_id")
     for answer in answers:
-        assert answer.comparison.corrected_for == 1  # picked by dev scores, so nothing was chosen on these
+        students = about.loc[list(answer.comparison.configurations), "student"]
+        assert students.nunique() == 1
+        assert f"for {students.iloc[0]}" in answer.sentence
+        assert answer.comparison.paired is not None
 
 
-def test_comparisons_pair_examples_where_predictions_are_kept(tmp_path: Path) -> None:
+def test_comparisons_over_examples_are_offered_apart_from_the_verdict(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     boards.write_folders(
         runs, Board(tasks=QUICK, methods=("od", "minilmv2"), students=("3L-192",), rows=300), predictions=True
@@ -170,29 +174,70 @@ def test_comparisons_pair_examples_where_predictions_are_kept(tmp_path: Path) ->
     rows = board.ranked["config_id"].tolist()
     trials = store.frame("SELECT trial_id, model_key, task FROM trials WHERE kind = 'finetune' AND selected")
     selected = trials.assign(report="test").join(results.frames.models["row_id"], on="model_key")
-    paired = paired_examples(board, rows, selected, runs)
-    assert {task for _, _, task in paired} == {"snli", "vader-movies"}
-    found = differences(board, rows, paired=paired).set_index("task")
-    assert found.loc["snli", "interval"] == "paired bootstrap over 300 examples"
-    assert found.loc[SUITE, "interval"] == "Welch's t over students"
-    for (_, _, task), examples in paired.items():
-        assert found.loc[task, "difference"] == pytest.approx(examples.mean())
-    assert (found["p_holm"] >= found["p"]).all()
+    units = differences_by_row(board, rows, selected, runs)
+    assert {task for _, _, task in units} == {"snli", "vader-movies"}
+    found = differences(board, rows, results.frames.strata).set_index("task")
+    assert set(found["test"]) == {"paired"}
+    assert (found["n_a"] == 3).all()
+    over = over_examples(units).set_index("task")
+    for (_, _, task), values in units.items():
+        assert found.loc[task, "difference"] == pytest.approx(values.mean())
+        assert over.loc[task, "difference"] == pytest.approx(values.mean())
+        assert over.loc[task, "examples"] == 300
 
 
 def test_settings_that_are_the_same_are_not_listed() -> None:
     assert differing({"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}) == {"y": {"a": 2, "b": 3}}
     assert differing({"a": {"x": 1}, "b": {}}) == {"x": {"a": 1, "b": "–"}}
-    assert variants({"a": ("m",), "b": ("n",)}, {"a": {"x": 1}, "b": {"x": 2}}) == {"a": "", "b": ""}
+    settings = {"a": {"x": 1, "y": 3}, "b": {"x": 2, "y": 4}}
+    assert variants({"a": ("m",), "b": ("n",)}, settings) == {"a": "", "b": ""}
+    shared = {"a": {"x": 1}, "b": {"x": 2}}
+    assert variants({"a": ("m",), "b": ("n",)}, settings, shared) == {"a": "x 1", "b": "x 2"}
+
+
+def _costs(**changed: object) -> pd.DataFrame:
+    rows = {
+        "config_id": list("abcde"),
+        "mean": [0.5, 0.7, 0.6, 0.7, None],
+        "std": [0.01, 0.01, 0.01, 0.01, None],
+        "low": None,
+        "high": None,
+        "n": [3, 3, 3, 3, 0],
+        "complete": [True, True, True, True, False],
+        "cost": [1, 2, 3, 4, 0.5],
+    }
+    return pd.DataFrame(rows | changed)
 
 
 def test_the_pareto_front_holds_what_nothing_cheaper_beats() -> None:
-    rows = pd.DataFrame(
-        {"name": list("abcde"), "mean": [0.5, 0.7, 0.6, 0.7, None], "cost": [1, 2, 3, 4, 0.5]}
+    assert pareto_front(_costs(), "cost")["config_id"].tolist() == ["a", "b"]
+    lucky = _costs(complete=[True, False, True, True, False])
+    assert pareto_front(lucky, "cost")["config_id"].tolist() == ["a", "c", "d"]
+
+
+def test_the_best_within_a_budget_names_what_cannot_be_told_from_it() -> None:
+    best = best_within(_costs(), "cost", 3)
+    assert best is not None
+    assert best.row["config_id"] == "b"
+    assert best.ties.empty  # a and c are ten standard deviations below
+    wide = best_within(_costs(std=[0.1] * 4 + [None]), "cost", 4)
+    assert wide is not None
+    assert wide.ties["config_id"].tolist() == ["d", "c", "a"]
+    one_seed = best_within(_costs(n=[3, 1, 3, 3, 0]), "cost", 3)
+    assert one_seed is not None
+    assert one_seed.ties["config_id"].tolist() == ["c", "a"]
+    assert best_within(_costs(), "cost", 0.1) is None
+
+
+def test_a_row_that_lost_a_student_is_not_the_best_while_there_are_complete_ones() -> None:
+    rows = _costs(
+        complete=[True, False, True, True, False], lost=["", "1 of 4 seeds failed: nan", "", "", ""]
     )
-    assert pareto_front(rows, "cost")["name"].tolist() == ["a", "b"]
-    assert best_within(rows, "cost", 3)["name"].tolist() == ["b", "c", "a"]
-    assert best_within(rows, "cost", 0.1).empty
+    best = best_within(rows, "cost", 3)
+    assert best is not None
+    assert best.row["config_id"] == "c"
+    assert best.incomplete == 1
+    assert answer_in_words(best, "c", ["a"]).endswith("1 incomplete left out")
 
 
 def test_what_is_no_better_than_guessing_is_named_whatever_its_retention(tmp_path: Path) -> None:

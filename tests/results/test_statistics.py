@@ -169,12 +169,31 @@ def test_an_empty_board_gives_an_empty_ranking() -> None:
     assert st.rank(st.scores_table(empty, ["t0"])).groups == ()
 
 
-def test_welch_equals_scipy() -> None:
+def test_the_unpaired_error_is_that_of_scipy_with_one_degree_of_freedom_fewer() -> None:
     a, b = [0.5, 0.52, 0.57], [0.41, 0.5, 0.44, 0.46, 0.3]
-    got = st.compare_families(board({"a": a, "b": b}), {"a": "MHA", "b": "HS"}, "MHA", "HS")
+    rows = board({"a": a, "b": b}).set_index("config_id")
+    found = st.unpaired_difference(rows.loc["a"], rows.loc["b"])
     want = stats.ttest_ind(a, b, equal_var=False)
-    assert got.p == pytest.approx(want.pvalue)
-    assert (got.low, got.high) == pytest.approx(tuple(want.confidence_interval(0.95)))
+    error = found.difference / want.statistic
+    degrees = max(want.df - 1, 2)
+    assert found.high - found.difference == pytest.approx(stats.t.ppf(0.975, degrees) * error)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(want.statistic), degrees))
+    for questions in (2, 6):
+        corrected = st.unpaired_difference(rows.loc["a"], rows.loc["b"], questions=questions)
+        assert corrected.p == pytest.approx(min(1, questions * found.p))
+
+
+def test_the_paired_difference_is_that_of_scipy_over_the_seeds_in_common() -> None:
+    a = pd.Series([0.5, 0.52, 0.57, 0.9], index=[1, 2, 3, 9])
+    b = pd.Series([0.41, 0.5, 0.44, 0.2], index=[3, 2, 1, 8])
+    found = st.paired_difference(a, b)
+    want = stats.ttest_rel([0.5, 0.52, 0.57], [0.44, 0.5, 0.41])
+    assert found.p == pytest.approx(want.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(want.confidence_interval(0.95)))
+    assert found.seeds == (3, 3)
+    assert st.paired_difference(a, b.loc[[3]]).no_interval_because == "one seed in common"
+    assert math.isnan(st.paired_difference(a, b.loc[[8]]).difference)
+    assert st.paired_difference(a, a + 0.1).no_interval_because == "students that all differ by the same"
 
 
 FAMILIES = {"m1": "MHA", "m2": "MHA", "h1": "HS", "h2": "HS"}
@@ -182,15 +201,19 @@ FAMILIES = {"m1": "MHA", "m2": "MHA", "h1": "HS", "h2": "HS"}
 
 def test_a_clear_lead_is_told_with_its_interval_and_its_seeds() -> None:
     table = board({"m1": [0.80, 0.81, 0.82, 0.81, 0.80], "h1": [0.70, 0.71, 0.72, 0.71, 0.70]})
-    sentence = st.family_sentence(st.compare_families(table, FAMILIES, "HS", "MHA"), "XNLI")
-    assert sentence == "MHA is ahead of HS by 10.0 ± 1.2 points on XNLI, 5 seeds."
+    found = st.compare_families(table, FAMILIES, "HS", "MHA")
+    sentence = st.family_sentence(found, "XNLI", "with 2,000 steps")
+    assert (
+        sentence == "MHA is ahead of HS by 10.0 points (8.7 to 11.3) on XNLI with 2,000 steps, 5 seeds each."
+    )
+    assert (100 * -found.high, 100 * -found.low) == pytest.approx((8.7, 11.3), abs=0.05)
 
 
 def test_an_unclear_lead_is_told_as_no_lead() -> None:
     table = board({"m1": [0.80, 0.83], "m2": [0.7, 0.71], "h1": [0.79, 0.82, 0.80]})
     sentence = st.family_sentence(st.compare_families(table, FAMILIES, "MHA", "HS"), "XNLI")
-    assert sentence.startswith("MHA and HS cannot be told apart on XNLI: MHA 1.2 ± ")
-    assert sentence.endswith(", 2 and 3 seeds (best of 2 MHA against best of 1 HS).")
+    assert sentence.startswith("MHA and HS cannot be told apart on XNLI: MHA 1.2 points above HS (−")
+    assert sentence.endswith(", 2 and 3 seeds of MHA and HS (best by dev of 2 MHA, of 1 HS).")
 
 
 def test_one_seed_is_told_without_an_interval_and_an_incomplete_family_without_a_number() -> None:
@@ -198,26 +221,55 @@ def test_one_seed_is_told_without_an_interval_and_an_incomplete_family_without_a
     one = st.compare_families(table, FAMILIES, "MHA", "HS")
     assert not one.separable
     assert st.family_sentence(one, "GLUE") == (
-        "MHA scores 10.0 points above HS on GLUE (1 incomplete left out); one seed: no interval."
+        "MHA scores 10.0 points above HS on GLUE, 1 seed each (1 incomplete left out): no interval, and other "
+        "seeds may reverse it."
     )
     none = st.compare_families(table[table["config_id"] != "h1"], FAMILIES, "MHA", "HS")
     assert st.family_sentence(none, "GLUE") == (
-        "MHA and HS cannot be compared on GLUE: HS has no configuration with every task."
+        "MHA and HS cannot be compared on GLUE: HS has no complete configuration (n = 1 and 0; 1 incomplete "
+        "left out)."
     )
 
 
-def test_the_best_of_several_pays_for_the_choice_unless_it_was_made_elsewhere() -> None:
+def test_a_choice_by_dev_scores_pays_like_one_by_the_scores_compared() -> None:
     rng = np.random.default_rng(3)
     table = board({config: list(rng.normal(0.5, 0.01, 4)) for config in FAMILIES})
     picked = st.compare_families(table, FAMILIES, "MHA", "HS")
-    assert picked.corrected_for == 4
     best = table.set_index("config_id")["mean"].groupby(FAMILIES).idxmax()
     chosen = {"MHA": best["MHA"], "HS": best["HS"]}
-    given_before = st.compare_families(table, FAMILIES, "MHA", "HS", chosen=chosen)
-    assert given_before.difference == picked.difference
-    assert given_before.half_width < picked.half_width
+    assert st.compare_families(table, FAMILIES, "MHA", "HS", chosen=chosen) == picked
+    alone = table[table["config_id"].isin(chosen.values())]
+    assert picked.high - picked.low > 0
+    only = st.compare_families(alone, FAMILIES, "MHA", "HS")
+    assert only.difference == picked.difference
+    assert only.candidates == (1, 1)
+    several = st.compare_families(table, FAMILIES, "MHA", "HS", sentences=6)
+    assert several.low < picked.low
+    assert several.high > picked.high
     with pytest.raises(ValueError, match="not among"):
         st.compare_families(table, FAMILIES, "MHA", "HS", chosen={"MHA": "m1", "HS": "nobody"})
+
+
+def test_an_unstable_configuration_cannot_hide_behind_the_stable_ones_of_its_family() -> None:
+    steady = {f"m{i}": [0.5, 0.501, 0.502] for i in range(2, 8)}
+    table = board({"m1": [0.5, 0.6, 0.7], "h1": [0.5, 0.501, 0.502]} | steady)
+    families = {name: "MHA" if name.startswith("m") else "HS" for name in table["config_id"]}
+    found = st.compare_families(table, families, "MHA", "HS")
+    own = 0.1 / math.sqrt(3)
+    assert found.configurations == ("m1", "h1")
+    assert found.difference - found.low > stats.norm.ppf(1 - 0.025 / 7) * own
+    assert not found.separable
+
+
+def test_a_row_that_lost_students_comes_after_complete_ones_and_may_be_at_the_bottom() -> None:
+    scores = {"a": [[0.5], [0.51], [0.52]], "b": [[0.4], [0.41], [0.42]], "lucky": [[0.9], [0.91], [None]]}
+    frame = students(scores)
+    frame = pd.concat([frame, pd.DataFrame([("lucky", 2, "t0", None)], columns=frame.columns)])
+    ranking = st.rank(st.scores_table(frame.astype({"value": float})))
+    assert ranking.table["config_id"].tolist() == ["a", "b", "lucky"]
+    assert ranking.table["rank"].tolist() == [1, 2, 3]
+    assert ranking.table["worst_rank"].tolist()[2] == 3
+    assert not ranking.above[2].any()
 
 
 def test_means_by_task_need_a_student_with_every_task() -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmarks import claims
 from harness.ranking import statistics as st
 
 BOARDS = 1000
@@ -70,23 +71,6 @@ def test_the_interval_of_the_retention_covers_its_mean_for_the_given_teacher(stu
     table = st.scores_table(st.retention(simulate(offsets, students, seed=10 + students), teacher))
     truth = ((TASKS + offsets[table["config_id"], None]) / (TASKS + 0.05)).mean(axis=1)
     assert 0.93 <= share_covered(table["low"], table["high"], truth) <= 0.97
-
-
-@pytest.mark.parametrize("sizes", [(1, 1), (2, 3)])
-@pytest.mark.parametrize("students", REPLICATES)
-def test_the_interval_between_means_of_families_covers_their_difference(
-    students: int, sizes: tuple[int, int]
-) -> None:
-    each = sum(sizes)
-    offsets = np.random.default_rng(4).normal(0, 0.02, BOARDS * each)
-    covered = []
-    for rows in boards(offsets, students, each, seed=20 + students):
-        truth = offsets[rows["config_id"]]
-        a, b = rows.head(sizes[0]), rows.tail(sizes[1])
-        found = st.welch_difference(a, b)
-        difference = truth[: sizes[0]].mean() - truth[sizes[0] :].mean()
-        covered.append(abs(found.difference - difference) <= found.half_width)
-    assert 0.93 <= np.mean(covered) <= 0.97
 
 
 @pytest.mark.parametrize("students", REPLICATES)
@@ -158,3 +142,55 @@ def _one_row(values: list[float], n: int, chance: float) -> pd.DataFrame:
     languages = [f"l{i}" for i in range(len(values))]
     row = {"row_id": "a", "task": "xnli", "n": n, "no_information": chance}
     return pd.DataFrame({"language": languages, "value": values}).assign(**row)
+
+
+CLAIM_BOARDS = 4000
+
+
+@pytest.mark.parametrize("condition", claims.grid(), ids=str)
+def test_equal_families_are_rarely_called_different_however_they_were_chosen(
+    condition: claims.FamilyBoards,
+) -> None:
+    wrong, _ = claims.family_claims(condition, CLAIM_BOARDS)
+    assert not wrong.exceeds(0.05), wrong
+
+
+@pytest.mark.parametrize("candidates", claims.CANDIDATES)
+def test_wide_gaps_between_families_are_found(candidates: int) -> None:
+    condition = claims.FamilyBoards(candidates, seeds=10, gap=3.0)
+    wrong, ahead = claims.family_claims(condition, CLAIM_BOARDS)
+    assert ahead.rate > 0.95
+    assert not wrong.exceeds(0.05), wrong
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.9])
+@pytest.mark.parametrize("seeds", claims.SEEDS)
+def test_two_equal_rows_are_rarely_called_different(seeds: int, shared: float) -> None:
+    called = claims.compare_claims(seeds, shared, FEWER_BOARDS)
+    assert not called.exceeds(0.05), called
+
+
+def test_equally_good_students_are_rarely_called_different_on_parallel_rows() -> None:
+    called = claims.example_claims(FEWER_BOARDS, rows=150)
+    assert not called.exceeds(0.05), called
+
+
+def test_simulated_boards_are_judged_as_frames_are() -> None:
+    rng = np.random.default_rng(8)
+    scores = {f"{family}{i}": rng.normal(0.7, 0.01, 4) for family in "ab" for i in range(3)}
+    rows = [(row, seed, "t", value) for row, values in scores.items() for seed, value in enumerate(values)]
+    table = st.scores_table(pd.DataFrame(rows, columns=["config_id", "distil_seed", "task", "value"]))
+    found = st.compare_families(table, {row: row[0] for row in scores}, "a", "b", sentences=3)
+    sides = [
+        st.Representative(
+            max(scores[f"{family}{i}"].mean() for i in range(3)),
+            max(scores.items(), key=lambda item: (item[0][0] == family, item[1].mean()))[1].std(ddof=1),
+            4,
+            np.sqrt(np.mean([scores[f"{family}{i}"].var(ddof=1) for i in range(3)])),
+            9,
+            3,
+        )
+        for family in "ab"
+    ]
+    low, high, p = st.family_interval(*sides, sentences=3)
+    assert (found.low, found.high, found.p) == pytest.approx((float(low), float(high), float(p)))

@@ -6,6 +6,7 @@ import html
 import io
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -17,9 +18,10 @@ from harness.results.tables import finite
 
 PLAIN = [
     "config_id", "role", "family", "method", "student", "teacher", "language", "variant", "milestone",
-    "rank", "best_rank", "worst_rank", "family_rank", "average_rank", "friedman_p", "critical_difference",
-    "n", "students", "mean", "low", "high", "std",
-    "retention", "retention_low", "retention_high", "retention_of_shipped", "missing", "at_guessing", "flags",
+    "stratum", "tokens", "rank", "best_rank", "worst_rank", "family_rank",
+    "average_rank", "friedman_p", "critical_difference", "n", "students", "complete", "lost",
+    "mean", "low", "high", "std", "retention", "retention_low", "retention_high", "retention_of_shipped",
+    "missing", "at_guessing", "flags",
     "parameters", "parameters_without_embeddings", "flops", "latency_ms", "throughput", "masked_accuracy",
     "teacher_masked_accuracy",
 ]  # fmt: skip
@@ -84,6 +86,7 @@ def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[st
     """Heading and rows as readers see them, in points; the best of each column of scores goes through `bold`."""
     tasks = list(ranking.tasks) if len(ranking.tasks) > 1 else []
     extra = [name for name in ("teacher", "language") if ranking.ranked[name].nunique() > 1]
+    extra += ["tokens"] if ranking.ranked["tokens"].nunique() > 1 else []
     extra += ["variant"] if ranking.table["variant"].astype(bool).any() else []
     heading = [
         "rank",
@@ -101,7 +104,7 @@ def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[st
     plain = plain_table(ranking)
     columns = [*(f"task:{task}" for task in tasks), "mean"]
     ranked = plain[~plain["role"].isin(("prepared", "shipped"))]
-    tops = {column: ranked.loc[ranked["n"] > 0, column].round(9).max() for column in columns}
+    tops = {column: ranked.loc[ranked["complete"], column].round(9).max() for column in columns}
     rows = []
     for row in plain.to_dict("records"):
         cells = [
@@ -109,9 +112,9 @@ def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[st
             row["family"],
             row["method"],
             row["student"] if text.known(row["student"]) else row["teacher"],
-            *(row[name] if text.known(row[name]) else text.NONE for name in extra),
+            *(_extra(name, row[name]) for name in extra),
         ]
-        competes = row["role"] not in ("prepared", "shipped")
+        competes = row["role"] not in ("prepared", "shipped") and row["complete"]
         for column in columns:
             shown = (
                 text.plus_minus(row["mean"], row["low"], row["high"])
@@ -120,7 +123,8 @@ def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[st
             )
             top = competes and text.known(row[column]) and round(row[column], 9) == tops[column]
             cells.append(bold(shown) if top else shown)
-        gap = f" (lacks {row['missing']})" if row["missing"] else ""
+        gaps = [part for part in (row["lost"], f"lacks {row['missing']}" if row["missing"] else "") if part]
+        gap = f" ({'; '.join(gaps)})" if gaps else ""
         cells += [
             text.share(row["retention"]),
             text.count(row["parameters"]),
@@ -131,11 +135,17 @@ def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[st
     return heading, rows
 
 
+def _extra(name: str, value: Any) -> str:
+    if not text.known(value):
+        return text.NONE
+    return text.count(value) if name == "tokens" else str(value)
+
+
 def _caption(ranking: Ranking) -> str:
     return (
         f"Mean over {', '.join(ranking.tasks)}, in points, ± 95 % t interval over distilled seeds; rank "
-        "(best–worst). "
-        "Best in bold. Retention: share of the teacher's score."
+        "(best–worst), rows that lost seeds after complete ones. Best of the complete rows in bold. "
+        "Retention: share of the teacher's score."
     )
 
 

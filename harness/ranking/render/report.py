@@ -16,6 +16,7 @@ from harness.ranking.render.trials import render_status
 from harness.ranking.scope import FAMILIES, Filters
 from harness.ranking.statistics.guessing import AT_GUESSING
 from harness.ranking.table import Ranking
+from harness.ranking.unscored import unscored_in_words
 from harness.results.left_out import read_left_out
 from harness.results.store import Store
 
@@ -59,8 +60,11 @@ def _left_out(store: Store) -> list[Text]:
 def _suite(board: Board, filters: Filters, most_rows: int | None) -> RenderableType:
     ranking = board.ranking(filters)
     parts: list[RenderableType] = [Text(str(filters.suite), style="bold underline")]
-    parts += [Text(answer.sentence) for answer in board.answers(filters, MOST_ANSWERS)]
+    parts += [Text(answer.sentence) for answer in board.answers(filters)[:MOST_ANSWERS]]
     parts.append(_ranking_table(ranking, most_rows))
+    unscored = unscored_in_words(board.frames.evaluations, filters.suite)
+    if unscored:
+        parts.append(Text(f"{unscored}.", style="yellow"))
     if ranking.other_protocols:
         left = ", ".join(f"{task}: {count}" for task, count in ranking.other_protocols.items())
         parts.append(
@@ -74,6 +78,7 @@ def _ranking_table(ranking: Ranking, most_rows: int | None) -> Table:
     varied = ranking.table["variant"].astype(bool).any()
     several_teachers = ranking.ranked["teacher"].nunique() > 1
     several_languages = ranking.ranked["language"].nunique() > 1
+    several_amounts = ranking.ranked["tokens"].nunique() > 1
     tasks = ranking.tasks if 1 < len(ranking.tasks) <= MOST_TASKS else ()
     for name in ("family", "method", "student"):
         table.add_column(name, no_wrap=True)
@@ -81,6 +86,8 @@ def _ranking_table(ranking: Ranking, most_rows: int | None) -> Table:
         table.add_column("teacher", no_wrap=True)
     if several_languages:
         table.add_column("language", no_wrap=True)
+    if several_amounts:
+        table.add_column("tokens", justify="right", no_wrap=True)
     if varied:
         table.add_column("settings")
     for name in ("rank", "mean ± 95 %", *tasks, "retention", "params", "latency", "n"):
@@ -91,6 +98,8 @@ def _ranking_table(ranking: Ranking, most_rows: int | None) -> Table:
         if len(ranking.per_task)
         else pd.Series(dtype=float)
     )
+    noted = ranking.table.to_dict("records")
+    notes = {str(row["config_id"]): text.notes(row) for row in noted}
     for family in FAMILIES:
         rows = ranking.table[ranking.table["family"] == family]
         for row in rows.head(most_rows or len(rows)).itertuples():
@@ -101,6 +110,7 @@ def _ranking_table(ranking: Ranking, most_rows: int | None) -> Table:
             ]
             cells += [row.teacher] if several_teachers else []
             cells += [row.language if text.known(row.language) else text.NONE] if several_languages else []
+            cells += [text.count(row.tokens)] if several_amounts else []
             cells += [row.variant] if varied else []
             cells += [
                 text.rank_range(row.rank, row.best_rank, row.worst_rank),
@@ -110,7 +120,7 @@ def _ranking_table(ranking: Ranking, most_rows: int | None) -> Table:
                 text.count(row.parameters),
                 text.milliseconds(row.latency_ms),
                 str(row.n),
-                _notes(row),
+                Text(notes[str(row.config_id)], style="yellow"),
             ]
             table.add_row(*cells)
         if most_rows and len(rows) > most_rows:
@@ -120,26 +130,13 @@ def _ranking_table(ranking: Ranking, most_rows: int | None) -> Table:
     return table
 
 
-def _notes(row: Any) -> Text:
-    notes = []
-    if row.missing:
-        notes.append(
-            f"missing {row.missing}"
-            if row.n == 0
-            else f"{row.students - row.n} of {row.students} seeds lack {row.missing}"
-        )
-    if row.at_guessing:
-        notes.append(f"at guessing: {row.at_guessing}")
-    if row.flags:
-        notes.append(row.flags)
-    return Text("; ".join(notes), style="yellow")
-
-
 def _footnotes(board: Board) -> Text:
     timed = board.timings()
     lines = [
         "mean: points over the suite's tasks, 95 % t interval over distilled seeds (n); rank "
-        "(best–worst) as far as the data tell rows apart.",
+        "(best–worst) as far as the data tell rows apart; rows that lost seeds come after complete ones.",
+        "ahead: one complete configuration a family, chosen by dev scores, among those with the same teacher, corpus, "
+        "shape, initialisation, steps, batch and input; intervals (95 %) pay for the choice and hold for all pairs.",
         "retention: share of the prepared teacher's score that is kept, whatever guessing would score.",
         f"at guessing: {AT_GUESSING}.",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -22,6 +23,16 @@ def points(value: Any, decimals: int = 1) -> str:
 def interval(low: Any, high: Any, decimals: int = 1) -> str:
     """`80.1–82.3`, in points; empty without one."""
     return f"{100 * low:.{decimals}f}–{100 * high:.{decimals}f}" if known(low) and known(high) else ""
+
+
+def signed(value: Any) -> str:
+    """A difference in points: 0.0123 -> `+1.2`."""
+    return f"{100 * value:+.1f}".replace("-", "−") if known(value) else NONE
+
+
+def signed_span(low: Any, high: Any) -> str:
+    """`−0.8 to +3.1`, in points."""
+    return f"{signed(low)} to {signed(high)}" if known(low) and known(high) else NONE
 
 
 def plus_minus(mean: Any, low: Any, high: Any) -> str:
@@ -74,6 +85,20 @@ def rough_duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}" if seconds < 20 * size else f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def notes(row: Mapping[Any, Any]) -> str:
+    """What a reader must know of a row of a ranking: lost seeds, missing tasks, scores at guessing, flags."""
+    parts = [str(row["lost"])] if row["lost"] else []
+    if row["missing"] and row["n"] == 0:
+        parts.append(f"missing {row['missing']}")
+    elif row["missing"]:
+        parts.append(f"{row['students'] - row['n']} of {row['students']} seeds lack {row['missing']}")
+    if row["at_guessing"]:
+        parts.append(f"at guessing: {row['at_guessing']}")
+    if row["flags"]:
+        parts.append(str(row["flags"]))
+    return "; ".join(parts)
 
 
 def p_value(p: Any) -> str:

@@ -12,13 +12,21 @@ from harness.ranking.statistics.bootstrap import (
     percentile_interval,
     resample_indices,
 )
+from harness.ranking.statistics.differences import (
+    FEWEST_PAIRS,
+    Difference,
+    corrected_bounds,
+    paired_difference,
+    unpaired_difference,
+    unpaired_error,
+)
 from harness.ranking.statistics.family_gap import (
     FamilyComparison,
-    WelchDifference,
+    Representative,
     compare_families,
-    family_sentence,
-    welch_difference,
+    family_interval,
 )
+from harness.ranking.statistics.family_sentence import family_sentence
 from harness.ranking.statistics.guessing import better_than_guessing
 from harness.ranking.statistics.holm import holm, holm_within
 from harness.ranking.statistics.intervals import summarise
@@ -33,22 +41,27 @@ from harness.ranking.statistics.scores import (
 )
 
 __all__ = [
+    "FEWEST_PAIRS",
+    "Difference",
     "FamilyComparison",
     "Friedman",
     "PairedBootstrap",
     "Ranks",
-    "WelchDifference",
+    "Representative",
     "average_ranks",
     "better_than_guessing",
     "bootstrap_means",
     "cell_summary",
     "compare_families",
+    "corrected_bounds",
     "definitely_above",
+    "family_interval",
     "family_sentence",
     "friedman",
     "holm",
     "holm_within",
     "paired_bootstrap",
+    "paired_difference",
     "percentile_interval",
     "rank",
     "resample_indices",
@@ -57,6 +70,7 @@ __all__ = [
     "student_scores",
     "summarise",
     "task_means",
-    "welch_difference",
+    "unpaired_difference",
+    "unpaired_error",
     "wilcoxon_pairs",
 ]

@@ -1,32 +1,70 @@
-"""One family of methods against another, as numbers and as a sentence that claims no more than they do."""
+"""One family of methods against another: the difference of the configurations that stand for them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
-from harness.ranking.statistics.intervals import has_no_spread, pooled_std, t_p_value, t_quantile
-
-By = Literal["best", "mean"]
-
+from harness.ranking.statistics.differences import (
+    Difference,
+    corrected_bounds,
+    paired_difference,
+    unpaired_error,
+)
+from harness.ranking.statistics.intervals import has_no_spread, pooled_std
 
 _NAN = float("nan")
 
 
 @dataclass(frozen=True)
-class WelchDifference:
-    """A difference of means with its interval, difference -+ half_width."""
+class Representative:
+    """The configuration that stands for a family; numbers, or arrays with one element a board."""
 
-    difference: float
-    half_width: float
-    p: float
-    """Two-sided."""
-    no_interval_because: str
-    """Empty, or why half_width and p are NaN."""
+    mean: ArrayLike
+    std: ArrayLike
+    """Over its own students."""
+    n: ArrayLike
+    """Its students."""
+    pooled_std: ArrayLike
+    """Over the students of all of its family's configurations."""
+    degrees: ArrayLike
+    """Degrees of freedom of `pooled_std`."""
+    candidates: ArrayLike
+    """Configurations it was chosen from."""
+
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """Squared standard error of the mean: that of the family, never below its own, so that an unstable
+        configuration cannot hide behind stable ones.
+        """
+        larger = np.maximum(np.asarray(self.std, dtype=float), np.asarray(self.pooled_std, dtype=float))
+        return np.asarray(larger**2 / np.asarray(self.n))
+
+
+def family_interval(
+    a: Representative, b: Representative, *, sentences: ArrayLike = 1, confidence: float = 0.95
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(low, high, p) of the difference a - b of two chosen configurations, which holds for so many `sentences`
+    at once and whether the choice was made by the compared scores or by others of the same students.
+
+    The bound against which a is ahead is Bonferroni-corrected for a's candidates, the other for b's. Choosing
+    among b's candidates the one that scores best only raises b, and so cannot make a seem ahead. For choices
+    by dev scores this needs that a student's dev score does not fall as its reported one rises.
+    """
+    count = np.asarray(sentences, dtype=float)
+    error, degrees = unpaired_error(a.variance, a.degrees, b.variance, b.degrees)
+    return corrected_bounds(
+        np.asarray(a.mean, dtype=float) - np.asarray(b.mean, dtype=float),
+        error,
+        degrees,
+        questions_low=count * np.asarray(a.candidates),
+        questions_high=count * np.asarray(b.candidates),
+        confidence=confidence,
+    )
 
 
 @dataclass(frozen=True)
@@ -35,32 +73,30 @@ class FamilyComparison:
 
     a: str
     b: str
-    by: By
-    difference: float
-    """NaN where a family has no complete configuration."""
-    low: float
-    high: float
-    """Bounds of the interval, NaN where there is none (see `no_interval_because`)."""
-    p: float
-    """Two-sided, corrected like the interval."""
-    candidates_a: int
-    candidates_b: int
-    """How many complete configurations the best was chosen from."""
-    seeds_a: int
-    seeds_b: int
-    """Fewest students of a configuration compared."""
-    corrected_for: int
-    """Number of pairs of candidates the interval holds for at once; 1 where nothing was chosen on these scores."""
-    left_out: tuple[str, ...]
-    """Configurations of either family with a student that lacks a task."""
+    candidates: tuple[int, int]
+    """Complete configurations of a and of b, from which those compared were chosen; those that a selection by
+    dev scores dropped before count, too."""
+    left_out: int
+    """Incomplete configurations of either family, which take no part."""
+    sentences: int
+    """Comparisons of families that the interval holds for at once."""
     confidence: float
-    no_interval_because: str
+    no_interval_because: str = ""
     """Empty where there is an interval."""
-
-    @property
-    def half_width(self) -> float:
-        """Half the interval's width; NaN without an interval."""
-        return (self.high - self.low) / 2
+    configurations: tuple[str, str] = ("", "")
+    """Those that stand for a and b; empty where a family has no complete one."""
+    seeds: tuple[int, int] = (0, 0)
+    """Their students; without them the most of any complete configuration."""
+    difference: float = _NAN
+    """NaN where a family has no complete configuration."""
+    low: float = _NAN
+    high: float = _NAN
+    """Bounds of the interval (see `family_interval`); NaN where there is none."""
+    p: float = _NAN
+    """Two-sided, corrected like the interval."""
+    paired: Difference | None = None
+    """The same two configurations by the seeds they share, corrected for all pairs of candidates; None where
+    their students are not known one by one."""
 
     @property
     def separable(self) -> bool:
@@ -74,130 +110,93 @@ def compare_families(
     a: str,
     b: str,
     *,
-    by: By = "best",
     chosen: Mapping[str, str] | None = None,
+    sentences: int = 1,
+    students: Mapping[str, pd.Series] | None = None,
     confidence: float = 0.95,
 ) -> FamilyComparison:
-    """Difference between families `a` and `b` on a mean over fixed tasks; replicates are distilled students.
+    """Difference between the best configurations of families `a` and `b` on a mean over fixed tasks;
+    replicates are distilled students.
 
-    `table`: as from `scores_table`; `family_of`: config_id to family. Only configurations all of whose
-    students are complete take part. by="mean": the unweighted mean over the family's configurations, which
-    count as given. by="best": the family's best configuration. `chosen` (family to config_id) names one that
-    was picked without these scores, on dev say. Otherwise it is picked by the very scores compared, and the
-    interval is Bonferroni-corrected over all pairs of candidates, which makes it hold whichever is picked: at
-    least `confidence`, usually more. The interval is that of `welch_difference`."""
+    `table`: as from `scores_table`, with a column `tried` where a row was the best of so many by dev scores; `family_of`: config_id to family. Only rows that are `complete` take part.
+    `chosen`: family to the config_id that dev scores picked; default: the best by the scores compared. Either
+    way the choice is corrected for, since dev and reported scores are of the same students. `students`:
+    config_id to its students' scores by seed.
+    """
     family = table["config_id"].map(family_of)
-    mine = family.isin([a, b])
-    left_out = tuple(table.loc[mine & ~table["complete"], "config_id"])
-    sides = [table[table["complete"] & (family == side)] for side in (a, b)]
-    candidates = (len(sides[0]), len(sides[1]))
+    sides = [table[table["complete"] & (family == name)] for name in (a, b)]
+    left_out = int((family.isin([a, b]) & ~table["complete"]).sum())
+    found = FamilyComparison(
+        a,
+        b,
+        (_tried(sides[0]), _tried(sides[1])),
+        left_out,
+        sentences,
+        confidence,
+        seeds=(_most_seeds(sides[0]), _most_seeds(sides[1])),
+    )
     for name, side in zip((a, b), sides, strict=True):
         if side.empty:
-            why = f"{name} has no configuration with every task"
-            return _nothing(a, b, by, candidates, left_out, confidence, why)
-    pairs = 1
-    if by == "best":
-        if chosen is None:
-            pairs = candidates[0] * candidates[1]
-            sides = [side.nlargest(1, "mean") for side in sides]
-        else:
-            sides = [_named(side, chosen, name) for name, side in zip((a, b), sides, strict=True)]
-    welch = welch_difference(sides[0], sides[1], 1 - (1 - confidence) / pairs)
-    return FamilyComparison(
-        a=a,
-        b=b,
-        by=by,
-        difference=welch.difference,
-        low=welch.difference - welch.half_width,
-        high=welch.difference + welch.half_width,
-        p=welch.p if math.isnan(welch.p) else min(1.0, welch.p * pairs),
-        candidates_a=candidates[0],
-        candidates_b=candidates[1],
-        seeds_a=int(sides[0]["n"].min()),
-        seeds_b=int(sides[1]["n"].min()),
-        corrected_for=pairs,
-        left_out=left_out,
-        confidence=confidence,
-        no_interval_because=welch.no_interval_because,
+            return replace(found, no_interval_because=f"{name} has no complete configuration")
+    picked = [_picked(side, name, chosen) for name, side in zip((a, b), sides, strict=True)]
+    found = replace(
+        found,
+        configurations=(str(picked[0]["config_id"]), str(picked[1]["config_id"])),
+        seeds=(int(picked[0]["n"]), int(picked[1]["n"])),
+        difference=float(picked[0]["mean"] - picked[1]["mean"]),
+        no_interval_because=_no_interval(sides, picked),
     )
+    return _paired(_with_interval(found, sides, picked), students or {})
 
 
-def welch_difference(a: pd.DataFrame, b: pd.DataFrame, confidence: float = 0.95) -> WelchDifference:
-    """Mean of the means of the rows of `a` minus that of `b`; both are rows of a scores table (n, mean, std).
-
-    Rows are independent and count as given. The rows of one side share a variance, pooled over them; the two sides
-    do not (Welch 1947): squared standard error v = s^2 sum(1 / n) / rows^2 of each side, degrees of freedom (v_a +
-    v_b)^2 / (v_a^2 / df_a + v_b^2 / df_b) with df = sum(n - 1). One row against one is Welch's t interval.
-    """
-    difference = float(a["mean"].mean() - b["mean"].mean())
-    variances, degrees, flat = [], [], []
-    for side in (a, b):
-        n, std = side["n"].to_numpy(), side["std"].to_numpy(dtype=float)
-        if (n < 2).any():
-            return WelchDifference(difference, _NAN, _NAN, "one seed")
-        spread, freedom = pooled_std(std, n)
-        variances.append(spread**2 * (1 / n).sum() / len(n) ** 2)
-        degrees.append(freedom)
-        flat.append(bool(has_no_spread(std, side["mean"]).all()))
-    if all(flat):
-        return WelchDifference(difference, _NAN, _NAN, "students that all score the same")
-    error = math.sqrt(sum(variances))
-    freedom = sum(variances) ** 2 / sum(v**2 / df for v, df in zip(variances, degrees, strict=True))
-    p = float(t_p_value(difference / error, freedom))
-    return WelchDifference(difference, float(t_quantile(confidence, freedom)) * error, p, "")
+def _tried(side: pd.DataFrame) -> int:
+    return int(side["tried"].sum()) if "tried" in side else len(side)
 
 
-def family_sentence(comparison: FamilyComparison, suite: str) -> str:
-    """`comparison` in one sentence, in points (hundredths of the score), claiming no more than the interval does."""
-    c = comparison
-    if math.isnan(c.difference):
-        return f"{c.a} and {c.b} cannot be compared on {suite}: {c.no_interval_because}."
-    ahead, behind = (c.a, c.b) if c.difference >= 0 else (c.b, c.a)
-    what = _selection(c)
-    if math.isnan(c.half_width):
-        size = f"{100 * abs(c.difference):.1f}"
-        start = (
-            f"{ahead} scores {size} points above {behind}"
-            if float(size)
-            else f"{c.a} and {c.b} score the same"
-        )
-        return f"{start} on {suite}{what}; {c.no_interval_because}: no interval."
-    decimals = 1 if 100 * c.half_width >= 0.1 else 2
-    size, width = (f"{100 * abs(x):.{decimals}f}" for x in (c.difference, c.half_width))
-    seeds = f"{c.seeds_a} seeds" if c.seeds_a == c.seeds_b else f"{c.seeds_a} and {c.seeds_b} seeds"
-    if c.separable:
-        return f"{ahead} is ahead of {behind} by {size} ± {width} points on {suite}, {seeds}{what}."
-    apart = f"{c.a} and {c.b} cannot be told apart on {suite}"
-    return f"{apart}: {ahead} {size} ± {width} points above {behind}, {seeds}{what}."
+def _most_seeds(side: pd.DataFrame) -> int:
+    return 0 if side.empty else int(side["n"].max())
 
 
-def _selection(c: FamilyComparison) -> str:
-    """What was compared, where a family has more than one configuration or an incomplete one."""
-    notes = []
-    if (c.candidates_a, c.candidates_b) != (1, 1):
-        verb = "mean" if c.by == "mean" else "best"
-        notes.append(f"{verb} of {c.candidates_a} {c.a} against {verb} of {c.candidates_b} {c.b}")
-    if c.left_out:
-        notes.append(f"{len(c.left_out)} incomplete left out")
-    return f" ({'; '.join(notes)})" if notes else ""
-
-
-def _named(side: pd.DataFrame, chosen: Mapping[str, str], family: str) -> pd.DataFrame:
-    row = side[side["config_id"] == chosen.get(family)]
-    if row.empty:
+def _picked(side: pd.DataFrame, family: str, chosen: Mapping[str, str] | None) -> pd.Series:
+    """The row that stands for `family`."""
+    if chosen is None:
+        return side.nlargest(1, "mean").iloc[0]
+    named = side[side["config_id"] == chosen.get(family)]
+    if named.empty:
         raise ValueError(
             f"the configuration chosen for {family}, {chosen.get(family)}, is not among its complete ones"
         )
-    return row
+    return named.iloc[0]
 
 
-def _nothing(
-    a: str,
-    b: str,
-    by: By,
-    candidates: tuple[int, int],
-    left_out: tuple[str, ...],
-    confidence: float,
-    why: str,
+def _no_interval(sides: list[pd.DataFrame], picked: list[pd.Series]) -> str:
+    if min(int(row["n"]) for row in picked) < 2:
+        return "one seed"
+    several = [side[side["n"] > 1] for side in sides]
+    flat = [has_no_spread(side["std"], side["mean"]).all() for side in several]
+    return "students that all score the same" if all(flat) else ""
+
+
+def _with_interval(
+    found: FamilyComparison, sides: list[pd.DataFrame], picked: list[pd.Series]
 ) -> FamilyComparison:
-    return FamilyComparison(a, b, by, _NAN, _NAN, _NAN, _NAN, *candidates, 0, 0, 1, left_out, confidence, why)
+    if found.no_interval_because:
+        return found
+    a, b = (_representative(row, side) for row, side in zip(picked, sides, strict=True))
+    bounds = family_interval(a, b, sentences=found.sentences, confidence=found.confidence)
+    low, high, p = (float(value) for value in bounds)
+    return replace(found, low=low, high=high, p=p)
+
+
+def _representative(row: pd.Series, side: pd.DataFrame) -> Representative:
+    pooled, degrees = pooled_std(side["std"].to_numpy(dtype=float), side["n"].to_numpy())
+    return Representative(row["mean"], row["std"], row["n"], pooled, degrees, _tried(side))
+
+
+def _paired(found: FamilyComparison, students: Mapping[str, pd.Series]) -> FamilyComparison:
+    if not all(name in students for name in found.configurations):
+        return found
+    first, second = (students[name] for name in found.configurations)
+    questions = found.sentences * found.candidates[0] * found.candidates[1]
+    paired = paired_difference(first, second, confidence=found.confidence, questions=questions)
+    return replace(found, paired=paired)

@@ -56,10 +56,12 @@ def pooled_std(std: NDArray[np.float64], n: NDArray[np.int64]) -> tuple[float, i
     return (float(np.sqrt(squares / total)) if total else float("nan")), total
 
 
-def t_quantile(confidence: float, degrees: ArrayLike) -> NDArray[np.float64]:
+def t_quantile(confidence: ArrayLike, degrees: ArrayLike) -> NDArray[np.float64]:
     """Two-sided t quantile: `confidence` of the t distribution lies within -+ of it."""
     # what scipy.stats calls, too; importing all of that takes longer than a ranking
-    quantile: NDArray[np.float64] = special.stdtrit(np.asarray(degrees, dtype=float), (1 + confidence) / 2)
+    quantile: NDArray[np.float64] = special.stdtrit(
+        np.asarray(degrees, dtype=float), (1 + np.asarray(confidence)) / 2
+    )
     return quantile
 
 

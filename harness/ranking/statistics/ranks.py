@@ -39,18 +39,23 @@ def rank(table: pd.DataFrame, *, alpha: float = 0.05, pooled: bool = False) -> R
     correction over all pairs tested: Welch's t test on student scores, or with one variance common to all
     rows if `pooled`. Then best_rank = 1 + number definitely above, worst_rank = ranked rows - number
     definitely below, and the family-wise error of all the statements together is at most `alpha`. `rank` is
-    by mean alone, equal means (to 1e-9) sharing the best of their ranks. Not separable from anything: a row
-    with one student, and, without pooling, one of two whose students all score the same, since such a row
-    shows no variance to test with.
+    by mean, equal means (to 1e-9) sharing the best of their ranks. Rows that are not `complete` come after
+    those that are and are definitely above nothing: the students that are left may be the lucky ones. Not
+    separable from anything: a row with one student, and, without pooling, one of two whose students all score
+    the same, since such a row shows no variance to test with.
     """
     ordered = table.sort_values(
-        ["mean", "config_id"], ascending=[False, True], na_position="last", ignore_index=True
+        ["complete", "mean", "config_id"],
+        ascending=[False, False, True],
+        na_position="last",
+        ignore_index=True,
     )
     mean, std, n = (ordered[column].to_numpy() for column in ("mean", "std", "n"))
+    whole = ordered["complete"].to_numpy(dtype=bool)
     ranked = int(ordered["mean"].notna().sum())
     above, tested = definitely_above(mean.astype(float), std.astype(float), n.astype(int), alpha, pooled)
-    place = np.full(len(ordered), np.nan)
-    place[:ranked] = pd.Series(-np.round(mean[:ranked].astype(float), TIE_DECIMALS)).rank(method="min")
+    above[~whole] = False
+    place = _places(mean[:ranked].astype(float), whole[:ranked], len(ordered))
     has_rank = np.arange(len(ordered)) < ranked
     for column, value in (
         ("rank", place),
@@ -67,6 +72,15 @@ def rank(table: pd.DataFrame, *, alpha: float = 0.05, pooled: bool = False) -> R
         "pooled-variance t" if pooled else "Welch's t"
     ) + f" on student scores, two-sided, Holm over {tested} pairs, {alpha:.0%}"
     return Ranks(ordered, above, _groups(ordered["config_id"].tolist()[:ranked], above), test)
+
+
+def _places(mean: NDArray[np.float64], whole: NDArray[np.bool_], rows: int) -> NDArray[np.float64]:
+    """Place of each ranked row: by mean among the complete ones, then among the others; NaN for `rows` beyond."""
+    place = np.full(rows, np.nan)
+    scores = -np.round(mean, TIE_DECIMALS)
+    for group, before in ((whole, 0), (~whole, int(whole.sum()))):
+        place[: len(mean)][group] = before + pd.Series(scores[group]).rank(method="min").to_numpy()
+    return place
 
 
 def definitely_above(

@@ -1,0 +1,83 @@
+"""Two rows by the examples that their trained students answer right: these students, other examples like these.
+
+It says nothing of other seeds, and so nothing of methods; `compare` does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from harness.errors import InputError
+from harness.ranking import statistics
+from harness.ranking.table import Ranking
+from harness.results import predictions
+
+COLUMNS = ["a", "b", "task", "examples", "difference", "low", "high"]
+
+
+def differences_by_row(
+    ranking: Ranking, rows: Sequence[str], selected: pd.DataFrame, runs_dir: Path
+) -> dict[tuple[str, str, str], np.ndarray]:
+    """(a, b, task) -> one number per row of the task, whose mean is the difference in accuracy, where predictions of
+    all students of both are kept.
+
+    A row is the same sentence in every language, so that its languages are one unit: what is hard in one is
+    hard in the others. `selected`: the trials at the chosen settings (row_id, task, trial_id, report), of
+    accuracy tasks only.
+    """
+    right: dict[tuple[str, str], pd.Series] = {}
+    mine = selected[selected["row_id"].isin(rows)]
+    for (row, task), trials in mine.groupby(["row_id", "task"], observed=True):
+        shares = [
+            _right(runs_dir / str(one.trial_id) / "predictions.parquet", str(one.report))
+            for one in trials.itertuples()
+        ]
+        if all(share is not None for share in shares):
+            right[str(row), str(task)] = pd.concat(shares, axis=1, join="outer").mean(axis=1, skipna=False)
+    found = {}
+    for (a, b), task in itertools.product(itertools.combinations(rows, 2), ranking.tasks):
+        if (a, task) in right and (b, task) in right:
+            first, second = right[a, task].align(right[b, task], join="outer")
+            difference = first - second
+            if len(difference) and not difference.isna().any():
+                found[a, b, task] = by_row(difference)
+    return found
+
+
+def by_row(difference: pd.Series) -> np.ndarray:
+    """One number per row of a task from differences by (language, row). Their mean is the mean over languages
+    of the mean over the rows of each, whether or not every row is there in every language."""
+    languages = difference.index.get_level_values("language")
+    share = difference / difference.groupby(languages).transform("size") / languages.nunique()
+    rows = share.groupby(level="row").sum()
+    return np.asarray(rows * len(rows), dtype=np.float64)
+
+
+def over_examples(units: Mapping[tuple[str, str, str], np.ndarray], confidence: float = 0.95) -> pd.DataFrame:
+    """Bootstrap intervals over rows of tasks, which hold all at once (Bonferroni): the columns `COLUMNS`."""
+    level = 1 - (1 - confidence) / max(1, len(units))
+    resamples = min(10_000, max(statistics.bootstrap.RESAMPLES, math.ceil(40 / (1 - level))))
+    found = []
+    for (a, b, task), values in units.items():
+        indices = statistics.resample_indices(len(values), resamples)
+        one = statistics.paired_bootstrap(values, indices, confidence=level)
+        found.append((a, b, task, len(values), float(values.mean()), one.low, one.high))
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def _right(path: Path, split: str) -> pd.Series | None:
+    """1 where the prediction is right, by (language, row); None where there are none to read."""
+    if not path.is_file():
+        return None
+    try:
+        kept = predictions.read(path)
+    except InputError:
+        return None
+    kept = kept[kept["split"] == split].set_index(["language", "row"])
+    return (kept["label"] == kept["prediction"]).astype(float) if kept.index.is_unique else None

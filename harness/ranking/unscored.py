@@ -1,0 +1,89 @@
+"""What a plan asked for and the scores do not hold: students that failed or are not done, and fine-tuning trials
+without a score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pandas as pd
+
+STATES = ("planned", "running", "failed", "blocked")
+"""Of a fine-tuning trial without a score; `blocked` waits for a student that failed."""
+
+STUDENTS = """
+    WITH evaluated AS (
+        SELECT model_key, suite, task, protocol, bool_or(status = 'ok') AS scored,
+               bool_and(status = 'failed') AS failed, min(error) AS error
+        FROM trials WHERE kind = 'finetune' AND role = 'student' AND protocol IS NOT NULL AND status <> 'pruned'
+        GROUP BY ALL
+    ), distilled AS (
+        SELECT model_key, status, error FROM trials WHERE kind = 'distil'
+    )
+    SELECT e.model_key, suite, task, protocol,
+           CASE WHEN d.status = 'failed' THEN coalesce(d.error, 'failed')
+                WHEN e.failed THEN coalesce(e.error, 'failed') || ' (' || task || ')' END AS reason
+    FROM evaluated e LEFT JOIN distilled d ON d.model_key = split_part(e.model_key, '@', 1)
+    WHERE NOT scored
+    UNION ALL
+    SELECT model_key, NULL, NULL, NULL, CASE WHEN status = 'failed' THEN coalesce(error, 'failed') END
+    FROM distilled
+    WHERE NOT EXISTS (
+        SELECT 1 FROM evaluated WHERE split_part(evaluated.model_key, '@', 1) = distilled.model_key
+    )
+    ORDER BY ALL
+"""
+"""One row per student and task without a score where a fine-tuning trial is recorded: model_key, suite, task,
+protocol, reason (why it failed; null while it may still be done). A student without any fine-tuning trial has one
+row, without a task: folders hold no trace of what waits for a student that has not been distilled."""
+
+EVALUATIONS = """
+    SELECT t.suite, t.task,
+           CASE WHEN t.status = 'planned' AND d.status = 'failed' THEN 'blocked' ELSE t.status END AS state,
+           count(*) AS trials
+    FROM trials t LEFT JOIN trials d ON d.kind = 'distil' AND d.trial_id = split_part(t.model_key, '@', 1)
+    WHERE t.kind = 'finetune' AND t.status <> 'pruned'
+    GROUP BY ALL ORDER BY ALL
+"""
+"""Fine-tuning trials by suite, task and state (suite, task, state, trials)."""
+
+
+def lost_students(
+    waiting: pd.DataFrame, protocols: Collection[tuple[str, str]], scored: Collection[str]
+) -> pd.DataFrame:
+    """The students that lack a score in a scope: model_key, row_id, reason (null while it may still be done).
+
+    `waiting`: the answer to `STUDENTS`, with row_id; `protocols`: pairs of task and fine-tuning protocol of the
+    scope; `scored`: the rows that have a score in it. Rows with neither a score nor a failure are left out: they
+    have only been planned.
+    """
+    keys = pd.MultiIndex.from_frame(waiting[["task", "protocol"]])
+    asked = waiting["task"].isna() | keys.isin(list(protocols))
+    mine = waiting[asked & waiting["row_id"].notna()]
+    mine = mine.sort_values(["model_key", "reason"], na_position="last").drop_duplicates("model_key")
+    begun = mine["row_id"].isin(set(scored)) | mine["row_id"].isin(
+        set(mine.loc[mine["reason"].notna(), "row_id"])
+    )
+    return mine.loc[begun, ["model_key", "row_id", "reason"]]
+
+
+def lost_in_words(lost: pd.DataFrame, planned: pd.Series) -> pd.Series:
+    """By row_id: `1 of 3 seeds failed: not_finite; 1 of 3 seeds not done`. `planned`: row_id to all its seeds."""
+    words: dict[str, list[str]] = {}
+    what = ("failed: " + lost["reason"].astype(object)).where(lost["reason"].notna(), "not done")
+    counted = lost.groupby(["row_id", what])["model_key"].nunique().reset_index(name="seeds")
+    for row, reason, seeds in counted.itertuples(index=False, name=None):
+        words.setdefault(str(row), []).append(f"{seeds} of {planned[row]} seeds {reason}")
+    return pd.Series({row: "; ".join(parts) for row, parts in words.items()}, dtype=object)
+
+
+def unscored_in_words(evaluations: pd.DataFrame, suite: str | None) -> str:
+    """`12 of 120 fine-tuning trials have no score: 9 planned, 3 failed`; empty where all have one."""
+    mine = evaluations if suite is None else evaluations[evaluations["suite"] == suite]
+    by_state = mine.groupby("state")["trials"].sum()
+    parts = [f"{by_state[state]:,} {state}" for state in STATES if by_state.get(state, 0)]
+    if not parts:
+        return ""
+    count = sum(int(by_state.get(state, 0)) for state in STATES)
+    noun = "trial has" if count == 1 else "trials have"
+    return f"{count:,} of {by_state.sum():,} fine-tuning {noun} no score: {', '.join(parts)}"
