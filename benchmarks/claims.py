@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from harness.ranking import statistics as st
-from harness.ranking.compare import SUITE, both_tests, questions_of
+from harness.ranking.compare import SUITE, questions_of
 from harness.ranking.examples import by_row, over_examples
 
 CANDIDATES = (1, 7, 12)
@@ -131,41 +131,58 @@ def _representatives(condition: FamilyBoards, boards: int, seed: int) -> list[st
     ]
 
 
-def compare_claims(
-    seeds: int,
-    shared: float,
-    boards: int,
-    tasks: int = 4,
-    ratio: float = 1.0,
-    seed: int = 0,
-    gap: float = 0.0,
-) -> Outcome:
-    """Boards on which two rows are called different, on their mean or on any task. Both have the same seeds;
-    `ratio`: of their standard deviations; `shared`: as for families; `gap`: of their true scores."""
-    rng = np.random.default_rng([seed, seeds, tasks])
-    questions = questions_of([f"t{task}" for task in range(tasks)], pairs=1)
-    called = 0
-    for _ in range(boards):
-        scores = _two_rows(rng, seeds, tasks, shared, ratio)
-        scores[0] += gap
-        called += any(_called(scores, task, count) for task, count in questions.items())
-    return Outcome(called, boards)
+@dataclass(frozen=True)
+class TwoRows:
+    """Boards on which two rows are compared, on their mean over tasks and on every task."""
+
+    seeds: int
+    shared: float = 0.0
+    """Share of a student's variance that is its seed's."""
+    ratio: float = 1.0
+    """Of their standard deviations."""
+    paired: bool = True
+    """Whether both were distilled with the same seeds."""
+    tasks: int = 4
+    gap: float = 0.0
+    """By how much the first row is better on every task."""
 
 
-def _two_rows(
-    rng: np.random.Generator, seeds: int, tasks: int, shared: float, ratio: float
-) -> NDArray[np.float64]:
-    """Scores (row, seed, task): a student's own quality, its seed's, and half as much noise on every task."""
-    own = rng.normal(size=(2, seeds, 1)) * np.array([ratio, 1.0])[:, None, None]
-    common = rng.normal(size=(1, seeds, 1))
-    noise = rng.normal(0, 0.5, size=(2, seeds, tasks))
-    return np.asarray(np.sqrt(1 - shared) * own + np.sqrt(shared) * common + noise)
+def compare_claims(condition: TwoRows, boards: int, seed: int = 0) -> Outcome:
+    """Boards on which the rows are called different, on their mean or on any task."""
+    scores = _two_rows(condition, boards, np.random.default_rng([seed, condition.seeds, condition.tasks]))
+    names = [f"t{task}" for task in range(condition.tasks)]
+    called = np.zeros(boards, dtype=bool)
+    for name, questions in questions_of(names, pairs=1).items():
+        one = scores.mean(axis=-1) if name == SUITE else scores[..., names.index(name)]
+        low, high, _ = interval_of_rows(one[:, 0], one[:, 1], questions, paired=condition.paired)
+        called |= (low > 0) | (high < 0)
+    return Outcome(int(called.sum()), boards)
 
 
-def _called(scores: NDArray[np.float64], task: str, questions: int) -> bool:
-    one = scores.mean(axis=-1) if task == SUITE else scores[..., int(task[1:])]
-    decided, *_ = both_tests(pd.Series(one[0]), pd.Series(one[1]), questions)
-    return decided.separable
+def interval_of_rows(
+    a: NDArray[np.float64], b: NDArray[np.float64], questions: int, *, paired: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(low, high, p) of the difference of two rows on many boards; `a`, `b`: (boards, seeds)."""
+    n = a.shape[-1]
+    if paired:
+        error, degrees = (a - b).std(axis=-1, ddof=1) / np.sqrt(n), np.full(len(a), n - 1.0)
+    else:
+        error, degrees = st.unpaired_error(
+            a.var(axis=-1, ddof=1) / n, n - 1, b.var(axis=-1, ddof=1) / n, n - 1
+        )
+    return st.corrected_bounds(
+        (a - b).mean(axis=-1), error, degrees, questions_low=questions, questions_high=questions
+    )
+
+
+def _two_rows(condition: TwoRows, boards: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Scores (board, row, seed, task): a student's own quality, its seed's, and half as much noise on every task."""
+    own = rng.normal(size=(boards, 2, condition.seeds, 1)) * np.array([condition.ratio, 1.0])[:, None, None]
+    common = rng.normal(size=(boards, 1, condition.seeds, 1))
+    noise = rng.normal(0, 0.5, size=(boards, 2, condition.seeds, condition.tasks))
+    scores = np.sqrt(1 - condition.shared) * own + np.sqrt(condition.shared) * common + noise
+    scores[:, 0] += condition.gap
+    return np.asarray(scores)
 
 
 def example_claims(boards: int, rows: int = 200, languages: int = 15, seed: int = 0) -> Outcome:
@@ -220,20 +237,22 @@ def _print_families(boards: int) -> None:
 
 
 def _print_compare(boards: int) -> None:
-    print(
-        f"\nTwo equal rows called different on % of {boards:,} boards: on the mean over 4 tasks or on any of them"
-    )
-    for seeds, shared, ratio in itertools.product(SEEDS, (0.0, 0.5, 0.9), (1.0, UNSTABLE)):
-        print(
-            seeds,
-            f"shared {shared:g}",
-            f"ratio {ratio:g}",
-            compare_claims(seeds, shared, boards, ratio=ratio),
-        )
+    print("\nTwo equal rows called different on % of boards: on the mean over 4 tasks or on any of them")
+    print("seeds  same seeds shared ratio")
+    for seeds, paired, shared, ratio in itertools.product(SEEDS, (True, False), (0.0, 0.5), (1.0, UNSTABLE)):
+        if paired or not shared:
+            called = compare_claims(TwoRows(seeds, shared, ratio, paired), boards)
+            print(f"{seeds:5} {paired!s:>11} {shared:6g} {ratio:5g} {called}", flush=True)
     print("\nFound on % of boards: two rows on one task, apart by 1, 2 and 3 standard deviations")
-    for seeds, shared in itertools.product(SEEDS, (0.0, 0.5)):
-        found = [compare_claims(seeds, shared, boards, tasks=1, gap=gap) for gap in GAPS]
-        print(seeds, f"shared {shared:g}", *(f"{100 * one.rate:.0f}" for one in found), flush=True)
+    for seeds, paired, shared in itertools.product(SEEDS, (True, False), (0.0, 0.5)):
+        if paired or not shared:
+            base = TwoRows(seeds, shared, paired=paired, tasks=1)
+            found = [compare_claims(replace(base, gap=gap), boards) for gap in GAPS]
+            print(
+                f"{seeds:5} {paired!s:>11} {shared:6g}",
+                *(f"{100 * one.rate:.0f}" for one in found),
+                flush=True,
+            )
 
 
 def main() -> None:
@@ -244,7 +263,7 @@ def main() -> None:
     parser.add_argument("--boards", type=int, default=20_000, help="a condition (default: 20,000)")
     boards = parser.parse_args().boards
     _print_families(boards)
-    _print_compare(max(200, boards // 10))
+    _print_compare(boards)
     few = max(200, boards // 20)
     print(
         f"\nEqual students called different on parallel rows in 15 languages, {few:,} boards: {example_claims(few)}"

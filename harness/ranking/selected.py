@@ -77,7 +77,7 @@ def without(cells: pd.DataFrame, selected: Selected) -> pd.DataFrame:
     """The cells (or any frame by row_id) of rows that were not dropped, nor are a dropped one's milestones."""
     if not selected.dropped:
         return cells
-    configurations = cells["row_id"].astype(str).str.partition("@")[0]
+    configurations = cells["row_id"].astype(str).str.split("@").str[0]
     return cells[~configurations.isin(selected.dropped)]
 
 

@@ -11,6 +11,7 @@ from scipy import stats
 
 from benchmarks import claims
 from harness.ranking import statistics as st
+from harness.ranking.compare import both_tests
 
 BOARDS = 1000
 FEWER_BOARDS = 300
@@ -163,16 +164,29 @@ def test_wide_gaps_between_families_are_found(candidates: int) -> None:
     assert not wrong.exceeds(0.05), wrong
 
 
-@pytest.mark.parametrize("shared", [0.0, 0.9])
+@pytest.mark.parametrize("paired", [False, True])
+@pytest.mark.parametrize("shared", [0.0, 0.5])
 @pytest.mark.parametrize("seeds", claims.SEEDS)
-def test_two_equal_rows_are_rarely_called_different(seeds: int, shared: float) -> None:
-    called = claims.compare_claims(seeds, shared, FEWER_BOARDS)
-    assert not called.exceeds(0.05), called
+def test_two_equal_rows_are_rarely_called_different(seeds: int, shared: float, paired: bool) -> None:
+    for ratio in (1.0, claims.UNSTABLE):
+        condition = claims.TwoRows(seeds, shared if paired else 0.0, ratio, paired)
+        called = claims.compare_claims(condition, CLAIM_BOARDS)
+        assert not called.exceeds(0.05), called
 
 
 def test_equally_good_students_are_rarely_called_different_on_parallel_rows() -> None:
-    called = claims.example_claims(FEWER_BOARDS, rows=150)
+    called = claims.example_claims(FEWER_BOARDS, rows=100)
     assert not called.exceeds(0.05), called
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_simulated_rows_are_judged_as_real_ones(paired: bool) -> None:
+    a, b = np.random.default_rng(9).normal(size=(2, 5))
+    seeds = range(5) if paired else range(5, 10)
+    decided, *_ = both_tests(pd.Series(a), pd.Series(b, index=seeds), questions=3)
+    low, high, p = claims.interval_of_rows(a[None], b[None], 3, paired=paired)
+    assert decided.test == ("paired" if paired else "unpaired")
+    assert (decided.low, decided.high, decided.p) == pytest.approx((low[0], high[0], p[0]))
 
 
 def test_simulated_boards_are_judged_as_frames_are() -> None:

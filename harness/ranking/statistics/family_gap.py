@@ -118,7 +118,8 @@ def compare_families(
     """Difference between the best configurations of families `a` and `b` on a mean over fixed tasks;
     replicates are distilled students.
 
-    `table`: as from `scores_table`, with a column `tried` where a row was the best of so many by dev scores; `family_of`: config_id to family. Only rows that are `complete` take part.
+    `table`: as from `scores_table`, with a column `tried` where a row was the best of so many by dev scores;
+    `family_of`: config_id to family. Only rows that are `complete` take part.
     `chosen`: family to the config_id that dev scores picked; default: the best by the scores compared. Either
     way the choice is corrected for, since dev and reported scores are of the same students. `students`:
     config_id to its students' scores by seed.
