@@ -80,11 +80,11 @@ def run(
     from harness.results.left_out import note_left_out
     from harness.schedule.listener import Listeners
     from harness.schedule.live_view import view as view_of
-    from harness.schedule.recorded import Recorded
+    from harness.schedule.recorded import PlanRecord
     from harness.schedule.run_plan import RunOptions, run_plan
 
     store = database(db, runs_dir)
-    if Recorded.of(plan.trials, runs_dir).left(plan.trials, retry_failed=True):
+    if PlanRecord.of(plan.trials, runs_dir).left(plan.trials, retry_failed=True):
         if address is None:
             require_cores(loaded.resolved, (trial.kind for trial in plan.trials), cpus or available_cores())
         require_inputs(plan, sources)

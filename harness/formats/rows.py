@@ -38,7 +38,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Columns:
+class ColumnValues:
     """Columns of equal length."""
 
     values: Mapping[str, list[Any]]
@@ -52,7 +52,7 @@ class Columns:
         return max(map(len, self.values.values()), default=0)
 
 
-def read_rows(path: Path, layout: Layout, names: Sequence[str]) -> Columns:
+def read_rows(path: Path, layout: Layout, names: Sequence[str]) -> ColumnValues:
     """The columns `names` of one file. InputError, naming the file and where there are lines the line, where a
     column is missing or the file is not what its layout says."""
     return _READERS[layout.format](path, layout, tuple(dict.fromkeys(names)))
@@ -96,13 +96,13 @@ def _columns_of(path: Path, names: Sequence[str], there: Sequence[str]) -> None:
             raise InputError(f"{path.name}: the column {name!r} is there more than once")
 
 
-def _parquet(path: Path, layout: Layout, names: tuple[str, ...]) -> Columns:
+def _parquet(path: Path, layout: Layout, names: tuple[str, ...]) -> ColumnValues:
     with open_parquet(path) as table:
         _columns_of(path, names, table.schema_arrow.names)
         classes = _class_names(table.schema_arrow.metadata or {})
         read = table.read(columns=list(names))
         values = {name: read.column(name).to_pylist() for name in names}
-    return Columns(values, {name: classes[name] for name in names if name in classes})
+    return ColumnValues(values, {name: classes[name] for name in names if name in classes})
 
 
 def _parquet_rows(path: Path, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
@@ -122,7 +122,7 @@ def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(map(str, names)) for name, names in labelled.items()}
 
 
-def _jsonl(path: Path, layout: Layout, names: tuple[str, ...]) -> Columns:
+def _jsonl(path: Path, layout: Layout, names: tuple[str, ...]) -> ColumnValues:
     values: dict[str, list[Any]] = {name: [] for name in names}
     seen: set[str] = set()
     for _, row in _json_rows(path, layout):
@@ -132,7 +132,7 @@ def _jsonl(path: Path, layout: Layout, names: tuple[str, ...]) -> Columns:
     for name in names if any(values.values()) else ():
         if name not in seen:
             raise _lacks(path, name, sorted(seen))
-    return Columns(values)
+    return ColumnValues(values)
 
 
 def _json_rows(path: Path, layout: Layout) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -150,12 +150,12 @@ def _json_rows(path: Path, layout: Layout) -> Iterator[tuple[int, dict[str, Any]
             yield number, row
 
 
-def _table(path: Path, layout: Layout, names: tuple[str, ...]) -> Columns:
+def _table(path: Path, layout: Layout, names: tuple[str, ...]) -> ColumnValues:
     values: dict[str, list[Any]] = {name: [] for name in names}
     for row in _table_rows(path, layout, names):
         for name, value in zip(names, row, strict=True):
             values[name].append(value)
-    return Columns(values)
+    return ColumnValues(values)
 
 
 def _table_rows(path: Path, layout: Layout, names: tuple[str, ...]) -> Iterator[list[str]]:
@@ -199,13 +199,13 @@ def _records(path: Path, lines: IO[str], format: str) -> Iterator[tuple[int, lis
             yield begins, fields
 
 
-def _declaration(path: Path, layout: Layout, names: tuple[str, ...]) -> Columns:
+def _declaration(path: Path, layout: Layout, names: tuple[str, ...]) -> ColumnValues:
     rows = list(declaration_rows(path))
     _columns_of(path, names, ("id", "text"))
-    return Columns({name: [row[name] for row in rows] for name in names})
+    return ColumnValues({name: [row[name] for row in rows] for name in names})
 
 
-_READERS: dict[str, Callable[[Path, Layout, tuple[str, ...]], Columns]] = {
+_READERS: dict[str, Callable[[Path, Layout, tuple[str, ...]], ColumnValues]] = {
     "parquet": _parquet,
     "jsonl": _jsonl,
     "csv": _table,

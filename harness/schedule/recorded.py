@@ -12,7 +12,7 @@ from harness.records.trial import Trial
 
 
 @dataclass(frozen=True)
-class Recorded:
+class PlanRecord:
     """Which trials have a result."""
 
     done: frozenset[str]
@@ -21,7 +21,7 @@ class Recorded:
     """Id of a failed trial -> reason."""
 
     @classmethod
-    def of(cls, trials: Sequence[Trial], runs_dir: Path) -> Recorded:
+    def of(cls, trials: Sequence[Trial], runs_dir: Path) -> PlanRecord:
         """Read the results of these trials and of their parents."""
         wanted = {trial.id for trial in trials} | {parent for trial in trials for parent in trial.parents}
         try:

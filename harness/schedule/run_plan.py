@@ -23,7 +23,7 @@ from harness.schedule.dispatch.workload import Workload
 from harness.schedule.interrupts import Interrupts
 from harness.schedule.listener import Listener, RunSummary
 from harness.schedule.local import LocalBackend, this_machine
-from harness.schedule.recorded import Recorded
+from harness.schedule.recorded import PlanRecord
 from harness.schedule.tail import Tails
 from harness.schedule.worker import RunJob, WorkerSetup, record_failure
 from harness.spec.recipes import Resources
@@ -66,11 +66,11 @@ def run_plan(
     """
     began = time.monotonic()
     trials = _with_gpus(plan.trials if isinstance(plan, Plan) else plan, options.gpus)
-    recorded = Recorded.of(trials, runs_dir)
+    recorded = PlanRecord.of(trials, runs_dir)
     if recorded.left(trials, options.retry_failed):
         with claimed(runs_dir):
             # Another driver may have finished between the first look and the claim, so look again.
-            run = _Run(trials, runs_dir, Recorded.of(trials, runs_dir), options, listener)
+            run = _Run(trials, runs_dir, PlanRecord.of(trials, runs_dir), options, listener)
             return run.run_on(run.backend(sources), began)
     return _Run(trials, runs_dir, recorded, options, listener).nothing_left(began)
 
@@ -100,7 +100,7 @@ class _Run:
         self,
         trials: Sequence[Trial],
         runs_dir: Path,
-        recorded: Recorded,
+        recorded: PlanRecord,
         options: RunOptions,
         listener: Listener,
     ) -> None:

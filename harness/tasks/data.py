@@ -20,7 +20,7 @@ from harness.assets.sources import Sources
 from harness.base import digest
 from harness.errors import InputError
 from harness.files import text_fraction, text_hash
-from harness.formats.rows import UNTYPED, Columns, read_rows
+from harness.formats.rows import UNTYPED, ColumnValues, read_rows
 from harness.registry import did_you_mean
 from harness.sentences import sentence_keys
 from harness.spec.entries import Split, Task
@@ -192,17 +192,19 @@ class _Reader:
     def _where(self) -> str:
         return f"task {self.task.name}, split {self.split} ({self.language})"
 
-    def _load(self, folder: AssetFolder) -> Columns:
+    def _load(self, folder: AssetFolder) -> ColumnValues:
         """The named columns of all files, one file below the other."""
         pattern = pattern_of(self.spec, self.language)
         paths = folder.matching(pattern) if pattern else ()
         if not paths:
             raise InputError(self._no_files(folder, pattern))
         names = tuple(columns_by_role(self.task).values())
-        files: list[Columns] = []
+        files: list[ColumnValues] = []
         for path in paths:
             try:
-                found = read_rows(path, layout_of(self.task), names) if path.stat().st_size else Columns({})
+                found = (
+                    read_rows(path, layout_of(self.task), names) if path.stat().st_size else ColumnValues({})
+                )
                 self._check_texts(path, found)
             except InputError as error:
                 raise InputError(f"{self._where}: {error}") from error
@@ -213,9 +215,9 @@ class _Reader:
             if found.classes != files[0].classes:
                 raise InputError(f"{self._where}: its files state different classes for the same column")
         values = {name: [value for found in files for value in found.values[name]] for name in names}
-        return Columns(values, files[0].classes)
+        return ColumnValues(values, files[0].classes)
 
-    def _check_texts(self, path: Path, data: Columns) -> None:
+    def _check_texts(self, path: Path, data: ColumnValues) -> None:
         """InputError, with file and row, where a text is no text."""
         for role in ("text", "text_pair"):
             column = columns_by_role(self.task).get(role)
@@ -223,10 +225,10 @@ class _Reader:
                 if not isinstance(value, str) or not _is_unicode(value):
                     raise InputError(f"{path.name}: column {column!r} holds no text in row {row}: {value!r}")
 
-    def _by_role(self, data: Columns) -> dict[str, list[Any]]:
+    def _by_role(self, data: ColumnValues) -> dict[str, list[Any]]:
         return {role: data.values[column] for role, column in columns_by_role(self.task).items()}
 
-    def _labels(self, data: Columns, columns: Mapping[str, list[Any]]) -> list[Any]:
+    def _labels(self, data: ColumnValues, columns: Mapping[str, list[Any]]) -> list[Any]:
         column = self.task.columns.label
         if column is None or not self.task.kind.has_labels:
             return [None] * data.rows

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -44,26 +42,40 @@ assert same == 0 and torch.isclose(other, wanted) and term.count(batch) == 4
 """
 
 
+DISTILLED = """
+from pathlib import Path
+from harness.spec.catalog import Catalog
+from harness.spec.entries import Method
+from harness.trials.run import run_trials
+from tests.trials.world import FLAT_STUDENT, distil_trial, make_world
+method = Catalog().get("methods", "./mine.yaml", Method, Path("."))[1]
+world = make_world(Path("world"))
+trial = distil_trial(world, method, student=FLAT_STUDENT, steps=1, warmup_steps=0)
+[result] = run_trials([trial], world.site())
+assert result.status == "ok", result
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of modules into which pip has built and installed the example, without network."""
+    pytest.importorskip("hatchling", reason="the example's build backend, of the dev extra, is not installed")
+    site = tmp_path_factory.mktemp("site")
+    subprocess.run(
+        [
+            sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index",
+            "--no-deps", "--no-build-isolation", "--target", str(site), str(EXAMPLE),
+        ],
+        check=True,
+    )  # fmt: skip
+    return site
+
+
 @pytest.fixture
-def installed(tmp_path: Path) -> dict[str, str]:
-    """The environment of a Python that has the example installed: its modules, and the metadata an installer writes."""
-    site = tmp_path / "site"
-    shutil.copytree(
-        EXAMPLE / "harness_example", site / "harness_example", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
-    metadata = site / "distil_harness_example-0.1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    )
-    groups = [
-        f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in points.items())
-        for group, points in project["entry-points"].items()
-    ]
-    (metadata / "entry_points.txt").write_text("\n".join(groups))
+def installed(tmp_path: Path, built: Path) -> dict[str, str]:
+    """The environment of a Python that has the example installed, and a method that uses it."""
     (tmp_path / "mine.yaml").write_text(METHOD)
-    return {**os.environ, "PYTHONPATH": str(site)}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(built), str(EXAMPLE.parents[1])))}
 
 
 def python(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -110,3 +122,8 @@ def test_without_the_package_the_term_is_unknown(tmp_path: Path, installed: dict
     wrong = python(tmp_path, plain, "-m", "harness.cli", "validate", "mine.yaml")
     assert wrong.returncode == 2
     assert "unknown term 'state_norm'" in wrong.stderr
+
+
+def test_a_student_is_distilled_by_its_term_and_mapping(tmp_path: Path, installed: dict[str, str]) -> None:
+    done = python(tmp_path, installed, "-c", DISTILLED)
+    assert done.returncode == 0, done.stderr
