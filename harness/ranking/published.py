@@ -62,20 +62,44 @@ def cell_of(task: str) -> tuple[str, str | None]:
     return (name, language) if name == "xnli" and language else (task, None)
 
 
-def why_not_comparable(group: Group, task: str, ours: pd.DataFrame) -> str:
-    """Empty where a score of ours is of the same task, split and languages, and was trained on all rows;
-    else what differs.
+PROTOCOLS = """
+    SELECT s.task, t.protocol, s.split, string_agg(DISTINCT s.metric, ', ' ORDER BY s.metric) AS metrics,
+           count(DISTINCT s.language) AS languages, max(s.n) AS rows,
+           any_value(TRY_CAST(t.config->>'$.recipe.train_rows' AS BIGINT)) AS train_rows,
+           any_value(TRY_CAST(t.config->>'$.recipe.eval_rows' AS BIGINT)) AS eval_rows,
+           any_value(TRY_CAST(t.config->>'$.recipe.dev_rows' AS BIGINT)) AS dev_rows,
+           any_value(t.config->>'$.recipe.select_on') AS select_on
+    FROM scores s JOIN trials t USING (trial_id) WHERE s.reported AND s.selected GROUP BY ALL ORDER BY ALL
+"""
+"""How the reported scores that are stored came about: one row per task, fine-tuning protocol and split."""
 
-    `ours`: the reported scores that are stored: task, split, languages (how many), train_rows (None for all).
+
+def why_not_comparable(group: Group, task: str, ours: pd.DataFrame) -> str:
+    """Empty where our scores are of the same task, split and languages, on all of its rows, and were trained on all
+    rows; else what differs.
+
+    `ours`: the rows of `PROTOCOLS` of the protocol whose scores would be shown.
     """
     name, language = cell_of(task)
     rows = ours[ours["task"] == name]
     if rows.empty:
         return "not evaluated here"
-    if group.split not in set(rows["split"]):
+    if set(rows["split"]) != {group.split}:
         return f"ours reports {', '.join(sorted(set(rows['split'])))}, theirs {group.split}"
     if group.language == "xnli15" and language is None and rows["languages"].max() < 15:
         return f"ours has {rows['languages'].max()} of 15 languages"
-    if rows["train_rows"].notna().all():
+    limits = ["eval_rows", "dev_rows"] if group.split == "dev" else ["eval_rows"]
+    cut = rows[limits].astype(float).min(axis=1)
+    if cut.notna().any():
+        return f"ours is scored on part of {group.split}, at most {int(cut.max()):,} rows a language"
+    if rows["train_rows"].notna().any():
         return f"ours was fine-tuned on {int(rows['train_rows'].max()):,} rows"
     return ""
+
+
+def protocol_in_words(task: str, ours: pd.DataFrame) -> str:
+    """`accuracy on dev (872 rows), chosen on dev`: how our scores of a task came about."""
+    row = ours[ours["task"] == cell_of(task)[0]].iloc[0]
+    metrics = str(row["metrics"]).replace(", ", " and ")
+    mean = f"mean of {metrics}" if " and " in metrics else metrics
+    return f"{mean} on {row['split']} ({int(row['rows']):,} rows), settings chosen on {row['select_on']}"

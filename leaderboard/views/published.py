@@ -6,11 +6,22 @@ import pandas as pd
 import streamlit as st
 
 from harness.errors import InputError
-from harness.ranking.published import Group, cell_of, published, why_not_comparable
+from harness.ranking.published import (
+    PROTOCOLS,
+    Group,
+    cell_of,
+    protocol_in_words,
+    published,
+    why_not_comparable,
+)
 from harness.ranking.render import text
 from harness.ranking.scope import Filters
+from harness.ranking.table import Ranking
 from leaderboard import data
 from leaderboard.wording import row_labels
+
+MOST_ROWS = 10
+"""Rows of ours beside a published table."""
 
 
 def page() -> None:
@@ -39,54 +50,58 @@ def page() -> None:
 
 
 def _ours() -> pd.DataFrame:
-    """The reported scores that are stored, as far as comparability goes."""
-    columns = ["task", "split", "languages", "train_rows"]
+    """How the reported scores that are stored came about."""
     try:
-        return data.query(
-            "SELECT s.task, s.split, count(DISTINCT s.language) AS languages, "
-            "any_value(TRY_CAST(t.config->>'$.recipe.train_rows' AS BIGINT)) AS train_rows "
-            "FROM scores s JOIN trials t USING (trial_id) WHERE s.reported AND s.selected GROUP BY "
-            "s.task, s.split, t.protocol"
-        )
+        return data.query(PROTOCOLS)
     except InputError:
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame(columns=["task", "protocol", "split"])
 
 
 def _beside(group: Group, ours: pd.DataFrame) -> None:
-    """Our rows where they may stand beside the group's, and why not elsewhere."""
-    reasons = {task: why_not_comparable(group, task, ours) for task in group.tasks}
-    comparable = [task for task, reason in reasons.items() if not reason]
-    rows = [row for task in comparable for row in _our_rows(group, task)]
+    """Our rows where they may stand beside the group's, how they came about, and why not elsewhere."""
+    reasons, said, rows = {}, {}, []
+    for task in group.tasks:
+        ranking = _ranking(task) if cell_of(task)[0] in set(ours["task"]) else None
+        shown = ours[ours["protocol"].isin(_protocols(ranking))] if ranking else ours.head(0)
+        reasons[task] = why_not_comparable(group, task, shown)
+        if ranking and not reasons[task]:
+            said[task] = protocol_in_words(task, shown)
+            rows += _our_rows(ranking, group.tasks[task])
     if rows:
-        long = pd.DataFrame(rows)
-        wide = long.pivot_table(
-            index=["configuration", "seeds"], columns="task", values="points", sort=False
-        ).reset_index()
+        wide = pd.DataFrame(rows).pivot_table(
+            index=["configuration", "seeds"], columns="task", values="points", aggfunc="first", sort=False
+        )
         st.markdown("**Ours, on the same task and split**")
-        number = st.column_config.NumberColumn(format="%.1f")
-        st.dataframe(
-            wide,
-            hide_index=True,
-            width="stretch",
-            placeholder=text.NONE,
-            column_config={group.tasks[task]: number for task in comparable},
+        st.dataframe(wide.reset_index(), hide_index=True, width="stretch", placeholder=text.NONE)
+        how = "; ".join(f"{group.tasks[task]}: {words}" for task, words in said.items())
+        st.caption(
+            f"{how}. ± 95 % t interval over distilled seeds. The first {MOST_ROWS} by mean; rows that lost seeds come "
+            "after complete ones. Published figures have no interval, mostly of one model: a gap within ours is none."
         )
     other = [f"{group.tasks[task]}: {reason}" for task, reason in reasons.items() if reason]
     if other:
         st.caption("Not comparable with ours: " + "; ".join(other) + ".")
 
 
-def _our_rows(group: Group, task: str) -> list[dict[str, object]]:
+def _ranking(task: str) -> Ranking:
     name, language = cell_of(task)
-    ranking = data.board().ranking(Filters(tasks=(name,), evaluation=(language,) if language else ()))
+    return data.board().ranking(Filters(tasks=(name,), evaluation=(language,) if language else ()))
+
+
+def _protocols(ranking: Ranking) -> set[str]:
+    """The fine-tuning protocols of the scores that are shown."""
+    return set(ranking.scope.cells["protocol"].astype(str))
+
+
+def _our_rows(ranking: Ranking, heading: str) -> list[dict[str, object]]:
     labels = row_labels(ranking.table)
-    shown = ranking.table[ranking.table["mean"].notna()].head(10)
+    shown = ranking.table[ranking.table["mean"].notna()].head(MOST_ROWS)
     return [
         {
-            "configuration": labels[str(row.config_id)],
-            "seeds": row.n,
-            "task": group.tasks[task],
-            "points": float(text.points(row.score, 2)),
+            "configuration": labels[str(row["config_id"])],
+            "seeds": f"{row['n']}" + (f" ({row['lost']})" if row["lost"] else ""),
+            "task": heading,
+            "points": text.plus_minus(row["mean"], row["low"], row["high"]),
         }
-        for row in shown.rename(columns={"mean": "score"}).itertuples()
+        for row in shown.to_dict("records")
     ]

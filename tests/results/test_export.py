@@ -16,7 +16,7 @@ from rich.console import Console
 from harness.errors import InputError
 from harness.ranking.across_tasks import across_tasks
 from harness.ranking.board import read_board
-from harness.ranking.published import published, why_not_comparable
+from harness.ranking.published import PROTOCOLS, protocol_in_words, published, why_not_comparable
 from harness.ranking.render.files import FORMATS, export, tex
 from harness.ranking.render.report import render_report
 from harness.ranking.render.trials import render_status, render_trial
@@ -185,11 +185,30 @@ def test_published_figures_have_a_source_and_are_compared_only_with_their_like()
     glue = groups[0]
     assert glue.models.set_index("shape").loc["6L-384", "cola"] == 47.5
     ours = pd.DataFrame(
-        {"task": ["cola", "sst2"], "split": ["dev", "test"], "languages": 1, "train_rows": [None, None]}
-    )
+        {
+            "task": ["cola", "sst2"], "split": ["dev", "test"], "metrics": ["matthews", "accuracy"],
+            "languages": 1, "rows": 1043, "train_rows": [None, None], "eval_rows": [None, None],
+            "dev_rows": [None, None], "select_on": "dev",
+        }
+    )  # fmt: skip
     assert why_not_comparable(glue, "cola", ours) == ""
     assert why_not_comparable(glue, "sst2", ours) == "ours reports test, theirs dev"
     assert why_not_comparable(glue, "rte", ours) == "not evaluated here"
     assert (
         why_not_comparable(glue, "cola", ours.assign(train_rows=500.0)) == "ours was fine-tuned on 500 rows"
     )
+    for part in ("eval_rows", "dev_rows"):
+        assert why_not_comparable(glue, "cola", ours.assign(**{part: 300.0})) == (
+            "ours is scored on part of dev, at most 300 rows a language"
+        )
+    other_split = pd.concat([ours, ours.assign(split="train_holdout")])
+    assert why_not_comparable(glue, "cola", other_split) == "ours reports dev, train_holdout, theirs dev"
+    assert protocol_in_words("cola", ours) == "matthews on dev (1,043 rows), settings chosen on dev"
+
+
+def test_the_protocol_of_stored_scores_is_read_with_its_rows(store: Store) -> None:
+    ours = store.frame(PROTOCOLS)
+    assert set(ours["task"]) == {task.name for task in GLUE}
+    assert set(ours["split"]) == {"test"}
+    assert protocol_in_words("mrpc", ours).startswith("mean of accuracy and f1 on test (1,000 rows)")
+    assert why_not_comparable(published()[0], "cola", ours) == "ours reports test, theirs dev"
