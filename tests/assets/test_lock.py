@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,12 @@ def load(spec: Path, sources: Sources, update: bool = False) -> LoadedPlan:
     return load_plan(spec, [], [], sources, update)
 
 
+def pairs(word: str) -> dict[str, bytes]:
+    """Files of the task in `tests/spec/writing.py`, each with a row of its own."""
+    rows = {split: {"a": f"{word} {split}", "y": 1} for split in ("train", "dev", "test")}
+    return {f"{split}.jsonl": json.dumps(row).encode() for split, row in rows.items()}
+
+
 def ids(plan: Plan) -> set[str]:
     return {trial.id for trial in plan.trials}
 
@@ -60,15 +67,15 @@ def rows(sources: Sources) -> bytes:
 def test_a_run_pins_what_the_spec_leaves_open_and_later_pushes_change_nothing(
     hub: HubStandIn, spec: Path, sources: Sources
 ) -> None:
-    first = hub.push("org/pairs", {"train.jsonl": b"one"})
+    first = hub.push("org/pairs", pairs("one"))
     loaded = load(spec, sources)
     assert "pins 1 hub revision" in note_lock(spec, loaded)
     assert read_lock(spec) == {"datasets/org/pairs@main": first}
-    assert rows(loaded.sources) == b"one"
-    hub.push("org/pairs", {"train.jsonl": b"two"})
+    assert rows(loaded.sources) == pairs("one")["train.jsonl"]
+    hub.push("org/pairs", pairs("two"))
     again = load(spec, sources)
     assert ids(again.plan) == ids(loaded.plan)
-    assert rows(again.sources) == b"one"
+    assert rows(again.sources) == pairs("one")["train.jsonl"]
     assert note_lock(spec, again) == ""
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from tokenizers import BertWordPieceTokenizer
 
 from harness.cli import main
@@ -25,8 +27,9 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / folder).mkdir()
     (tmp_path / "text" / "en.txt").write_text("\n".join(TEXT))
     row = json.dumps({"a": TEXT[0], "y": 0}) + "\n" + json.dumps({"a": TEXT[1], "y": 1})
-    for split in ("train", "dev", "test"):
+    for split in ("dev", "test"):
         (tmp_path / "task" / f"{split}.jsonl").write_text(row)
+    (tmp_path / "task" / "train.jsonl").write_text(json.dumps({"a": "A row to train on.", "y": 1}))
     words = sorted({word.strip(".").lower() for line in TEXT for word in line.split()})
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", *words]
     tokenizer = BertWordPieceTokenizer({piece: n for n, piece in enumerate(pieces)}, lowercase=True)
@@ -114,6 +117,7 @@ def test_rows_that_are_not_what_the_task_says_stop_a_run_before_its_first_trial(
     config = {"model_type": "bert", "num_hidden_layers": 4, "hidden_size": 64, "num_attention_heads": 4}
     config |= {"intermediate_size": 256, "vocab_size": 1000}
     (spec.parent / "teacher" / "config.json").write_text(json.dumps(config))
+    save_file({"weight": np.zeros(1)}, spec.parent / "teacher" / "model.safetensors")
     replace(spec, "mlm_head: true", "mlm_head: false")
     replace(spec, "    - {name: od, family: OD, objective: [{term: logits}]}\n", "")
     with pytest.raises(SystemExit) as left:
