@@ -14,7 +14,7 @@ from harness.errors import EXIT_TRIALS_FAILED, InputError
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command(epilog=example("harness verify --runs-dir runs"))(verify)
-    app.command(epilog=example("harness gc --yes"))(gc)
+    app.command(epilog=example("harness gc   ·   harness gc --yes"))(gc)
     app.command(epilog=example("harness bundle results.zip --origin 'our lab, 2026'"))(bundle)
     app.command("import", epilog=example("harness import results.zip"))(import_)
 
@@ -34,23 +34,38 @@ def verify(db: Database = None, runs_dir: RunsDir = RUNS, debug: Debug = False) 
 
 def gc(
     runs_dir: RunsDir = RUNS,
+    weights: Annotated[
+        bool,
+        typer.Option(
+            "--weights",
+            help="Also the weights of students whose evaluations are done, those on the board among them: they "
+            "stay ranked, but can no longer be exported, and a further task distils them again.",
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed.")] = False,
     debug: Debug = False,
 ) -> None:
-    """List what no result needs any more, and with --yes remove it."""
+    """List checkpoints and temporary files that no result needs any more, and with --yes remove them.
+
+    Weights of students are never among them without --weights.
+    """
     from harness.results.gc import garbage, remove
 
     _require(runs_dir)
-    items = garbage(runs_dir)
+    items = garbage(runs_dir, weights=weights)
     for item in items:
         print(f"{item.bytes / 1e6:10.1f} MB  {item.path}  ({item.reason})")
-    total = sum(item.bytes for item in items)
     if not items:
         print("nothing to remove")
-    elif yes:
-        print(f"{remove(items) / 1e6:.1f} MB freed")
-    else:
-        print(f"{total / 1e6:10.1f} MB  in all; --yes removes them")
+        return
+    if shown := len({item.path.parent for item in items if item.on_board}):
+        print(f"students on the board that lose their weights: {shown}")
+    total = sum(item.bytes for item in items)
+    print(
+        f"{remove(items) / 1e6:.1f} MB freed"
+        if yes
+        else f"{total / 1e6:10.1f} MB  in all; --yes removes them"
+    )
 
 
 def bundle(

@@ -125,7 +125,7 @@ def _checked_weights(source: Path, model: Model) -> str:
             why = (
                 f"it came in a bundle ({model.row['origin']}), and bundles carry no weights"
                 if text.known(model.row["origin"])
-                else "removed by `harness gc`, or made elsewhere; distil it again in a --runs-dir of its own"
+                else "removed by `harness gc --weights`, or made elsewhere; distil it again in a --runs-dir of its own"
             )
             raise InputError(f"trial {model.trial_id}: {source / name} is not here: {why}")
     sha256 = sha256_of(source / WEIGHTS)

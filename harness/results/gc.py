@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.records.folder import TrialFolder, trial_folders
-from harness.records.trial import Trial
+from harness.records.trial import FinetuneJob, Trial
 
 
 @dataclass(frozen=True)
@@ -18,37 +18,78 @@ class Garbage:
     path: Path
     reason: str
     bytes: int
+    on_board: bool = False
+    """Whether it is the weights of a student that a ranking shows."""
 
 
-def garbage(runs_dir: Path, plans: Iterable[Trial] = ()) -> list[Garbage]:
-    """What can be removed without losing a result, largest first.
+@dataclass(frozen=True)
+class _Known:
+    """What the folders below a runs folder say."""
 
-    Checkpoints of trials that ended well; half-written temporary files; exported students all of whose evaluations
-    are done. Models that a trial still to be run reads are kept: of unfinished trials below `runs_dir`, and of
-    `plans`. A `prepare` trial's model, and weights without any evaluation, are always kept.
+    trials: Mapping[str, Trial]
+    done: frozenset[str]
+    """Ids of the trials that ended well or were pruned."""
+
+    def needed(self, plans: Iterable[Trial]) -> set[str]:
+        """Trials whose models are read by one that is still to be run."""
+        waiting = (trial for trial in (*plans, *self.trials.values()) if trial.id not in self.done)
+        return {parent for trial in waiting for parent in trial.parents}
+
+    @property
+    def read(self) -> set[str]:
+        """Trials whose models any trial reads."""
+        return {parent for trial in self.trials.values() for parent in trial.parents}
+
+    @property
+    def on_board(self) -> set[str]:
+        """Trials whose models have a score that counts."""
+        scored = (self.trials[name].job for name in self.done if name in self.trials)
+        return {
+            job.model.trial
+            for job in scored
+            if isinstance(job, FinetuneJob) and job.counts and job.model.trial
+        }
+
+
+def garbage(runs_dir: Path, plans: Iterable[Trial] = (), *, weights: bool = False) -> list[Garbage]:
+    """What can be removed without losing a result, largest first: checkpoints of trials that ended well, and
+    half-written temporary files.
+
+    With `weights` also exported students all of whose evaluations are done: they stay ranked, but can no longer be
+    exported, and a further task distils them again. Models that a trial still to be run reads are kept: of
+    unfinished trials below `runs_dir`, and of `plans`. A `prepare` trial's model, and weights without any
+    evaluation, are always kept.
     """
     folders = list(trial_folders(runs_dir))
-    trials = {folder.path.name: folder.read_trial() for folder in folders}
-    done = {
-        folder.path.name
-        for folder in folders
-        if (result := folder.read_result()) and result.status != "failed"
-    }
-    needed = {parent for trial in plans if trial.id not in done for parent in trial.parents}
-    needed |= {
-        parent for name, trial in trials.items() if trial and name not in done for parent in trial.parents
-    }
-    read = {parent for trial in trials.values() if trial for parent in trial.parents}
-    items: list[Garbage] = []
-    for folder in folders:
-        items += _leftovers(folder, folder.path.name in done)
-        trial = trials[folder.path.name]
-        if trial and trial.kind == "distil" and trial.id in done and trial.id in read - needed:
-            reason = "weights of a student whose evaluations are done; a further task would distil it again"
-            items += [
-                _item(path, reason) for path in (folder.model, folder.path / "milestones") if path.is_dir()
-            ]
+    known = _known(folders)
+    items = [item for folder in folders for item in _leftovers(folder, folder.path.name in known.done)]
+    if weights:
+        spare = (known.read - known.needed(plans)) & known.done
+        for folder in folders:
+            trial = known.trials.get(folder.path.name)
+            if trial and trial.kind == "distil" and trial.id in spare:
+                items += _weights(folder, trial.id in known.on_board)
     return sorted(items, key=lambda one: (-one.bytes, str(one.path)))
+
+
+def _known(folders: Iterable[TrialFolder]) -> _Known:
+    trials, done = {}, set()
+    for folder in folders:
+        if trial := folder.read_trial():
+            trials[folder.path.name] = trial
+        result = folder.read_result()
+        if result and result.status != "failed":
+            done.add(folder.path.name)
+    return _Known(trials, frozenset(done))
+
+
+def _weights(folder: TrialFolder, on_board: bool) -> Iterator[Garbage]:
+    reason = (
+        "weights of a student on the board" if on_board else "weights of a student that is not on the board"
+    )
+    for path in (folder.model, folder.path / "milestones"):
+        if path.is_dir():
+            yield _item(path, reason, on_board)
 
 
 def _leftovers(folder: TrialFolder, done: bool) -> Iterator[Garbage]:
@@ -59,13 +100,13 @@ def _leftovers(folder: TrialFolder, done: bool) -> Iterator[Garbage]:
             yield from (_item(path, "half-written file") for path in folder.path.glob(f".{name}.*"))
 
 
-def _item(path: Path, reason: str) -> Garbage:
+def _item(path: Path, reason: str, on_board: bool = False) -> Garbage:
     files = (
         [path]
         if path.is_file()
         else [one for one in path.rglob("*") if one.is_file() and not one.is_symlink()]
     )
-    return Garbage(path, reason, sum(one.stat().st_size for one in files))
+    return Garbage(path, reason, sum(one.stat().st_size for one in files), on_board)
 
 
 def remove(items: Iterable[Garbage]) -> int:

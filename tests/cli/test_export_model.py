@@ -140,7 +140,7 @@ def test_weights_that_are_gone_or_changed_are_one_line(
     code, _, err = export("--model", student.id, "--out", tmp_path / "out", runs_dir=other)
     assert code == 2
     assert len(err.splitlines()) == 1
-    assert "is not here: removed by `harness gc`" in err
+    assert "is not here: removed by `harness gc --weights`" in err
     assert os.listdir(tmp_path) == ["runs"]
 
 

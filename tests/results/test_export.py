@@ -161,21 +161,23 @@ def test_garbage_is_what_no_result_needs(tmp_path: Path) -> None:
                 part.mkdir()
                 (part / "data").write_bytes(b"0" * 1000)
     done = {f.path.name for f in trial_folders(tmp_path) if f.read_result()}
-    found = garbage(tmp_path)
+    assert {one.path.name for one in garbage(tmp_path)} == {"checkpoint"}
+    found = garbage(tmp_path, weights=True)
     assert {one.path.parent.name for one in found if one.path.name == "checkpoint"} == {
         name for name in done if trials[name].kind in ("distil", "prepare")
     }
     models = {one.path.parent.name for one in found if one.path.name == "model"}
+    assert {one.path.name for one in found if one.on_board} == {"model"}
     assert models == {name for name in done if trials[name].kind == "distil"}
     waiting = next(
         t for t in trials.values() if t.kind == "finetune" and t.parents and t.parents[0] in models
     )
     pending = waiting.model_copy(update={"id": "f" * 16})
     assert waiting.parents[0] not in {
-        one.path.parent.name for one in garbage(tmp_path, [pending]) if one.path.name == "model"
+        one.path.parent.name for one in garbage(tmp_path, [pending], weights=True) if one.path.name == "model"
     }
     assert remove(found) == 1000 * len(found)
-    assert garbage(tmp_path) == []
+    assert garbage(tmp_path, weights=True) == []
     assert {f.path.name for f in trial_folders(tmp_path) if f.read_result()} == done
 
 
