@@ -74,7 +74,8 @@ class Catalog:
             path = folder / kind / f"{name}.yaml"
             if path.is_file() and path.parent == folder / kind:
                 return self._load(path, model, must_be=name)
-        raise InputError(f"unknown {NOUNS[kind]} {name!r}; {did_you_mean(name, self.names(kind))}")
+        near = did_you_mean(name, self.names(kind))
+        raise InputError(f"unknown {NOUNS[kind]} {name!r}; {near} (--catalog DIR adds {kind} of your own)")
 
     def _load(self, path: Path, model: type[E], must_be: str | None) -> tuple[Document, E]:
         if path not in self._read:
