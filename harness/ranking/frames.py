@@ -102,6 +102,7 @@ def read_frames(store: Store) -> Frames:
     models["config_id"] = models["config_id"].fillna(models["model_key"])
     for frame in (cells, models):
         frame.insert(0, "row_id", _row_ids(frame["config_id"], frame["milestone"]))
+    models["distil_seed"] = models["distil_seed"].fillna(_stand_in_seeds(models)).astype("int64")
     for column in ("row_id", "model_key", "suite", "task", "language", "protocol", "role"):
         cells[column] = cells[column].astype("category")
     made_by = flattened_all({maker: job for maker, job, _ in jobs})
@@ -121,6 +122,12 @@ def read_frames(store: Store) -> Frames:
         config: tuple(axis.removeprefix("distil.") for axis in axes.split(",")) for config, axes in selects
     }
     return Frames(cells, models, settings, measurements, trials, strata, waiting, evaluations, over)
+
+
+def _stand_in_seeds(models: pd.DataFrame) -> pd.Series:
+    """A seed for each model whose own is not known (a teacher; a student whose trial is not here): no other of its row
+    has it."""
+    return -1 - models.groupby("row_id").cumcount()
 
 
 def _row_ids(config: pd.Series, milestone: pd.Series) -> pd.Series:

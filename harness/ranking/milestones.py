@@ -29,7 +29,7 @@ def quality_over_tokens(ranking: Ranking, frames: Frames) -> pd.DataFrame:
     `ranking` is one with `Filters.milestones`.
     """
     rows = ranking.table[~ranking.table["role"].isin(TEACHERS) & ranking.table["mean"].notna()]
-    base = rows["config_id"].str.partition("@")[0]
+    base = rows["config_id"].astype(object).str.split("@").str[0]
     rows = rows.assign(config_id=base)[base.isin(base[rows["milestone"].notna()])]
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS)

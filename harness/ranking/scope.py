@@ -21,8 +21,20 @@ FAMILIES = ("OD", "HS", "MHA", "composite", "control", "external", "teacher")
 """In the order in which they are shown."""
 NOT_DISTILLED = ("control", "external", "teacher")
 NAMES = ["method", "student", "teacher", "language"]
-SCORES = ("config_id", "n", "mean", "std", "low", "high", "rank", "best_rank", "worst_rank", "missing")
-"""Columns that a table of scores has at least, ranked or not."""
+SCORES = (
+    "config_id",
+    "n",
+    "mean",
+    "std",
+    "degrees_of_freedom",
+    "low",
+    "high",
+    "students",
+    "complete",
+    "missing",
+    "interval",
+)
+"""Columns of `statistics.scores_table`, which a table without rows has, too."""
 MEASURES = (
     "parameters",
     "parameters_without_embeddings",
@@ -109,7 +121,7 @@ def build_scope(
     keyed = _task_values(cells, required).join(
         frames.models[["row_id", "role", "distil_seed"]], on="model_key"
     )
-    students = keyed.assign(config_id=keyed["row_id"], distil_seed=keyed["distil_seed"].fillna(0))
+    students = keyed.assign(config_id=keyed["row_id"], distil_seed=keyed["distil_seed"])
     students = students[["config_id", "distil_seed", "model_key", "role", "task", "value", "dev_value"]]
     tasks = tuple(sorted(required))
     present = scored(frames.models, cells)
@@ -237,8 +249,7 @@ def _counted(cells: pd.DataFrame) -> dict[str, int]:
 
 def scored(models: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """The models that have a cell at all."""
-    keys = set(cells["model_key"].unique())
-    return models[[key in keys for key in models.index]]
+    return models[models.index.isin(cells["model_key"].unique())]
 
 
 def _required(cells: pd.DataFrame) -> dict[str, tuple[str, ...]]:
@@ -274,7 +285,7 @@ def _padded(students: pd.DataFrame, present: pd.DataFrame, tasks: tuple[str, ...
     added = pd.DataFrame(
         {
             "config_id": absent["row_id"],
-            "distil_seed": absent["distil_seed"].fillna(0),
+            "distil_seed": absent["distil_seed"],
             "model_key": absent.index,
             "role": absent["role"],
             "task": tasks[0],
@@ -305,11 +316,15 @@ def _with_retention(
     from, and as shipped.
     """
     reference = students[["model_key", "task", "value"]].rename(columns={"model_key": "teacher_key"})
+    reference = reference.astype({"teacher_key": object})
     for column, teacher_of in (
         ("retention", frames.models["teacher_key"]),
         ("retention_of_shipped", frames.shipped_teacher),
     ):
-        own = students.assign(teacher_key=students["model_key"].map(teacher_of)).dropna(subset="teacher_key")
+        keys = (
+            students["model_key"].map(teacher_of).astype(object)
+        )  # all null, it would be a column of numbers
+        own = students.assign(teacher_key=keys).dropna(subset="teacher_key")
         pairs = own[["config_id", "teacher_key"]].drop_duplicates("config_id")
         teacher = pairs.merge(reference, on="teacher_key")[["config_id", "task", "value"]]
         names = [column, f"{column}_low", f"{column}_high"]

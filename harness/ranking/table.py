@@ -16,6 +16,8 @@ from harness.ranking import statistics
 from harness.ranking.frames import Frames
 from harness.ranking.scope import TEACHERS, Filters, Scope, matching, scores_of
 
+RANKS = ("rank", "best_rank", "worst_rank")
+
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
@@ -108,7 +110,8 @@ def _table(scope: Scope, rows: pd.Series, filters: Filters) -> tuple[pd.DataFram
     references = scope.references[scope.references["config_id"].isin(rows)]
     scores = scope.scores[scope.scores["config_id"].isin(rows)]
     if scores.empty:
-        return references, None
+        unranked = dict.fromkeys(RANKS, pd.Series(pd.NA, index=references.index, dtype="Int64"))
+        return references.assign(**unranked, not_separable_because=""), None
     if filters.pooled:
         competing = scope.padded["config_id"].isin(scores["config_id"])
         scores = scores_of(scope.padded[competing], scope.tasks, pooled=True)

@@ -109,9 +109,9 @@ def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[st
     for row in plain.to_dict("records"):
         cells = [
             text.rank_range(row["rank"], row["best_rank"], row["worst_rank"]),
-            row["family"],
-            row["method"],
-            row["student"] if text.known(row["student"]) else row["teacher"],
+            text.name(row["family"]),
+            text.name(row["method"]),
+            text.name(row["student"] if text.known(row["student"]) else row["teacher"]),
             *(_extra(name, row[name]) for name in extra),
         ]
         competes = row["role"] not in ("prepared", "shipped") and row["complete"]

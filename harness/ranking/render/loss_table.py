@@ -35,8 +35,7 @@ def render_losses(store: Store) -> RenderableType:
         family = row["family"]
         shown.add_row(
             Text(family, style=COLOURS[family]),
-            *(str(row[name]) if text.known(row[name]) else text.NONE for name in ("method", "student")),
-            *(str(row[name]) if text.known(row[name]) else text.NONE for name in several),
+            *(text.name(row[name]) for name in ("method", "student", *several)),
             f"{row['steps']:.0f}",
             str(row["seeds"]),
             *(text.significant(row[name]) for name in ("before", "after", "ratio")),

@@ -105,11 +105,11 @@ def _ranking_table(ranking: Ranking, most_rows: int | None) -> Table:
         for row in rows.head(most_rows or len(rows)).itertuples():
             cells: list[Any] = [
                 Text(family, style=COLOURS[family]),
-                row.method,
-                row.student if text.known(row.student) else row.teacher,
+                text.name(row.method),
+                text.name(row.student if text.known(row.student) else row.teacher),
             ]
-            cells += [row.teacher] if several_teachers else []
-            cells += [row.language if text.known(row.language) else text.NONE] if several_languages else []
+            cells += [text.name(row.teacher)] if several_teachers else []
+            cells += [text.name(row.language)] if several_languages else []
             cells += [text.count(row.tokens)] if several_amounts else []
             cells += [row.variant] if varied else []
             cells += [

@@ -15,6 +15,11 @@ def known(value: Any) -> bool:
     return value is not None and not pd.isna(value)
 
 
+def name(value: Any) -> str:
+    """A name, or a dash where it is not known."""
+    return str(value) if known(value) else NONE
+
+
 def points(value: Any, decimals: int = 1) -> str:
     """A fraction in points (hundredths): 0.8123 -> `81.2`."""
     return f"{100 * value:.{decimals}f}" if known(value) else NONE
