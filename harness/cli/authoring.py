@@ -80,7 +80,7 @@ def methods(
     listed = list(searched.entries("methods", Method))
     if as_json:
         rows = [{"name": one.name, "family": one.family, "summary": one.summary} for one in listed]
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print(json.dumps(rows, indent=2))
         return
     _list(console(), listed)
 
@@ -185,7 +185,7 @@ def schema(
     wanted = known if kind is None else [kind]
     if out is None:
         texts = {one: keys.json_schema(one) for one in wanted}
-        print(json.dumps(texts if kind is None else texts[kind], indent=1, ensure_ascii=False))
+        print(json.dumps(texts if kind is None else texts[kind], indent=1))
         return
     for one in wanted:
         write_atomically(out / f"{one}.json", keys.schema_text(one))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -47,6 +48,20 @@ def sources_of(data_dir: Path | None) -> Sources:
     return sources
 
 
+def require_cache(sources: Sources) -> None:
+    """InputError where nothing can be kept in the cache folder, as in a home that is read-only."""
+    folder = sources.cache_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"the cache {folder} cannot be written ({error.strerror}); name a folder that can with the variable "
+            "HARNESS_CACHE"
+        ) from error
+
+
 def load_plan(
     path: Path,
     catalog: Sequence[Path],
@@ -62,6 +77,7 @@ def load_plan(
     from harness.devices.provenance import fingerprint
 
     resolved = load_spec(path, catalog, settings)
+    require_cache(sources)
     inputs = inputs_of(resolved).values()
     pins = newest_commits(open_sources(inputs)) if update_lock else read_lock(path)
     sources = dataclasses.replace(sources, pins=tuple(sorted(pins.items())))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -42,12 +43,15 @@ for _group in (planning, running, results, exporting, sharing, authoring, machin
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave with its exit code (`harness.errors`)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no `±` shows a `?`
     sys.exit(_run(given, debug="--debug" in given))
 
 
 def _run(arguments: list[str], debug: bool) -> int:
     try:
         code = app(arguments, standalone_mode=False, prog_name="harness")
+        sys.stdout.flush()
         return code if isinstance(code, int) else EXIT_OK
     except TyperException as error:  # a mistyped option or command
         error.show()  # type: ignore[attr-defined]
@@ -55,8 +59,11 @@ def _run(arguments: list[str], debug: bool) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # `harness plan | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
+        return _discard_output()
+    except SystemExit as left:  # what typer and rich make of a broken pipe
+        if isinstance(left.__context__, BrokenPipeError):
+            return _discard_output()
+        raise
     except HarnessError as error:
         return _print_error(
             str(error), EXIT_INPUT_WRONG if isinstance(error, InputError) else EXIT_TRIALS_FAILED, debug
@@ -69,6 +76,13 @@ def _run(arguments: list[str], debug: bool) -> int:
             f"a bug in the harness: {type(error).__name__}: {error}; run again with --debug and report it"
         )
         return _print_error(" ".join(message.split()), EXIT_BUG, debug)
+
+
+def _discard_output() -> int:
+    """Nobody reads any more: let what is still buffered go nowhere."""
+    assert sys.__stdout__ is not None
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+    return EXIT_OK
 
 
 def _print_error(message: str, code: int, debug: bool) -> int:

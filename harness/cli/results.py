@@ -81,7 +81,7 @@ def _report_losses(store: Store, as_json: bool) -> None:
     if as_json:
         from harness.ranking.losses import own_losses
 
-        print(own_losses(store).to_json(orient="records", indent=2, force_ascii=False))
+        print(own_losses(store).to_json(orient="records", indent=2))
         return
     from harness.ranking.render.loss_table import render_losses
 
@@ -94,7 +94,7 @@ def _ranking_as_json(board: Board, suites: Sequence[str]) -> str:
     from harness.ranking.scope import Filters
 
     rankings = {one: json.loads(export(board.ranking(Filters(suite=one)), "json")) for one in suites}
-    return json.dumps(rankings, indent=2, ensure_ascii=False)
+    return json.dumps(rankings, indent=2)
 
 
 def show(

@@ -17,9 +17,12 @@ import duckdb
 
 from harness.errors import InputError
 from harness.results import schema
+from harness.results.holders import named_in, of_lock
 
 PATIENCE = 60.0
-"""Seconds to wait for another process's lock; a write takes some 20 ms, rebuilding a large database a minute."""
+"""Seconds to wait for a lock of another harness; a write takes some 20 ms, rebuilding a large database a minute."""
+BRIEFLY = 2.0
+"""Seconds to wait for another program, which may keep the database open for as long as it likes."""
 
 
 @contextmanager
@@ -105,7 +108,8 @@ def _flock(lock: Path, mode: int, path: Path, patience: float) -> Iterator[None]
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise InputError(
-                        f"{path}: another process has been writing it for {patience:.0f} s; try again"
+                        f"{path}: being written by {of_lock(lock) or 'another process'} for more than "
+                        f"{patience:.0f} s; try again"
                     ) from None
                 time.sleep(random.uniform(0.002, 0.02))
         yield
@@ -115,7 +119,7 @@ def _flock(lock: Path, mode: int, path: Path, patience: float) -> Iterator[None]
 
 def _open(path: Path, *, read_only: bool, patience: float) -> duckdb.DuckDBPyConnection:
     """Open, waiting while another process or thread holds the file the other way."""
-    deadline = time.monotonic() + patience
+    start = time.monotonic()
     pause = 0.005
     while True:
         try:
@@ -124,9 +128,11 @@ def _open(path: Path, *, read_only: bool, patience: float) -> duckdb.DuckDBPyCon
         except duckdb.Error as error:
             if not _is_busy(error):
                 raise _damaged(path, error) from error
-            if time.monotonic() > deadline:
+            holder = named_in(str(error)) or of_lock(path)
+            foreign = holder is not None and not holder.is_ours
+            if time.monotonic() > start + (min(patience, BRIEFLY) if foreign else patience):
                 raise InputError(
-                    f"{path}: another process has held it for {patience:.0f} s; try again"
+                    f"{path}: held open by {holder or 'another process'}; close it there, or try again later"
                 ) from error
         time.sleep(random.uniform(0.5, 1.0) * pause)
         pause = min(2 * pause, 0.1)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -53,6 +56,8 @@ def connected(address: str | None, cpus: int | None = None) -> Iterator[Any]:
     _set_environment()
     import ray
 
+    if address is None:
+        keep_token_out_of_home()
     own = _start(ray, cpus) if address is None else None
     if address is not None:
         _join(ray, address)
@@ -68,6 +73,11 @@ def connected(address: str | None, cpus: int | None = None) -> Iterator[Any]:
             shutil.rmtree(own.get_session_dir_path(), ignore_errors=True)
 
 
+LONGEST_SOCKET = 107
+"""Bytes that the path of a Unix socket may have."""
+_SESSION = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""What Ray adds to its folder."""
+
 OPTIONS: dict[str, Any] = {
     "logging_level": logging.ERROR,
     "log_to_driver": False,
@@ -78,12 +88,14 @@ OPTIONS: dict[str, Any] = {
 
 def _start(ray: Any, cpus: int | None) -> Any:
     """The node of a new Ray."""
+    folder = socket_folder()
     try:
         ray.init(
             "local",
             num_cpus=cpus or available_cores(),
             include_dashboard=False,
             object_store_memory=OBJECT_STORE_BYTES,
+            _temp_dir=folder,
             **OPTIONS,
         )
     except Exception as error:  # Ray has no class for a start that takes longer than it waits
@@ -92,6 +104,40 @@ def _start(ray: Any, cpus: int | None) -> Any:
             "less busy, or use --backend local"
         ) from error
     return ray._private.worker._global_node
+
+
+def socket_folder() -> str | None:
+    """Where Ray keeps its sockets; None for its own choice, which fits. InputError where nothing short enough can be
+    written."""
+    usual = os.path.join(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir(), "ray")
+    if len(os.fsencode(usual + _SESSION)) <= LONGEST_SOCKET:
+        return None
+    short = f"/tmp/ray-{os.getuid()}"
+    try:
+        os.makedirs(short, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the folder for temporary files, {usual}, is too long for Ray's sockets ({LONGEST_SOCKET} bytes), and "
+            f"{short} cannot be written ({error.strerror}); set RAY_TMPDIR to a shorter folder, or use --backend local"
+        ) from error
+    return short
+
+
+def keep_token_out_of_home() -> None:
+    """Give a Ray of our own its token by the environment where the home folder, in which Ray keeps one, cannot be
+    written."""
+    home = Path(os.path.expanduser("~"))
+    if (
+        os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
+        or (home / ".ray" / "auth_token").exists()
+    ):
+        return
+    try:
+        (home / ".ray").mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=home / ".ray"):
+            pass
+    except OSError:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _join(ray: Any, address: str) -> None:
