@@ -22,6 +22,7 @@ from benchmarks.timing import alternate, faster
 from benchmarks.world import SPECIAL, write_model
 from harness.assets.asset import Asset, LocalSource
 from harness.assets.sources import Sources
+from harness.base import RULE
 from harness.devices.placement import attention_rule
 from harness.models.classify import build_classifier
 from harness.models.loading import load_folder
@@ -50,6 +51,7 @@ def run(conditions: Conditions) -> Iterator[Row]:
     resources = Resources(cpus=conditions.threads, gpus=float(conditions.device == "cuda"))
     trial = Trial(
         id=trial_id("finetune", job, {}, ()),
+        id_rule=RULE,
         kind="finetune",
         recipe_version=1,
         job=job,

@@ -13,6 +13,7 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 from benchmarks.conditions import Conditions
 from harness.assets.asset import Asset, LocalSource
 from harness.assets.sources import Sources
+from harness.base import RULE
 from harness.corpora.blocks import TokenBlocks, build_blocks
 from harness.corpora.stream import BatchStream
 from harness.methods.loss import Batch
@@ -124,6 +125,7 @@ class World:
         )
         return Trial(
             id=trial_id("distil", job, {}, ()),
+            id_rule=RULE,
             kind="distil",
             recipe_version=1,
             job=job,

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
-from harness.base import Frozen, Label, Text
+from harness.base import Frozen, Label, Licence, Unordered
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -110,11 +110,12 @@ class Asset(Frozen):
 
     sources: Annotated[tuple[Source, ...], Label()] = Field(min_length=1)
     """Where the bytes may come from, tried in order."""
-    include: tuple[str, ...] = ("*",)
+    include: Annotated[tuple[str, ...], Unordered()] = ("*",)
     """Glob patterns of the files used, relative to the source's root."""
-    sha256: Sha256 | None = None
-    """Tree hash of those files. Without it the identity is resolved from the source when planning."""
-    licence: Text | None = None
+    sha256: Annotated[Sha256 | None, Label(since=2)] = None
+    """Tree hash of those files. Without it the identity is resolved from the source when planning; a trial states the
+    content of its inputs either way."""
+    licence: Licence = None
 
     @field_validator("include")
     @classmethod

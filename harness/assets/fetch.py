@@ -83,7 +83,7 @@ def identify(asset: Asset, sources: Sources) -> str | None:
     """The content's identity, without fetching: a tree hash, or `repo@commit`; None where it is unknown."""
     if asset.sha256 is not None:
         return asset.sha256
-    for _, attempt in local_attempts(asset, sources):
+    for _, attempt in folder_attempts(asset, sources):
         try:
             found = attempt()
         except UnavailableError:
@@ -104,9 +104,10 @@ def identify(asset: Asset, sources: Sources) -> str | None:
             except UnavailableError:
                 continue
         if isinstance(source, (PypiSource, NpmSource)):
-            return digest(
-                ["archive", source.sha256, source.root, getattr(source, "nested", None), asset.include], 64
-            )
+            # By the archive, whether it has been fetched or not.
+            include = sorted(set(asset.include))
+            nested = getattr(source, "nested", None)
+            return digest(["archive", source.sha256, source.root, nested, include], 64)
     return None
 
 
@@ -155,7 +156,24 @@ _Attempt = tuple[str, Callable[[], AssetFolder | None]]
 
 
 def local_attempts(asset: Asset, sources: Sources) -> Iterator[_Attempt]:
-    """What costs no network: the data folder, the cache, local folders."""
+    """What costs no network: the data folder, packages in the cache, local folders."""
+    yield from _data_folder_attempts(asset, sources)
+    for source in asset.sources:
+        if isinstance(source, (PypiSource, NpmSource)):
+            yield f"cache ({describe(source)})", partial(_cached, asset, source, sources)
+        if isinstance(source, LocalSource):
+            yield describe(source), partial(_local, source, asset, sources)
+
+
+def folder_attempts(asset: Asset, sources: Sources) -> Iterator[_Attempt]:
+    """The folders that a user names: the data folder and local ones, which nothing fetches into."""
+    yield from _data_folder_attempts(asset, sources)
+    for source in asset.sources:
+        if isinstance(source, LocalSource):
+            yield describe(source), partial(_local, source, asset, sources)
+
+
+def _data_folder_attempts(asset: Asset, sources: Sources) -> Iterator[_Attempt]:
     for source in asset.sources:
         if isinstance(source, (HubSource, WebSource)) and sources.data_dir is not None:
             folders = list(_in_hub_layout(source, sources.data_dir))
@@ -163,11 +181,6 @@ def local_attempts(asset: Asset, sources: Sources) -> Iterator[_Attempt]:
                 yield f"data folder {folder}", partial(_folder, folder, asset, sources)
             if not folders:
                 yield f"data folder {sources.data_dir}", partial(_not_in_hub_layout, source)
-    for source in asset.sources:
-        if isinstance(source, (PypiSource, NpmSource)):
-            yield f"cache ({describe(source)})", partial(_cached, asset, source, sources)
-        if isinstance(source, LocalSource):
-            yield describe(source), partial(_local, source, asset, sources)
 
 
 def _attempts(asset: Asset, sources: Sources) -> Iterator[_Attempt]:

@@ -24,7 +24,7 @@ def web_identity(source: WebSource, include: tuple[str, ...], timeout: float) ->
     Raises UnavailableError, after about `timeout` seconds, where one is not there."""
     told = []
     with requests.Session() as session:
-        for name in include:
+        for name in sorted(set(include)):
             try:
                 answer = session.head(f"{source.url}/{name}", timeout=timeout, allow_redirects=True)
             except requests.RequestException as error:

@@ -98,14 +98,12 @@ def plan(
 
 
 def _done(planned: Plan, runs_dir: Path) -> set[str]:
-    """Trials that ended well."""
+    """Trials that need not run."""
     from harness.records.folder import TrialFolder
 
     present = {path.name for path in runs_dir.iterdir()} if runs_dir.is_dir() else set()
-    results = (
-        TrialFolder.of(runs_dir, trial.id).read_result() for trial in planned.trials if trial.id in present
-    )
-    return {result.trial_id for result in results if result is not None and result.status != "failed"}
+    here = (trial for trial in planned.trials if trial.id in present)
+    return {trial.id for trial in here if TrialFolder.of(runs_dir, trial.id).answer(trial)}
 
 
 def _overview(planned: Plan, seconds: Mapping[str, float], done: set[str]) -> Table:

@@ -50,6 +50,7 @@ def collect(
     matmul_peak: float | None = None,
     kernels: Mapping[str, str] | None = None,
     parents_sha256: Mapping[str, str] | None = None,
+    plugins: Mapping[str, str] | None = None,
 ) -> Provenance:
     """The provenance of a trial that ran here on `device` ('cpu', 'cuda') from parents with these weights."""
     return Provenance(
@@ -63,6 +64,7 @@ def collect(
         kernels=dict(kernels or {}),
         commit=_commit(),
         parents_sha256=dict(parents_sha256 or {}),
+        plugins=dict(plugins or {}),
     )
 
 

@@ -17,6 +17,10 @@ class FromEnd(Frozen):
 
     from_end: int = Field(ge=0, description="k in L − k; 0 is the last layer.")
 
+    def hashed(self, fields: dict[str, Any]) -> Any:
+        """`{from_end: 0}` is `last`."""
+        return fields if self.from_end else "last"
+
 
 def _form(value: Any) -> str:
     if isinstance(value, str):

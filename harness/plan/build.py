@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from harness.assets.asset import Asset
+from harness.base import RULE
 from harness.errors import SpecError
 from harness.plan.finetuning import Evaluation, count_settings, evaluations
 from harness.plan.identity import Hasher, Identify
@@ -129,26 +130,31 @@ class _Planner:
         kind: Kind,
         job: PrepareJob | DistilJob | FinetuneJob | MeasureJob,
         data: dict[str, str],
-        parents: tuple[str, ...],
+        makers: tuple[str, ...],
         config_id: str | None,
         labels: dict[str, str],
+        rung_below: tuple[str, ...] = (),
     ) -> str:
         """Plan one trial unless it is planned already; returns its id."""
-        identity = self.hasher.trial(kind, job, data, parents)
-        if identity not in self.trials[kind]:
+        identity = self.hasher.trial(kind, job, data, makers)
+        planned = self.trials[kind].get(identity)
+        if planned is None:
             # Everything in it is validated already, and a plan may hold a hundred thousand.
             self.trials[kind][identity] = Trial.model_construct(
                 id=identity,
+                id_rule=RULE,
                 kind=kind,
                 recipe_version=self.hasher.version(kind),
                 job=job,
                 data=data,
-                parents=parents,
+                parents=(*makers, *rung_below),
                 config_id=config_id,
                 labels=labels,
                 resources=getattr(self.resolved.spec.resources, kind),
                 spec=self.resolved.name,
             )
+        elif isinstance(job, DistilJob):
+            self.trials[kind][identity] = planned.with_milestones(job.recipe.milestones)
         return identity
 
     def models(self) -> None:
@@ -252,7 +258,7 @@ class _Planner:
             recipe=self._recipe(method, recipe),
             seed=seed,
         )
-        data = self.inputs.of(teacher.source.teacher, corpus, init)
+        data = self.inputs.of(teacher.source.teacher, corpus, init, method)
         config = self.hasher.config(job, data, teacher.parents)
         labels = {
             "method": method.name,
@@ -285,7 +291,7 @@ class _Planner:
             one = scored.students if model.is_student else scored.references
             if not one.ladder:
                 for recipe in one.settings:
-                    self._setting(model, one, recipe, None, "", model.parents)
+                    self._setting(model, one, recipe, None, "")
             below: tuple[tuple[str, ...], ...] = ()
             for step in one.ladder:
                 below = self._rung(model, one, step, below)
@@ -293,11 +299,11 @@ class _Planner:
     def _rung(
         self, model: _Model, one: Evaluation, step: Step, below: tuple[tuple[str, ...], ...]
     ) -> tuple[tuple[str, ...], ...]:
-        parents = (*model.parents, *(trial for setting in below for trial in setting))
+        rung_below = tuple(trial for setting in below for trial in setting)
         return tuple(
             self._setting(
                 model, one, recipe, Rung(share=step.share, below=below, own=own, keep=step.keep),
-                step.label, parents,
+                step.label, rung_below,
             )
             for own, recipe in enumerate(one.settings)
         )  # fmt: skip
@@ -309,7 +315,7 @@ class _Planner:
         recipe: FinetuneRecipe,
         rung: Rung | None,
         label: str,
-        parents: tuple[str, ...],
+        rung_below: tuple[str, ...] = (),
     ) -> tuple[str, ...]:
         """Plan one setting with every seed; their ids."""
         data = self.inputs.of_task(one.task, model.data)
@@ -333,7 +339,9 @@ class _Planner:
                 rung=rung,
             )
             seeded = {**labels, "finetune_seed": str(seed)}
-            trials.append(self._add("finetune", job, data, parents, model.config_id, seeded))
+            trials.append(
+                self._add("finetune", job, data, model.parents, model.config_id, seeded, rung_below)
+            )
         return tuple(trials)
 
     def _measure(self, teacher: Teacher, student: Student | None) -> None:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.assets.asset import Asset
+from harness.base import canonical
 from harness.plan.identity import Identify
-from harness.spec.entries import Corpus, Task, Teacher
+from harness.spec.entries import Corpus, CorpusText, Method, Task, Teacher
 from harness.spec.initialisation import Initialisation
+from harness.spec.normal_forms import evaluated_splits, evaluated_text
+from harness.spec.plugins import recipe_versions
 from harness.spec.resolve import ResolvedSpec
 
 UNRESOLVED = "unresolved"
@@ -52,8 +55,9 @@ class InputContents:
         self._content: dict[int, tuple[Asset, str | None]] = {}  # holding the asset keeps its id its own
         self._shared_contents: dict[tuple[int, ...], tuple[tuple[object, ...], dict[str, str]]] = {}
 
-    def of(self, *parts: Teacher | Corpus | Initialisation | None) -> dict[str, str]:
-        """Content of a teacher, a corpus, an initial checkpoint or several of them together."""
+    def of(self, *parts: Teacher | Corpus | Initialisation | Method | None) -> dict[str, str]:
+        """Content of a teacher, a corpus, an initial checkpoint or several of them together, with the recipe versions
+        of the plugins that they use."""
         return self._shared(parts, {})
 
     def of_task(self, task: Task, model: dict[str, str]) -> dict[str, str]:
@@ -73,6 +77,8 @@ class InputContents:
             contents = dict(base)
             for part in parts:
                 contents |= self._content_of(part)
+                if isinstance(part, Teacher | Corpus | Method | Task):
+                    contents |= recipe_versions(part)
             self._shared_contents[key] = ((*parts, base), contents)
         return self._shared_contents[key][1]
 
@@ -100,16 +106,28 @@ class InputContents:
         return contents
 
     def _corpus(self, corpus: Corpus, role: str) -> dict[str, str]:
-        contents: dict[str, str] = {}
-        for number, text in enumerate(corpus.texts):
-            name = f"corpus {corpus.name}, {text.language}, text {number}"
-            contents[f"{role}/{text.language}/{number}"] = self._named(name, text.asset)
+        """Texts by language, in the order that counts within one, and the data of excluded tasks."""
+        found: dict[str, str] = {}
+        by_language = sorted(enumerate(corpus.texts), key=_language_of_numbered)
+        for number, (given, text) in enumerate(by_language):
+            name = f"corpus {corpus.name}, {text.language}, text {given}"
+            found[f"{role}/{text.language}/{number}"] = self._named(name, text.asset)
+        for number, contents in enumerate(sorted(self._excluded(corpus))):
+            found |= {f"{role}/exclude/{number}/{n}": content for n, content in enumerate(contents[1:])}
+        return found
+
+    def _excluded(self, corpus: Corpus) -> set[tuple[str, ...]]:
+        """What each excluded task takes out: how it is read, then the content of the files that hold its evaluated
+        splits; whatever it is called, and in whichever order tasks are named."""
+        found: set[tuple[str, ...]] = set()
         for task in corpus.exclude:
             assert not isinstance(task, str)  # resolved
-            for name, asset in task.assets.items():
-                content = self._named(f"task {task.name}, {name}", asset)
-                contents[f"{role}/exclude/{task.name}/{name}"] = content
-        return contents
+            content = {
+                name: self._named(f"task {task.name}, {name}", asset) for name, asset in task.assets.items()
+            }
+            evaluated = {content[split.asset] for split in evaluated_splits(task)}
+            found.add((canonical(evaluated_text(task)), *sorted(evaluated)))
+        return found
 
     def _named(self, name: str, asset: Asset) -> str:
         self.assets.setdefault(name, asset)
@@ -119,3 +137,7 @@ class InputContents:
         if id(asset) not in self._content:
             self._content[id(asset)] = (asset, self._identify(asset))
         return self._content[id(asset)][1]
+
+
+def _language_of_numbered(numbered: tuple[int, CorpusText]) -> str:
+    return numbered[1].language

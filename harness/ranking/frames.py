@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,6 +15,13 @@ from harness.ranking import unscored
 from harness.ranking.settings import differing, flattened_all, is_shared
 from harness.ranking.strata import prepared_or_shipped, strata_of
 from harness.results.store import Store
+
+PRECISIONS = """
+    SELECT model_key, CASE WHEN array_to_string(flags, ' ') LIKE '%fp32_after_nan%' THEN 'bf16' ELSE precision END
+    FROM trials
+    WHERE kind IN ('distil', 'prepare') AND status = 'ok' AND precision IN ('fp32', 'bf16') AND model_key IS NOT NULL
+"""
+"""Model -> the precision that was resolved for its training; a fallback to fp32 has a flag of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,22 +107,30 @@ def read_frames(store: Store) -> Frames:
         ).df()
         waiting = con.execute(unscored.STUDENTS).df()
         evaluations = con.execute(unscored.EVALUATIONS).df()
+        precisions = dict(con.execute(PRECISIONS).fetchall())
     models["config_id"] = models["config_id"].fillna(models["model_key"])
+    mixed = _mixed(models, precisions)
     for frame in (cells, models):
-        frame.insert(0, "row_id", _row_ids(frame["config_id"], frame["milestone"]))
+        precision = _made_in(frame["model_key"], precisions)
+        apart = precision.where(frame["config_id"].isin(mixed))
+        frame.insert(0, "row_id", _row_ids(frame["config_id"], apart, frame["milestone"]))
     models["distil_seed"] = models["distil_seed"].fillna(_stand_in_seeds(models)).astype("int64")
     for column in ("row_id", "model_key", "suite", "task", "language", "protocol", "role"):
         cells[column] = cells[column].astype("category")
     made_by = flattened_all({maker: job for maker, job, _ in jobs})
     read = {maker: json.loads(data) for maker, _, data in jobs}
     first = models.drop_duplicates("row_id")
+    one_model = dict(zip(first["row_id"], first["model_key"], strict=True))
     makers = {
         row_id: maker
         for row_id, config, model in zip(first["row_id"], first["config_id"], first["model_key"], strict=True)
         for maker in (config, model)  # a prepared teacher has no configuration
         if maker in made_by
     }
-    settings = {row_id: made_by[maker] for row_id, maker in makers.items()}
+    settings = {
+        row_id: made_by[maker] | _precision_of(one_model[row_id], precisions)
+        for row_id, maker in makers.items()
+    }
     strata = strata_of(settings, {row_id: read[maker] for row_id, maker in makers.items()}, models)
     models = models.set_index("model_key")
     waiting = waiting.join(models["row_id"], on="model_key")
@@ -130,10 +146,35 @@ def _stand_in_seeds(models: pd.DataFrame) -> pd.Series:
     return -1 - models.groupby("row_id").cumcount()
 
 
-def _row_ids(config: pd.Series, milestone: pd.Series) -> pd.Series:
-    """A configuration, or one of its milestones, as the name of a row."""
+def _row_ids(config: pd.Series, precision: pd.Series, milestone: pd.Series) -> pd.Series:
+    """A configuration, or its students of one precision where they are of several, or one of its milestones, as the name
+    of a row."""
     whole = config.astype(object)
+    whole = whole.where(precision.isna(), whole + "+" + precision.fillna(""))
     return whole.where(milestone.isna(), whole + "@" + milestone.astype("Int64").astype(str))
+
+
+def configuration_of(row_id: str) -> str:
+    """The configuration that a row belongs to."""
+    return re.split("[+@]", row_id)[0]
+
+
+def _made_in(models: pd.Series, precisions: Mapping[str, str]) -> pd.Series:
+    """The precision that each model was trained in; a milestone's is its student's."""
+    return models.astype(str).str.split("@").str[0].map(precisions)
+
+
+def _mixed(models: pd.DataFrame, precisions: Mapping[str, str]) -> set[str]:
+    """Configurations whose students were trained in several precisions, and must not be averaged."""
+    made = models[["config_id"]].assign(precision=_made_in(models["model_key"], precisions)).dropna()
+    counted = made.groupby("config_id")["precision"].nunique()
+    return set(counted[counted > 1].index)
+
+
+def _precision_of(model: str, precisions: Mapping[str, str]) -> dict[str, object]:
+    """What `precision: auto` came to, for the settings of a row."""
+    precision = precisions.get(model.partition("@")[0])
+    return {"precision": precision} if precision else {}
 
 
 def measures(

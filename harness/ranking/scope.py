@@ -221,16 +221,16 @@ def _in_scope(cells: pd.DataFrame, filters: Filters) -> pd.DataFrame:
 
 
 def _one_protocol(cells: pd.DataFrame, wanted: Iterable[str]) -> tuple[pd.DataFrame, dict[str, int]]:
-    """One fine-tuning protocol for each task, and how many models that leaves out."""
+    """One fine-tuning protocol for each task (one that is asked for, else the most widely used, else the latest), and
+    how many models that leaves out."""
     counted = (
-        cells.groupby(["task", "protocol"], observed=True)["model_key"]
-        .nunique()
-        .rename("models")
+        cells.groupby(["task", "protocol"], observed=True)
+        .agg(models=("model_key", "nunique"), latest=("finished_at", "max"))
         .reset_index()
     )
     counted["wanted"] = counted["protocol"].isin(tuple(wanted))
     ordered = counted.sort_values(
-        ["task", "wanted", "models", "protocol"], ascending=[True, False, False, True]
+        ["task", "wanted", "models", "latest", "protocol"], ascending=[True, False, False, False, True]
     )
     chosen = ordered.drop_duplicates("task")[["task", "protocol"]]
     if len(chosen) == len(counted):

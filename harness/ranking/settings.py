@@ -18,6 +18,7 @@ _PROSE = {
     "sources",
     "note",
     "cohort",
+    "milestones",
     "shape",
     "languages",
 }

@@ -76,6 +76,32 @@ class TrialFolder:
         except (OSError, ValidationError):
             return None
 
+    def answer(self, trial: Trial) -> Result | None:
+        """The recorded result where `trial` need not run: it ended well and left all that is asked for now."""
+        result = self.read_result()
+        ended_well = result is not None and result.status != "failed"
+        return result if result is not None and ended_well and self.covers(trial, result) else None
+
+    def covers(self, trial: Trial, result: Result) -> bool:
+        """Whether the recorded result, which ended well, holds all that is asked of a trial with its id.
+
+        An id does not say everything that is asked: milestones may have been added since, and a setting that halving
+        gave up may stand better among other settings."""
+        if result.status == "ok" and not trial.milestones:
+            return True
+        recorded = self.read_trial()
+        if recorded is None:
+            return False
+        if result.status == "pruned":
+            diverged = "gave_up" in result.facts  # whatever it is compared with
+            return diverged or recorded.rung == trial.rung
+        return set(trial.milestones) <= set(recorded.milestones)
+
+    def with_recorded_milestones(self, trial: Trial) -> Trial:
+        """`trial`, exporting also what an earlier run of it was asked to export."""
+        recorded = self.read_trial() if trial.milestones else None
+        return trial.with_milestones(recorded.milestones) if recorded else trial
+
     def append_progress(self, progress: Progress) -> None:
         """Add one line to progress.jsonl."""
         self.path.mkdir(parents=True, exist_ok=True)

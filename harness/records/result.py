@@ -14,6 +14,9 @@ from harness.records.trial import Kind, Trial, TrialId
 DEAD_TERM = 0.01
 """A term whose share of the gradient never reaches this does nothing: flag `dead_term:<name>`."""
 
+FP32_AFTER_NAN = "fp32_after_nan"
+"""Flag of a result that took fp32 because bf16 had failed; the step at which it had follows."""
+
 
 class Score(Frozen):
     """One number on one split of one task in one language."""
@@ -78,6 +81,8 @@ class Provenance(Frozen):
     """Commit of the harness's own checkout, where it runs from one."""
     parents_sha256: dict[str, str] = {}
     """Parent trial -> SHA-256 of the weights actually used."""
+    plugins: dict[str, str] = {}
+    """`term state_norm` -> distribution, version and hash of the code that offered it, `harness.spec.plugins`."""
 
 
 class Result(Frozen):
@@ -116,6 +121,12 @@ class Result(Frozen):
     facts: dict[str, Any] = {}
     """Further figures of the trial: best epoch, loss before and after, rows used, ..."""
     provenance: Provenance
+
+    @property
+    def started_in(self) -> str:
+        """The precision that was resolved for it; a later fallback to fp32 is told by its flag."""
+        fell_back = any(flag.startswith(FP32_AFTER_NAN) for flag in self.flags)
+        return "bf16" if fell_back else self.provenance.precision
 
 
 class Progress(Frozen):

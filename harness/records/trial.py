@@ -1,16 +1,15 @@
-"""What a trial is and what it leaves behind: `trial.json`, `progress.jsonl`, `result.json` of `runs/<id>/`.
+"""What a trial is, `trial.json` of its folder, and how its id follows from that.
 
-Everything after the plan reads and writes these models and nothing else. A `Trial` is complete: with its parents'
-folders and the sources it names, it runs anywhere.
+A `Trial` is complete: with its parents' folders and the sources it names, it runs anywhere.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from harness.base import Added, Frozen, digest
+from harness.base import RULE, Added, Frozen, Unordered, digest, identity
 from harness.spec.entries import Corpus, Method, Student, Task, Teacher
 from harness.spec.initialisation import Initialisation
 from harness.spec.recipes import Distil, FinetuneSettings, Measure, Prepare, Rate, Resources, SelectOn
@@ -79,6 +78,11 @@ class Rung(Frozen):
     keep: int = 1
     """How many of these settings go on."""
 
+    def hashed(self, fields: dict[str, Any]) -> Any:
+        """Only the share of the rows: which settings it is compared with decides whether it runs, and no number. On
+        the last rung it is the question that is asked without halving."""
+        return None if self.is_last else {"share": fields["share"]}
+
     @property
     def is_last(self) -> bool:
         """Whether the trial trains on all rows, so that its score counts."""
@@ -91,7 +95,7 @@ class FinetuneJob(Frozen):
     kind: Literal["finetune"] = "finetune"
     model: ModelSource
     task: Task
-    languages: tuple[str, ...]
+    languages: Annotated[tuple[str, ...], Unordered()]
     recipe: FinetuneRecipe
     seed: int
     rung: Annotated[Rung | None, Added()] = None
@@ -123,16 +127,18 @@ class Trial(Frozen):
     """One unit of work of a plan."""
 
     id: TrialId
-    """Hash of everything that can change its number: kind, recipe version, job, data identities, parents."""
+    """Hash of everything that can change its number: kind, recipe version, job, data identities, makers."""
+    id_rule: Annotated[int, Field(ge=1)] = 1
+    """Version of the rule that gave the id, `harness.base.RULE`; trials recorded before it was written down have 1."""
     kind: Kind
     recipe_version: int
     job: Job
     data: dict[str, str]
     """Data identity: what was read -> SHA-256 of the content, or `repo@commit`. Keys: `teacher`, `corpus/<language>/<n>`,
-    `task/<asset>`, ..."""
+    `task/<asset>`, ...; and `plugin/<kind>/<name>` -> recipe version, where a plugin states one above 1."""
     parents: tuple[TrialId, ...] = ()
-    """Trials that must have ended before (Merkle: their ids enter this id): those whose exported model this one
-    reads, and the rung below."""
+    """Trials that must have ended before: those whose exported model this one reads (their ids enter this id), and the
+    rung below."""
     config_id: TrialId | None = None
     """The configuration this belongs to: a distil id without its seed. Shared by a student and its evaluations;
     for teachers and external models, a hash of the model's own identity."""
@@ -162,11 +168,47 @@ class Trial(Frozen):
     @property
     def makers(self) -> tuple[TrialId, ...]:
         """The parents whose exported model it reads."""
-        rung = self.job.rung if isinstance(self.job, FinetuneJob) else None
-        weighed = {trial for setting in rung.below for trial in setting} if rung else set()
+        weighed = {trial for setting in self.rung.below for trial in setting} if self.rung else set()
         return tuple(parent for parent in self.parents if parent not in weighed)
 
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """Steps at which it exports an intermediate student."""
+        return self.job.recipe.milestones if isinstance(self.job, DistilJob) else ()
 
-def trial_id(kind: Kind, job: Frozen, data: dict[str, str], parents: tuple[str, ...]) -> str:
-    """The id of a trial: 16 hex digits of SHA-256 over what can change its number."""
-    return digest([kind, RECIPE_VERSIONS[kind], job, data, list(parents)])
+    @property
+    def rung(self) -> Rung | None:
+        """Its place in a successive halving."""
+        return self.job.rung if isinstance(self.job, FinetuneJob) else None
+
+    def with_milestones(self, steps: tuple[int, ...]) -> Trial:
+        """The same distil trial, exporting an intermediate student at these steps too."""
+        job = self.job
+        if not isinstance(job, DistilJob) or set(steps) <= set(job.recipe.milestones):
+            return self
+        both = tuple(sorted({*job.recipe.milestones, *steps}))
+        recipe = job.recipe.model_copy(update={"milestones": both})
+        return self.model_copy(update={"job": job.model_copy(update={"recipe": recipe})})
+
+    def expected_id(self) -> str:
+        """The id that follows from what it is, by the rule that gave its own."""
+        parents = self.makers if self.id_rule > 1 else self.parents
+        return digest([self.kind, self.recipe_version, self.job, self.data, list(parents)], rule=self.id_rule)
+
+    def expected_config_id(self) -> str | None:
+        """The configuration that follows from what a distil trial is; None for other kinds."""
+        if not isinstance(self.job, DistilJob):
+            return None
+        return config_id(self.job, self.data, self.parents, self.id_rule)
+
+
+def config_id(job: DistilJob, data: dict[str, str], makers: tuple[str, ...], rule: int = RULE) -> str:
+    """The configuration of a distil job: what its id is made of, but for the seed."""
+    without_seed = {name: value for name, value in identity(job, rule).items() if name != "seed"}
+    return digest(["config", without_seed, data, list(makers)], rule=rule)
+
+
+def trial_id(kind: Kind, job: Frozen, data: dict[str, str], makers: tuple[str, ...]) -> str:
+    """The id of a trial: 16 hex digits of SHA-256 over what can change its number. `makers`: the trials whose exported
+    models it reads."""
+    return digest([kind, RECIPE_VERSIONS[kind], job, data, list(makers)], rule=RULE)

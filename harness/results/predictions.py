@@ -4,6 +4,7 @@ and models paired.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,8 @@ from harness.errors import InputError
 
 COLUMNS = ["split", "language", "row", "label", "prediction"]
 """What every file of predictions holds; scores per class may follow."""
+LABELS = b"labels"
+"""Key of the file's metadata that holds the label names in their order, as a JSON list."""
 MOST_BYTES = 512 * 2**20
 MOST_ROWS = 20_000_000
 MOST_UNPACKED = 4 * 2**30
@@ -43,3 +46,14 @@ def read(path: Path) -> pd.DataFrame:
             return file.read(columns=COLUMNS).to_pandas()
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as predictions ({str(error).splitlines()[0]})") from error
+
+
+def label_names(path: Path) -> tuple[str, ...] | None:
+    """The names to which labels and predictions are indices; None where the file does not state them, as those written
+    before it was asked."""
+    try:
+        stated = (pq.read_schema(path).metadata or {}).get(LABELS)
+        names = None if stated is None else json.loads(stated)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read as predictions ({str(error).splitlines()[0]})") from error
+    return None if names is None else tuple(map(str, names))

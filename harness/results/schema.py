@@ -105,12 +105,31 @@ def _clipped(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("ALTER TABLE progress ADD COLUMN clipped DOUBLE")
 
 
+def _names_by_content(con: duckdb.DuckDBPyConnection) -> None:
+    """Version 6: what names models, architectures and protocols is worked out anew, from the content of teachers and by
+    what enters ids now; protocols tell the precision that was computed in."""
+    from harness.results.renaming import renamed
+
+    if con.execute("SELECT count(*) FROM trials").fetchone() == (0,):
+        return  # a new database
+    con.register("fresh", renamed(con))
+    columns = ("model_key", "teacher_key", "arch_key", "protocol")
+    setting = ", ".join(f"{name} = fresh.{name}" for name in columns)
+    con.execute(f"UPDATE trials SET {setting} FROM fresh WHERE trials.trial_id = fresh.trial_id")
+    con.execute(
+        "UPDATE measurements SET arch_key = trials.arch_key, model_key = trials.model_key FROM trials "
+        "WHERE measurements.trial_id = trials.trial_id"
+    )
+    con.unregister("fresh")
+
+
 MIGRATIONS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _first_tables,
     2: _utilisation,
     3: _no_information,
     4: _whole_identities,
     5: _clipped,
+    6: _names_by_content,
 }
 """Version -> the step that makes it from the version before."""
 
@@ -125,11 +144,11 @@ CREATE OR REPLACE VIEW cells AS
            any_value(role) AS role, suite, task, language, protocol,
            CASE WHEN count(value) = count(*) THEN avg(value) END AS value, count(*) AS runs,
            min(n) AS n, max(no_information) AS no_information, max(dev_value) AS dev_value,
-           list_distinct(flatten(list(flags))) AS flags
+           max(finished_at) AS finished_at, list_distinct(flatten(list(flags))) AS flags
     FROM (
         SELECT t.model_key, t.trial_id, any_value(t.config_id) AS config_id,
                any_value(t.milestone) AS milestone, any_value(t.role) AS role,
-               s.suite, s.task, s.language, any_value(t.protocol) AS protocol,
+               any_value(t.finished_at) AS finished_at, s.suite, s.task, s.language, any_value(t.protocol) AS protocol,
                CASE WHEN count(s.value) = count(*) THEN avg(s.value) END AS value,
                min(s.n) AS n, any_value(s.dev_value) AS dev_value, flatten(list(s.flags)) AS flags,
                CASE WHEN min(s.no_information) = max(s.no_information)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from harness.base import digest
+from harness.base import digest, identity
 from harness.records.result import Progress, Result
 from harness.records.trial import (
     RECIPE_VERSIONS,
@@ -35,21 +35,31 @@ _SETTING = ("learning_rate", "epochs")
 """Fields of a fine-tuning recipe that the dev score chooses; all others belong to the protocol."""
 
 
-def model_key(source: ModelSource) -> str:
-    """Names a model: the trial that made it (`@step` for a milestone), or the content of a teacher as shipped."""
+def model_key(source: ModelSource, data: Mapping[str, str]) -> str:
+    """Names a model: the trial that made it (`@step` for a milestone), or the content of a teacher as shipped, of which
+    the trial's `data` tells."""
     if source.trial is None:
         assert source.teacher is not None
-        return shipped_key(source.teacher)
+        return shipped_key(source.teacher, data)
     return source.trial if source.milestone is None else f"{source.trial}@{source.milestone}"
 
 
-def shipped_key(teacher: Teacher) -> str:
-    """Names a checkpoint as shipped, by its content."""
-    return digest(teacher)
+def shipped_key(teacher: Teacher, data: Mapping[str, str]) -> str:
+    """Names a checkpoint as shipped, by its content as a trial's `data` has it."""
+    return digest([teacher, _of_teacher(data)])
+
+
+def _of_teacher(data: Mapping[str, str]) -> dict[str, str]:
+    """The content of a teacher among all that a trial reads."""
+    return {
+        name: content
+        for name, content in data.items()
+        if name in ("teacher", "tokenizer") or name.startswith("vocabulary/")
+    }
 
 
 def arch_key(teacher: Teacher, student: Student | None) -> str:
-    """Names what one measurement serves: the identities of a teacher and of a student built from it.
+    """Names an architecture: the identities of a teacher and of a student built from it.
 
     A field that `Student` gains is part of it by itself. Left out is only where the weights start, which no
     measurement depends on.
@@ -60,11 +70,18 @@ def arch_key(teacher: Teacher, student: Student | None) -> str:
     return digest([teacher, built])
 
 
-def protocol_of(job: FinetuneJob, data: dict[str, str]) -> str:
-    """Names everything that must be equal before two scores of a task may be compared, besides the model:
-    8 hex digits.
-    """
-    recipe = job.recipe.model_dump(mode="json", exclude=set(_SETTING))
+def measured_key(teacher: Teacher, student: Student | None, data: Mapping[str, str]) -> str:
+    """Names what one measurement serves: an architecture with the content of its teacher, whose size nothing else
+    states."""
+    return digest([arch_key(teacher, student), _of_teacher(data)])
+
+
+def protocol_of(job: FinetuneJob, data: Mapping[str, str], precision: str | None = None) -> str:
+    """Names everything that must be equal before two scores of a task may be compared, besides the model: 8 hex digits.
+    `precision`: what `auto` came to, once that is known."""
+    recipe = {name: value for name, value in identity(job.recipe).items() if name not in _SETTING}
+    if precision is not None:
+        recipe["precision"] = precision
     task_data = {key: value for key, value in data.items() if key.startswith("task")}
     return digest([recipe, job.task, task_data], length=8)
 
@@ -92,30 +109,32 @@ def trial_row(
         "data": _json(trial.data),
         "selected": False,
     }
-    row |= _job_columns(trial, parents)
+    row |= job_columns(trial, parents, result.started_in if result else None)
     row |= _result_columns(result) if result else {}
     return row
 
 
-def _job_columns(trial: Trial, parents: Mapping[str, Trial]) -> Row:
+def job_columns(trial: Trial, parents: Mapping[str, Trial], precision: str | None) -> Row:
+    """The columns that follow from what a trial is; `precision` as for `protocol_of`."""
     job = trial.job
     if isinstance(job, PrepareJob):
         return {
             "role": "prepared",
             "model_key": trial.id,
-            "teacher_key": shipped_key(job.teacher),
-            "arch_key": arch_key(job.teacher, None),
+            "teacher_key": shipped_key(job.teacher, trial.data),
+            "arch_key": measured_key(job.teacher, None, trial.data),
             "teacher": job.teacher.name,
             "family": "teacher",
             "method": "prepared",
         }
     if isinstance(job, DistilJob):
-        root = root_teacher(job.teacher, parents)
+        maker = root_trial(trial, parents)
+        root = maker and shipped_teacher(maker)
         return {
             "role": "student",
             "model_key": trial.id,
-            "teacher_key": model_key(job.teacher),
-            "arch_key": arch_key(root, job.student) if root else None,
+            "teacher_key": model_key(job.teacher, trial.data),
+            "arch_key": measured_key(root, job.student, maker.data) if maker and root else None,
             "method": job.method.name,
             "family": job.method.family,
             "student": job.student.name,
@@ -124,22 +143,24 @@ def _job_columns(trial: Trial, parents: Mapping[str, Trial]) -> Row:
     if isinstance(job, MeasureJob):
         return {
             "role": "student" if job.student else "shipped",
-            "arch_key": arch_key(job.teacher, job.student),
+            "arch_key": measured_key(job.teacher, job.student, trial.data),
             "fingerprint": job.fingerprint,
             "teacher": job.teacher.name,
             "student": job.student.name if job.student else None,
         }
-    return _finetune_columns(trial, job, parents)
+    return _finetune_columns(trial, job, parents, precision)
 
 
-def _finetune_columns(trial: Trial, job: FinetuneJob, parents: Mapping[str, Trial]) -> Row:
+def _finetune_columns(
+    trial: Trial, job: FinetuneJob, parents: Mapping[str, Trial], precision: str | None
+) -> Row:
     row: Row = {
-        "model_key": model_key(job.model),
+        "model_key": model_key(job.model, trial.data),
         "milestone": job.model.milestone,
         "suite": job.task.suite,
         "task": job.task.name,
         # a rung's score may be compared with nothing but its neighbours'
-        "protocol": protocol_of(job, trial.data) if job.counts else None,
+        "protocol": protocol_of(job, trial.data, precision) if job.counts else None,
         "learning_rate": job.recipe.learning_rate,
         "epochs": job.recipe.epochs,
         "finetune_seed": job.seed,
@@ -152,12 +173,12 @@ def _finetune_columns(trial: Trial, job: FinetuneJob, parents: Mapping[str, Tria
             "method": "as shipped",
             "teacher": job.model.teacher.name,
             "student": None,
-            "arch_key": arch_key(job.model.teacher, None),
+            "arch_key": measured_key(job.model.teacher, None, trial.data),
         }
     maker = parents.get(job.model.trial or "")
     if maker is None:
         return row | {"role": "student" if trial.labels.get("student") else "prepared"}
-    model = _job_columns(maker, parents)
+    model = job_columns(maker, parents, None)
     wanted = ("role", "family", "method", "student", "teacher", "teacher_key", "arch_key", "distil_seed")
     return (
         row | {key: model[key] for key in wanted if key in model} | {"language": maker.labels.get("language")}
@@ -166,20 +187,27 @@ def _finetune_columns(trial: Trial, job: FinetuneJob, parents: Mapping[str, Tria
 
 def measured_as(trial: Trial, parents: Mapping[str, Trial]) -> str | None:
     """`arch_key` of the model that a trial makes, scores or measures; None where its teacher is not known."""
-    key: str | None = _job_columns(trial, parents).get("arch_key")
+    key: str | None = job_columns(trial, parents, None).get("arch_key")
     return key
 
 
-def root_teacher(source: ModelSource, parents: Mapping[str, Trial]) -> Teacher | None:
-    """The shipped checkpoint at the root of a chain of prepared teachers and assistants, where the chain is known."""
-    if source.teacher is not None:
-        return source.teacher
-    maker = parents.get(source.trial or "")
-    if maker is None:
-        return None
-    if isinstance(maker.job, PrepareJob):
-        return maker.job.teacher
-    return root_teacher(maker.job.teacher, parents) if isinstance(maker.job, DistilJob) else None
+def root_trial(trial: Trial, parents: Mapping[str, Trial]) -> Trial | None:
+    """The trial at the root of a chain of prepared teachers and assistants that reads a checkpoint as shipped, where the
+    chain is known."""
+    job = trial.job
+    if not isinstance(job, DistilJob) or job.teacher.teacher is not None:
+        return trial
+    maker = parents.get(job.teacher.trial or "")
+    return root_trial(maker, parents) if maker else None
+
+
+def shipped_teacher(trial: Trial) -> Teacher | None:
+    """The checkpoint as shipped that a trial reads."""
+    match trial.job:
+        case PrepareJob(teacher=teacher) | MeasureJob(teacher=teacher):
+            return teacher
+        case DistilJob(teacher=source) | FinetuneJob(model=source):
+            return source.teacher
 
 
 def _result_columns(result: Result) -> Row:

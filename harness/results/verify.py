@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.base import digest, identity
+from harness.base import RULE
 from harness.errors import InputError
 from harness.files import sha256_of
 from harness.kinds import metrics
 from harness.records.folder import TrialFolder, trial_folders
 from harness.records.result import Result
-from harness.records.trial import DistilJob, FinetuneJob, Trial
+from harness.records.trial import FinetuneJob, Trial
 from harness.results import predictions
 from harness.results import tables as rows
 from harness.results.store import Store
@@ -47,6 +47,7 @@ def verify(runs_dir: Path, store: Store | None = None) -> list[Disagreement]:
         hashes[folder.path.name] = rows.record_sha256(result) if result else None
     if store is not None and store.exists:
         disagreements += _database_problems(store, hashes)
+        disagreements += _reported_problems(store, trials)
     return disagreements
 
 
@@ -74,19 +75,14 @@ def trial_problems(trial: Trial, name: str) -> Iterator[str]:
         yield f"trial.json is of another trial ({trial.id})"
     if trial.job.kind != trial.kind:
         yield f"it is called {trial.kind}, its job is {trial.job.kind}"
-    wanted = digest([trial.kind, trial.recipe_version, trial.job, trial.data, list(trial.parents)])
-    if wanted != trial.id:
+    if trial.id_rule > RULE:
+        yield f"its id was given by rule {trial.id_rule}, and this harness knows up to {RULE}; update it"
+        return
+    if (wanted := trial.expected_id()) != trial.id:
         yield f"its id does not follow from its contents ({wanted} would)"
-    if isinstance(trial.job, DistilJob) and trial.config_id != config_id(
-        trial.job, trial.data, trial.parents
-    ):
+    configuration = trial.expected_config_id()
+    if configuration is not None and trial.config_id != configuration:
         yield "its configuration does not follow from its contents"
-
-
-def config_id(job: DistilJob, data: dict[str, str], parents: tuple[str, ...]) -> str:
-    """The configuration of a distil job: what its id is made of, but for the seed."""
-    without_seed = {name: value for name, value in identity(job).items() if name != "seed"}
-    return digest(["config", without_seed, data, list(parents)])
 
 
 def family_problems(trial: Trial, parents: dict[str, Trial]) -> Iterator[str]:
@@ -114,6 +110,18 @@ def result_problems(trial: Trial, result: Result) -> Iterator[str]:
         strange = {score.task for score in result.scores} - {task.name}
         if strange:
             yield f"it scores {', '.join(sorted(strange))}, its task is {task.name}"
+        yield from split_problems(trial.job, result)
+
+
+def split_problems(job: FinetuneJob, result: Result) -> Iterator[str]:
+    """Whether the split that is reported was scored, and no score passes for one of it."""
+    report = job.task.report
+    if job.counts and result.status == "ok" and report not in {score.split for score in result.scores}:
+        yield f"it reports the split {report}, of which it has no score"
+    for score in result.scores:
+        if ("dev_as_test" in score.flags) != (score.split == report == "dev"):
+            stated = "is flagged" if "dev_as_test" in score.flags else "is not flagged"
+            yield f"{score.metric} of {score.split}, {score.language} {stated} dev_as_test, and it reports {report}"
 
 
 def weight_problems(folder: TrialFolder, result: Result) -> Iterator[str]:
@@ -129,9 +137,12 @@ def score_problems(trial: Trial, result: Result, path: Path) -> Iterator[str]:
         return
     try:
         stored = predictions.read(path)
+        names = predictions.label_names(path)
     except InputError as error:
         yield str(error)
         return
+    if names is not None and names != tuple(trial.job.task.labels):
+        yield f"its predictions are of the labels {', '.join(names)}, its task's are {', '.join(trial.job.task.labels)}"
     groups = dict(iter(stored.groupby(["split", "language"], sort=False)))
     for score in result.scores:
         where = f"{score.metric} of {score.split}, {score.language}"
@@ -172,4 +183,17 @@ def _database_problems(store: Store, hashes: dict[str, str | None]) -> Iterator[
         if name not in hashes and name not in planned:
             yield Disagreement(
                 name, "the database knows it, its folder is gone; `harness ingest` rebuilds the database"
+            )
+
+
+def _reported_problems(store: Store, trials: dict[str, Trial]) -> Iterator[Disagreement]:
+    """Whether the database reports the split that each trial does."""
+    stored = store.frame("SELECT DISTINCT trial_id, split FROM scores WHERE reported")
+    for name, split in zip(stored["trial_id"], stored["split"], strict=True):
+        job = trials[name].job if name in trials else None
+        if isinstance(job, FinetuneJob) and job.task.report != split:
+            yield Disagreement(
+                name,
+                f"the database reports its score on {split}, its task's is {job.task.report}; `harness ingest` "
+                "rebuilds it",
             )

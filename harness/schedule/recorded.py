@@ -16,24 +16,29 @@ class PlanRecord:
     """Which trials have a result."""
 
     done: frozenset[str]
-    """Ids that ended well, with parents outside the plan among them."""
+    """Ids that ended well and need not run, with parents outside the plan among them."""
     failed: Mapping[str, str]
     """Id of a failed trial -> reason."""
 
     @classmethod
     def of(cls, trials: Sequence[Trial], runs_dir: Path) -> PlanRecord:
         """Read the results of these trials and of their parents."""
-        wanted = {trial.id for trial in trials} | {parent for trial in trials for parent in trial.parents}
+        asked = {trial.id: trial for trial in trials}
+        wanted = asked.keys() | {parent for trial in trials for parent in trial.parents}
         try:
             present = wanted & {entry.name for entry in os.scandir(runs_dir)}
         except OSError:
             present = set()
-        read = [TrialFolder.of(runs_dir, trial_id).read_result() for trial_id in present]
-        results = [result for result in read if result is not None]
-        return cls(
-            frozenset(result.trial_id for result in results if result.status != "failed"),
-            {r.trial_id: r.error.reason if r.error else "error" for r in results if r.status == "failed"},
-        )
+        done: set[str] = set()
+        failed: dict[str, str] = {}
+        for trial_id in present:
+            folder = TrialFolder.of(runs_dir, trial_id)
+            result = folder.read_result()
+            if result is not None and result.status == "failed":
+                failed[trial_id] = result.error.reason if result.error else "error"
+            elif result is not None and (trial_id not in asked or folder.covers(asked[trial_id], result)):
+                done.add(trial_id)
+        return cls(frozenset(done), failed)
 
     def left(self, trials: Sequence[Trial], retry_failed: bool) -> bool:
         """Whether any trial is to be run (or reported as blocked)."""

@@ -71,7 +71,7 @@ def perform(trials: Sequence[Trial], site: Site, run_job: RunJob, begin: Begin) 
             except (TrialError, OSError) as error:
                 done.append(_fail(trial, place, error))
                 continue
-            recorded = ended_well(place.runs_dir, trial.id)
+            recorded = answer(place.runs_dir, trial)
             if recorded is None:
                 left.append(trial)
             else:  # a worker that was taken for dead has finished it
@@ -83,7 +83,7 @@ def _run(trials: list[Trial], place: Site, run_job: RunJob) -> list[Result]:
     try:
         return run_job(trials, place)
     except Exception as error:
-        recorded = {trial.id: ended_well(place.runs_dir, trial.id) for trial in trials}
+        recorded = {trial.id: answer(place.runs_dir, trial) for trial in trials}
         ended = [result for result in recorded.values() if result is not None]
         if isinstance(error, TrialError) and error.reason == "interrupted":
             return ended
@@ -102,10 +102,9 @@ def _fail(trial: Trial, place: Site, error: Exception) -> Result:
     return record_failure(place.runs_dir, trial, failure_of(error), time.time())
 
 
-def ended_well(runs_dir: Path, trial_id: str) -> Result | None:
-    """The recorded result of a trial that need not run again, else None."""
-    result = TrialFolder.of(runs_dir, trial_id).read_result()
-    return result if result is not None and result.status != "failed" else None
+def answer(runs_dir: Path, trial: Trial) -> Result | None:
+    """The recorded result of a trial, where it needs no further run."""
+    return TrialFolder.of(runs_dir, trial.id).answer(trial)
 
 
 def record_failure(runs_dir: Path, trial: Trial, failure: Failure, started_at: float) -> Result:

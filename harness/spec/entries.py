@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import AfterValidator, Discriminator, Field, field_validator, model_validator
 
 from harness.assets.asset import Asset, WebSource
-from harness.base import Frozen, Label, Problem, Text
+from harness.base import Frozen, Label, Licence, Ordered, Problem, Text, Unordered
 from harness.kinds import KINDS, TaskKind
 from harness.kinds.metrics import METRICS
 from harness.methods.mappings.mapping import MAPPINGS
@@ -18,6 +18,7 @@ from harness.methods.terms import TERMS, TermParams
 from harness.registry import did_you_mean
 from harness.shapes import DeclaredShape, Shape
 from harness.spec.initialisation import Initialisation
+from harness.spec.normal_forms import hashed_corpus, hashed_task
 
 if TYPE_CHECKING:
     TermUse = TermParams
@@ -53,8 +54,8 @@ class Method(Entry):
     """Paper and equation."""
     objective: tuple[TermUse, ...] = ()
     """The terms; empty for controls that are not distilled."""
-    init: Initialisation | None = None
-    """Initialisation that belongs to the published method; overrides the spec's."""
+    init: Annotated[Initialisation | None, Label(since=2)] = None
+    """Initialisation that belongs to the published method; overrides the spec's. A trial states the one it takes."""
 
     @property
     def trains_mlm_head(self) -> bool:
@@ -87,8 +88,8 @@ class Student(Entry):
     heads: int = Field(ge=1, le=1024)
     ffn: int | None = Field(default=None, ge=8, le=262_144)
     """Inner width of the feed-forward block; null for 4 × width."""
-    init: Initialisation | None = None
-    """Pins where the weights start; null for the spec's."""
+    init: Annotated[Initialisation | None, Label(since=2)] = None
+    """Pins where the weights start; null for the spec's. A trial states the one it takes."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Student:
@@ -125,7 +126,7 @@ class Teacher(Entry):
     """Languages it was trained on, where known."""
     trim_vocabulary: str | Corpus | None = None
     """Keep only the pieces that this corpus (or the spec's, for `corpus`) uses: a new teacher, named so."""
-    licence: Text | None = None
+    licence: Licence = None
 
 
 STREAMED = ("lines", "paragraphs", "jsonl", "parquet")
@@ -196,6 +197,10 @@ class Corpus(Entry):
                 )
         return self
 
+    def hashed(self, fields: dict[str, Any]) -> Any:
+        """`harness.spec.normal_forms.hashed_corpus`."""
+        return hashed_corpus(self, fields)
+
     @property
     def languages(self) -> tuple[str, ...]:
         """ISO codes in alphabetical order."""
@@ -205,8 +210,8 @@ class Corpus(Entry):
 class Between(Frozen):
     """A label as an interval of a number, both ends included; rows outside every interval are dropped."""
 
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: float | None = Field(default=None, allow_inf_nan=False)
+    at_most: float | None = Field(default=None, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _has_an_end(self) -> Between:
@@ -244,9 +249,9 @@ class Split(Frozen):
     format,"""
     columns: Columns | None = None
     """their columns,"""
-    labels: dict[str, LabelValue] | None = None
+    labels: Annotated[dict[str, LabelValue] | None, Ordered()] = None
     """the values of the same labels in them, in the task's order,"""
-    drop_labels: tuple[str | int | None, ...] | None = None
+    drop_labels: Annotated[tuple[str | int | None, ...] | None, Unordered()] = None
     """and the values that mark rows without a label."""
 
     @field_validator("hash_range")
@@ -284,22 +289,27 @@ class Task(Entry):
     header: tuple[str, ...] | None = None
     """Column names of csv/tsv files that have none."""
     encoding: str = "utf-8"
-    labels: dict[str, LabelValue] = {}
+    labels: Annotated[dict[str, LabelValue], Ordered()] = {}
     """Label name -> its value in the data. Order is the classifier's output order."""
-    drop_labels: tuple[str | int | None, ...] = ()
+    drop_labels: Annotated[tuple[str | int | None, ...], Unordered()] = ()
     """Values in the data that mark rows without a label: class names where the data states them, `null` for what is
     missing (null, NaN, empty text)."""
-    metrics: tuple[str, ...] = Field(min_length=1)
-    languages: tuple[Language, ...] = ("en",)
-    """Languages that can be evaluated."""
-    train_languages: tuple[Language, ...] = ("en",)
+    metrics: Annotated[tuple[str, ...], Unordered(repeats=True)] = Field(min_length=1)
+    languages: Annotated[tuple[Language, ...], Unordered()] = ("en",)
+    """Languages that can be evaluated; the first is the pivot of a retrieval task without English."""
+    train_languages: Annotated[tuple[Language, ...], Unordered()] = ("en",)
     report: Annotated[Literal["test", "dev"], Label()] = "test"
-    """The split whose score counts. `dev` where test labels are hidden; disclosed wherever it is shown."""
+    """The split whose score counts. `dev` where test labels are hidden; disclosed wherever it is shown. Where a task has
+    both, another choice is another trial."""
     rows: Annotated[dict[Literal["train", "dev", "test"], Annotated[int, Field(ge=1)]], Label()] = {}
     """Size of each split, a language, as published: what a plan reckons with where the data is not at hand."""
     note: Text = ""
     """What a reader of its score must know (a stand-in, a partial copy)."""
-    licence: Text | None = None
+    licence: Licence = None
+
+    def hashed(self, fields: dict[str, Any]) -> Any:
+        """`harness.spec.normal_forms.hashed_task`."""
+        return hashed_task(self, fields)
 
     @property
     def kind(self) -> TaskKind:

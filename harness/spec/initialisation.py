@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -36,6 +36,11 @@ class Initialisation(Frozen):
         if (self.source == "checkpoint") != (self.checkpoint is not None):
             raise ValueError("`checkpoint:` names the files when, and only when, `from: checkpoint`")
         return self
+
+    def hashed(self, fields: dict[str, Any]) -> Any:
+        """Without the choice of layers where none are copied."""
+        copied = self.source == "teacher"
+        return fields if copied else {**fields, "layers": type(self).model_fields["layers"].default}
 
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
         """Why these weights do not fit this student."""

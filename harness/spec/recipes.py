@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from harness.base import Added, Frozen, Label
+from harness.base import Added, Frozen, Label, Unordered
 
 Precision = Literal["auto", "fp32", "bf16"]
 """`auto` is resolved by rule at the trial's first start: bf16 where the processor multiplies it natively,
@@ -69,8 +69,9 @@ class Distil(TokenBatches, Optimisation):
     """Not finite in bf16: `fail`, or `fp32` to run the trial once more so; its result says which."""
     dropout: Fraction = 0.0
     """Student dropout while distilling."""
-    milestones: tuple[Count, ...] = ()
-    """Steps at which an intermediate student is exported too."""
+    milestones: Annotated[tuple[Count, ...], Label(since=2)] = ()
+    """Steps at which an intermediate student is exported too. Added later they train the student once more, for they
+    are exported on the way, and leave all that was scored of it."""
     cohort: Annotated[Literal["auto", "off"] | Count, Label()] = "auto"
     """How many students share one teacher pass: by memory, never, or at most this many. Never changes a
     number."""
@@ -200,7 +201,7 @@ class Measure(Frozen):
     """Latency protocol: random token ids of a fixed shape, eval mode, after warm-up; median over repeats."""
 
     enabled: Annotated[bool, Label()] = True
-    batch_sizes: tuple[Count, ...] = (1, 32)
+    batch_sizes: Annotated[tuple[Count, ...], Unordered()] = (1, 32)
     length: Length = 128
     repeats: int = Field(default=20, ge=5, le=10_000)
     warmup: int = Field(default=5, ge=1, le=1_000)

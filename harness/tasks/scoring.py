@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import tempfile
@@ -84,8 +85,9 @@ def selection_value(task: Task, parts: Sequence[Predicted]) -> float | None:
     return None if math.isnan(mean) else mean
 
 
-def write_predictions(path: Path, parts: Sequence[Predicted]) -> None:
-    """predictions.parquet: split, language, row, label, prediction, scores; written beside and renamed."""
+def write_predictions(path: Path, task: Task, parts: Sequence[Predicted]) -> None:
+    """predictions.parquet: split, language, row, label, prediction, scores, and in its metadata the names of the labels
+    in their order; written beside and renamed."""
     columns: Mapping[str, pa.Array] = {
         "split": pa.array([part.split for part in parts for _ in part.rows]).dictionary_encode(),
         "language": pa.array([part.language for part in parts for _ in part.rows]).dictionary_encode(),
@@ -100,7 +102,7 @@ def write_predictions(path: Path, parts: Sequence[Predicted]) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     try:
-        pq.write_table(pa.table(dict(columns)), temporary)
+        pq.write_table(pa.table(dict(columns), metadata={"labels": json.dumps(list(task.labels))}), temporary)
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)

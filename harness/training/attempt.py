@@ -15,16 +15,14 @@ from harness.devices import provenance
 from harness.devices.matmul import matmul_peak
 from harness.devices.placement import Resolved, resolve_precision
 from harness.records.folder import TrialFolder
-from harness.records.result import Measurement, Progress, Result, Score
+from harness.records.result import FP32_AFTER_NAN, Measurement, Progress, Result, Score
 from harness.records.trial import Trial
+from harness.spec.plugins import plugins_of
 from harness.spec.recipes import Precision
 from harness.training.checkpoints import Checkpoints
 from harness.training.faults import failure_of
 from harness.training.saved import Accounts, Saved, SavedFacts, TrainingFacts, read_facts
 from harness.training.site import Site
-
-FP32_AFTER_NAN = "fp32_after_nan"
-"""Flag of a result in fp32 after bf16 was no longer finite; `:<step>` follows, the step at which that was seen."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +103,12 @@ class Attempt:
         if self._writes:
             self.checkpoints.clear()
         self.fallbacks = (f"{FP32_AFTER_NAN}:{step}",)
+
+    def reach_milestones(self) -> None:
+        """Before `begin`: start afresh where the last attempt has passed a milestone that was added since."""
+        missing = [step for step in self.trial.milestones if not self.folder.milestone(step).is_dir()]
+        if self._writes and missing and missing[0] <= max(self.checkpoints.steps, default=0):
+            self.checkpoints.clear()
 
     def begin(self) -> Saved | None:
         """Write trial.json and drop the result of a failed attempt; the newest good checkpoint, None to start afresh."""
@@ -258,6 +262,7 @@ class Attempt:
                 matmul_peak=matmul_peak,
                 kernels=kernels,
                 parents_sha256=parents_sha256,
+                plugins={plugin.title: plugin.origin for plugin in plugins_of(self.trial.job)},
             ),
             **fields,
         )

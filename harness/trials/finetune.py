@@ -139,7 +139,7 @@ class _FineTuning:
         """Predict with the best epoch's weights, write the predictions and score them."""
         self.model.load_state_dict(self.state.best)
         parts = [self._selected.get(part) or self._predict(part) for part in self.rows.predicted]
-        write_predictions(self.attempt.folder.predictions, parts)
+        write_predictions(self.attempt.folder.predictions, self.job.task, parts)
         select_on = self.job.recipe.select_on
         scores = [
             one

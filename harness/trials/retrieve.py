@@ -49,7 +49,7 @@ def retrieve(attempt: Attempt, job: FinetuneJob, loaded: LoadedModel) -> Outcome
             both = f"{data.data_ids[split, language]} {data.data_ids[split, pivot]}"
             scores += score(task, part, hashlib.sha256(both.encode()).hexdigest(), None)
             parts.append(part)
-    write_predictions(attempt.folder.predictions, parts)
+    write_predictions(attempt.folder.predictions, task, parts)
     dev = [part for part in parts if part.split == "dev"]
     return Outcome(
         precision=attempt.precision,

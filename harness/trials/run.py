@@ -28,10 +28,11 @@ def run_trials(trials: Sequence[Trial], site: Site) -> list[Result]:
     Returns one result for each trial, in order; each is written to its folder as soon as the trial ends, a failure too.
     A recorded success is not run again. Raises TrialInterruptedError, everything saved, where the site says stop.
     """
+    trials = [TrialFolder.of(site.runs_dir, trial.id).with_recorded_milestones(trial) for trial in trials]
     results: dict[str, Result] = {}
     for trial in trials:
-        recorded = TrialFolder.of(site.runs_dir, trial.id).read_result()
-        if recorded is not None and recorded.status != "failed":
+        recorded = TrialFolder.of(site.runs_dir, trial.id).answer(trial)
+        if recorded is not None:
             results[trial.id] = recorded
     for group in _groups([trial for trial in trials if trial.id not in results]):
         ended = _run(group, site)
@@ -59,8 +60,9 @@ def _run(trials: Sequence[Trial], site: Site, nan_at: int | None = None) -> dict
     `nan_at` is the step at which bf16 was no longer finite; the trial then runs in fp32."""
     workers = site.workers
     attempts = [Attempt(trial, site) for trial in trials]
-    if nan_at is not None:
-        for attempt in attempts:
+    for attempt in attempts:
+        attempt.reach_milestones()
+        if nan_at is not None:
             attempt.avoid_bf16(nan_at)
     if workers.leads:
         workers.call((trials, nan_at))

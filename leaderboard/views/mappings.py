@@ -11,6 +11,7 @@ import streamlit as st
 from pydantic import TypeAdapter, ValidationError
 
 from harness.methods.mappings.mapping import AnyMapping, MappingParams, StaticMapping
+from harness.ranking.frames import configuration_of
 from harness.ranking.render import text
 from harness.ranking.table import Ranking
 from leaderboard import data, figures
@@ -112,7 +113,7 @@ def _one_map(mapped: Mapped) -> None:
 
 def _mapping_of(row_id: str) -> list[Mapped]:
     """The hidden-state mapping of a configuration, read from one of its distil trials."""
-    config = row_id.partition("@")[0]
+    config = configuration_of(row_id)
     jobs = data.query(
         "SELECT config, facts, teacher_key, arch_key FROM trials WHERE kind = 'distil' AND config_id = ? "
         "LIMIT 1",

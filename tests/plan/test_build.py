@@ -56,7 +56,7 @@ def test_a_plan_holds_what_its_grid_asks_for_and_nothing_twice(tmp_path: Path) -
 
 def test_an_id_is_the_hash_of_job_data_and_parents(tmp_path: Path) -> None:
     for trial in small(tmp_path, PREPARED).trials:
-        assert trial.id == trial_id(trial.kind, trial.job, trial.data, trial.parents)
+        assert trial.id == trial_id(trial.kind, trial.job, trial.data, trial.makers)
 
 
 def test_names_descriptions_and_ways_of_running_change_no_id(tmp_path: Path) -> None:

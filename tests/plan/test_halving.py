@@ -81,7 +81,7 @@ def test_how_the_grid_is_listed_changes_no_id(tmp_path: Path) -> None:
 
 def test_ids_of_halved_trials_are_hashes_of_what_they_are(tmp_path: Path) -> None:
     for trial, job in of_one_model(plan_of(tmp_path, HALVED)):
-        assert trial.id == trial_id("finetune", job, trial.data, trial.parents)
+        assert trial.id == trial_id("finetune", job, trial.data, trial.makers)
 
 
 def test_a_grid_of_one_setting_is_not_halved(tmp_path: Path) -> None:
@@ -91,10 +91,28 @@ def test_a_grid_of_one_setting_is_not_halved(tmp_path: Path) -> None:
     assert ids[0] == ids[1]
 
 
-def test_another_factor_is_another_question_from_where_it_decides(tmp_path: Path) -> None:
-    two, three = (
+def test_another_factor_is_another_question_where_it_decides_and_not_where_all_rows_train(
+    tmp_path: Path,
+) -> None:
+    plans = [
         plan_of(tmp_path, ("epochs: 2}", f"epochs: [2, 3], halving: {{factor: {factor}}}}}"))
         for factor in (2, 3)
-    )
-    ids = [{trial.id for trial in plan.of_kind("finetune")} for plan in (two, three)]
-    assert not ids[0] & ids[1]
+    ]
+    two, three = ({trial.id for trial in plan.of_kind("finetune")} for plan in plans)
+    last = {t.id for t in plans[0].of_kind("finetune") if t.rung and t.rung.is_last}
+    assert two & three == last
+
+
+def test_a_setting_added_to_a_halved_grid_leaves_every_trial_its_id(tmp_path: Path) -> None:
+    plain = plan_of(tmp_path, HALVED)
+    more = plan_of(tmp_path, HALVED, ("[1e-5, 2e-5]", "[1e-5, 1.5e-5, 2e-5]"))
+    added = {trial.id for trial in more.trials} - {trial.id for trial in plain.trials}
+    assert {trial.id for trial in plain.trials} < {trial.id for trial in more.trials}
+    assert {more.by_id[name].labels["learning_rate"] for name in added} == {"1.5e-05"}
+
+
+def test_a_trial_trained_on_all_rows_is_the_one_without_halving(tmp_path: Path) -> None:
+    halved = plan_of(tmp_path, HALVED)
+    whole = plan_of(tmp_path, ("epochs: 2}", "epochs: [3, 2], seeds: [0, 1]}"))
+    last = {t.id for t in halved.of_kind("finetune") if t.rung and t.rung.is_last}
+    assert {trial.id for trial in whole.of_kind("finetune")} == last

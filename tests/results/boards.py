@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.base import digest
+from harness.base import RULE, digest
 from harness.records.folder import TrialFolder
 from harness.records.result import Failure, Measurement, Progress, Result, Score
 from harness.records.trial import (
@@ -26,11 +26,11 @@ from harness.records.trial import (
     ModelSource,
     PrepareJob,
     Trial,
+    config_id,
     trial_id,
 )
 from harness.results import tables as rows
 from harness.results.store import Recorded, Store, write_database
-from harness.results.verify import config_id
 from harness.spec.entries import Corpus, Method, Student, Teacher
 from harness.spec.initialisation import Initialisation
 from harness.spec.languages import language_set_name
@@ -183,9 +183,8 @@ def _evaluations(
                     "finetune_seed": str(seed),
                 }
                 parents = (maker.id,) if maker else ()
-                trial = _trial(
-                    "finetune", job, parents, config, names, {f"task/{shape.name}": digest(shape.name)}
-                )
+                read = {f"task/{shape.name}": digest(shape.name)} | ({} if parents else WEIGHTS)
+                trial = _trial("finetune", job, parents, config, names, read)
                 scores = list(_scores(trial, shape, skill - 0.01 * abs(np.log(rate / 3e-5)), board.rows))
                 if board.undefined.get(labels.get("method", "")) == shape.name and labels.get("seed") == str(
                     board.seeds[-1]
@@ -259,6 +258,7 @@ def _trial(
     data = data or WEIGHTS
     return Trial(
         id=trial_id(kind, job, data, parents),
+        id_rule=RULE,
         kind=kind,
         recipe_version=RECIPE_VERSIONS[kind],
         job=job,

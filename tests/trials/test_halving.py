@@ -66,12 +66,13 @@ def test_of_six_settings_two_are_trained_in_full_and_their_scores_are_as_ever(
     world: World, task: Task, tmp_path: Path
 ) -> None:
     plan, whole = plan_of(world, tmp_path, HALVING), plan_of(world, tmp_path, "halving: null")
-    results: dict[str, Result] = {}
-    for folder, made in (("halved", plan), ("whole", whole)):
-        place = world.site(str(tmp_path / folder))
-        for trial in made.trials:
-            [results[trial.id]] = run_trials([trial], place)
-            assert results[trial.id].status != "failed", results[trial.id].error
+
+    def results_of(made: Plan, folder: str) -> dict[str, Result]:
+        results = {t.id: run_trials([t], world.site(str(tmp_path / folder)))[0] for t in made.trials}
+        assert [one.error for one in results.values() if one.status == "failed"] == []
+        return results
+
+    results, results_in_full = results_of(plan, "halved"), results_of(whole, "whole")
     in_full = {
         (trial.job.model, trial.job.recipe): results[trial.id]
         for trial in plan.of_kind("finetune")
@@ -81,7 +82,9 @@ def test_of_six_settings_two_are_trained_in_full_and_their_scores_are_as_ever(
     assert {result.status for result in in_full.values()} == {"ok", "pruned"}
     assert (len(in_full), len(kept)) == (12, 4)
     straight = {
-        (t.job.model, t.job.recipe): results[t.id] for t in whole.trials if isinstance(t.job, FinetuneJob)
+        (t.job.model, t.job.recipe): results_in_full[t.id]
+        for t in whole.trials
+        if isinstance(t.job, FinetuneJob)
     }
     for key, result in kept.items():
         assert result.scores == straight[key].scores

@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, BertTokenizerFast
 
 from harness.assets.asset import Asset, LocalSource
 from harness.assets.sources import Sources
+from harness.base import RULE
 from harness.families import FAMILIES
 from harness.records.trial import (
     DistilJob,
@@ -151,14 +152,18 @@ def distil_trial(world: World, name: str | Method, **changes: object) -> Trial:
         recipe=RECIPE.model_copy(update=changes),
         seed=seed,
     )
-    return Trial(id=trial_id("distil", job, {}, ()), kind="distil", recipe_version=1, job=job, data={})
+    return Trial(
+        id=trial_id("distil", job, {}, ()), id_rule=RULE, kind="distil", recipe_version=1, job=job, data={}
+    )
 
 
 def prepare_trial(world: World, **changes: object) -> Trial:
     """The tiny teacher, prepared on the tiny corpus."""
     recipe = Prepare(steps=30, learning_rate=3e-3, warmup_steps=3, batch_size=16, length=16, precision="fp32")
     job = PrepareJob(teacher=world.teacher, corpus=world.corpus, recipe=recipe.model_copy(update=changes))
-    return Trial(id=trial_id("prepare", job, {}, ()), kind="prepare", recipe_version=1, job=job, data={})
+    return Trial(
+        id=trial_id("prepare", job, {}, ()), id_rule=RULE, kind="prepare", recipe_version=1, job=job, data={}
+    )
 
 
 def stop_after(asked: int) -> Callable[[], bool]:
@@ -202,7 +207,14 @@ def finetune_trial(
         recipe=FINETUNE.model_copy(update=changes),
         seed=seed,
     )
-    return Trial(id=trial_id("finetune", job, {}, ()), kind="finetune", recipe_version=1, job=job, data={})
+    return Trial(
+        id=trial_id("finetune", job, {}, ()),
+        id_rule=RULE,
+        kind="finetune",
+        recipe_version=1,
+        job=job,
+        data={},
+    )
 
 
 def write_rows(folder: Path, files: Mapping[str, Sequence[Mapping[str, object]]]) -> Asset:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.base import Problem
+from harness.base import Label, Problem
 from harness.methods.mappings.mapping import MAPPINGS, LayerMap, StaticMapping
 
 
@@ -93,7 +93,7 @@ class UniformConsecutive(StaticMapping):
             "k(i−1) out; `balanced` is {⌊(i−1)L_T/L_S⌋+1, …, ⌊i·L_T/L_S⌋}."
         ),
     )
-    allow_empty: bool = Field(
+    allow_empty: Annotated[bool, Label(since=2)] = Field(
         default=False,
         description="Accept student layers that learn from no teacher layer (`half_open` only).",
     )

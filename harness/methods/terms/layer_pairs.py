@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -55,6 +55,12 @@ class LayerPairParams(TermParams):
             "layers ascending; null for 1 each."
         ),
     )
+
+    def hashed(self, fields: dict[str, Any]) -> Any:
+        """Weights of 1 each are no weights."""
+        weighted = self.pair_weights is not None and set(self.pair_weights) != {1.0}
+        hashed: dict[str, Any] = super().hashed(fields)
+        return hashed if weighted else {**hashed, "pair_weights": None}
 
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
         """Depths, widths, and weights that fit the pairs."""

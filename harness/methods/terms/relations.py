@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,6 +16,7 @@ from harness.methods.term import TERMS
 from harness.shapes import Shape
 
 RelationPair = Literal["qq", "kk", "vv", "qk", "qv", "kq", "kv", "vq", "vk"]
+RELATION_PAIRS: tuple[str, ...] = get_args(RelationPair)
 
 
 class Relations(OneLayerParams):
@@ -61,6 +62,12 @@ class Relations(OneLayerParams):
         if any(weight <= 0 for weight in self.weights):
             raise ValueError("weights must be above 0; leave out the pair that should not count")
         return self
+
+    def hashed(self, fields: dict[str, Any]) -> Any:
+        """The pairs in one order, each with its weight."""
+        order = sorted(range(len(self.pairs)), key=lambda index: RELATION_PAIRS.index(self.pairs[index]))
+        arranged = {name: [fields[name][index] for index in order] for name in ("pairs", "weights")}
+        return {**super().hashed(fields), **arranged}
 
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
         yield from super().problems(teacher, student)

@@ -24,7 +24,7 @@ from harness.records.trial import Trial
 from harness.schedule.dispatch.dispatcher import Dispatcher, Lease, Order
 from harness.schedule.dispatch.slot_shapes import Node, SlotShape
 from harness.schedule.ray.leasing import STOP_CHECK_SECONDS, ask, begin_by, lease_jobs
-from harness.schedule.worker import WorkerSetup, default_run_job, ended_well, perform
+from harness.schedule.worker import WorkerSetup, answer, default_run_job, perform
 
 
 class DispatcherActor(Dispatcher):
@@ -127,7 +127,7 @@ class Slot(tune.Trainable):
         assert self._worker_setup is not None
         ray.kill(self._worker)
         self._worker = None
-        recorded = [ended_well(self._worker_setup.runs_dir, trial.id) for trial in trials]
+        recorded = [answer(self._worker_setup.runs_dir, trial) for trial in trials]
         self._ask(
             "lose", self.trial_id, self._failure_of_death(error), [result for result in recorded if result]
         )
