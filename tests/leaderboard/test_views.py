@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pytest
 from results.boards import Board, write_store
 from results.ingredients import XNLI
@@ -75,18 +76,24 @@ def test_a_damaged_database_names_the_way_out(
     assert "harness ingest" in app.warning[0].value
 
 
+def _ranked(app: AppTest) -> pd.DataFrame:
+    """The table of the ranking, below that of the pairs of families."""
+    [table] = [frame.value for frame in app.dataframe if "method" in frame.value]
+    return table
+
+
 def test_the_table_is_the_ranking_and_filters_narrow_it(
     databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     board = read_board(Store(databases["full"]))
     app = _run("ranking", databases["full"], monkeypatch, {"suite": "GLUE", "student": "3L-192"})
     expected = board.ranking(Filters(suite="GLUE", student=("3L-192",)))
-    shown = app.dataframe[0].value
+    shown = _ranked(app)
     assert shown["method"].tolist() == expected.table["method"].tolist()
     assert shown["mean"].tolist() == pytest.approx((100 * expected.table["mean"]).tolist(), nan_ok=True)
     app.multiselect(key="family").select("HS").run()
     only = board.ranking(Filters(suite="GLUE", student=("3L-192",), family=("HS",)))
-    assert app.dataframe[0].value["method"].tolist() == only.table["method"].tolist()
+    assert _ranked(app)["method"].tolist() == only.table["method"].tolist()
     assert board.answers(Filters(suite="GLUE", student=("3L-192",), family=("HS",))) == []
 
 
@@ -110,7 +117,7 @@ def test_rows_named_in_the_address_are_compared(
     rows = ranking.ranked["config_id"].head(2).tolist()
     app = _run("compare", databases["full"], monkeypatch, {"suite": "GLUE", "rows": rows})
     assert app.multiselect(key="rows").value == rows
-    assert "comparisons; all intervals hold at once" in app.caption[0].value
+    assert "comparisons over distilled students; all intervals hold at once" in app.caption[0].value
     assert len(app.dataframe[0].value) == len(ranking.tasks) + 1
 
 
