@@ -25,6 +25,9 @@ class TermParams(Frozen):
 
     implementation: ClassVar[str]
     """`module:Class`, a `harness.methods.loss.TermLoss`."""
+    recipe_version: ClassVar[int] = 1
+    """Raised by a term of an installed package when a change of its code changes what it computes: another version is
+    another question (`harness.spec.plugins`)."""
     needs_mlm_head: ClassVar[bool] = False
     """True where the teacher's masked-LM head is read."""
     trains_mlm_head: ClassVar[bool] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,20 @@ world = make_world(Path("world"))
 trial = distil_trial(world, method, student=FLAT_STUDENT, steps=1, warmup_steps=0)
 [result] = run_trials([trial], world.site())
 assert result.status == "ok", result
+assert set(result.provenance.plugins) == {"term state_norm", "mapping first_k"}
+assert all(origin.startswith("distil-harness-example 0.1.0, code ") for origin in result.provenance.plugins.values())
+"""
+STATED = """
+from pathlib import Path
+from harness.spec.catalog import Catalog
+from harness.spec.entries import Method
+from harness.spec.plugins import plugins_of, recipe_versions
+from harness_example.params import StateNorm
+method = Catalog().get("methods", "./mine.yaml", Method, Path("."))[1]
+assert recipe_versions(method) == {}
+StateNorm.recipe_version = 2
+assert recipe_versions(method) == {"plugin/term/state_norm": "2"}
+print(plugins_of(method)[0].origin)
 """
 
 
@@ -127,3 +142,18 @@ def test_without_the_package_the_term_is_unknown(tmp_path: Path, installed: dict
 def test_a_student_is_distilled_by_its_term_and_mapping(tmp_path: Path, installed: dict[str, str]) -> None:
     done = python(tmp_path, installed, "-c", DISTILLED)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_recipe_version_that_is_stated_enters_ids_and_edited_code_shows(
+    tmp_path: Path, installed: dict[str, str]
+) -> None:
+    own = tmp_path / "site"
+    shutil.copytree(installed["PYTHONPATH"].split(os.pathsep)[0], own)
+    origins = []
+    for edit in ("", "\n# edited\n"):
+        code = own / "harness_example" / "losses.py"
+        code.write_text(code.read_text() + edit)
+        done = python(tmp_path, {**installed, "PYTHONPATH": str(own)}, "-c", STATED)
+        assert done.returncode == 0, done.stderr
+        origins.append(done.stdout)
+    assert origins[0] != origins[1]

@@ -274,3 +274,38 @@ def test_configurations_are_compared_over_tasks_where_there_are_enough_of_both(t
     lacking = ranking.ranked.loc[ranking.ranked["n"] == 0, "config_id"].iloc[0]
     assert across_tasks(ranking, [*complete[:3], lacking]) is None
     assert across_tasks(results.ranking(Filters(tasks=ranking.tasks[:4]))) is None
+
+
+def test_students_of_one_configuration_in_two_precisions_are_two_rows_and_a_fallback_is_none(
+    tmp_path: Path,
+) -> None:
+    store, _ = _results(tmp_path, Board(methods=("od",), students=("3L-192",), seeds=(1, 2, 3, 4)))
+
+    def rows(change: str) -> pd.DataFrame:
+        with duckdb.connect(str(store.path)) as con:
+            con.execute(f"UPDATE trials SET {change} WHERE kind = 'distil' AND distil_seed = 1")
+        return read_board(store).ranking().ranked
+
+    assert rows("precision = 'fp32'")["n"].tolist() == [4]
+    assert rows("precision = 'fp32', flags = ['fp32_after_nan:3']")["n"].tolist() == [3, 1]
+    apart = rows("precision = 'bf16', flags = []")
+    assert sorted(apart["n"]) == [1, 3]
+    assert {text.split()[-1] for text in apart["variant"]} == {"bf16", "fp32"}
+
+
+def test_the_latest_of_two_protocols_that_are_as_widely_used_is_shown(tmp_path: Path) -> None:
+    store, _ = _results(tmp_path, Board(methods=("od",), students=("3L-192",), seeds=(1,), tasks=QUICK[:1]))
+    for later in ("a", "b"):
+        with duckdb.connect(str(store.path)) as con:
+            con.execute(
+                "DELETE FROM trials WHERE trial_id LIKE 'copy%'; DELETE FROM scores WHERE trial_id LIKE 'copy%'"
+            )
+            con.execute("UPDATE trials SET protocol = 'a' WHERE kind = 'finetune'")
+            for table in ("trials", "scores"):
+                con.execute(
+                    f"INSERT INTO {table} SELECT * REPLACE ('copy' || trial_id AS trial_id) FROM {table} "
+                    "WHERE trial_id IN (SELECT trial_id FROM trials WHERE kind = 'finetune')"
+                )
+            con.execute("UPDATE trials SET protocol = 'b' WHERE trial_id LIKE 'copy%'")
+            con.execute("UPDATE trials SET finished_at = CASE WHEN protocol = ? THEN 2 ELSE 1 END", [later])
+        assert set(read_board(store).ranking().cells["protocol"]) == {later}

@@ -23,6 +23,7 @@ from harness.records.result import Result
 from harness.records.trial import DistilJob, Trial
 from harness.spec.entries import Method
 from harness.spec.initialisation import Initialisation
+from harness.training.faults import TrialInterruptedError
 from harness.trials.run import run_trials
 
 from .world import (
@@ -250,6 +251,31 @@ def test_milestones_are_students_of_their_own(world: World, tmp_path: Path) -> N
     ]
     assert result.status == "ok"
     assert len(set(hashes)) == 3
+
+
+def test_a_milestone_that_is_added_trains_the_student_again_and_keeps_those_before(
+    world: World, tmp_path: Path
+) -> None:
+    place, steps = world.site(str(tmp_path)), ((), (2,), (4,), (2, 4), ())
+    trials = [distil_trial(world, FAMILIES["od"], milestones=milestones) for milestones in steps]
+    folder = TrialFolder.of(tmp_path, trials[0].id)
+    results = [run_trials([trial], place)[0] for trial in trials]
+    assert len({trial.id for trial in trials}) == 1
+    assert [one.finished_at for one in results[2:]] == [results[2].finished_at] * 3
+    assert len({one.finished_at for one in results}) == 3
+    assert len({one.weights_sha256 for one in results}) == 1
+    assert {path.name for path in (folder.path / "milestones").iterdir()} == {"2", "4"}
+
+
+def test_a_milestone_added_behind_a_checkpoint_starts_the_student_afresh(
+    world: World, tmp_path: Path
+) -> None:
+    trial = distil_trial(world, FAMILIES["od"])
+    with pytest.raises(TrialInterruptedError):
+        run_trials([trial], world.site(str(tmp_path), stop=stop_after(3)))
+    [result] = run_trials([trial.with_milestones((2,))], world.site(str(tmp_path)))
+    assert (result.status, result.resumed) == ("ok", 0)
+    assert TrialFolder.of(tmp_path, trial.id).milestone(2).is_dir()
 
 
 def test_controls_are_exported_untrained_and_say_so(world: World, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from sklearn.metrics import accuracy_score, f1_score
 from harness.errors import TrialError
 from harness.records.folder import TrialFolder
 from harness.records.result import Progress, Result
+from harness.records.trial import FinetuneJob
 from harness.results.tables import progress_rows
+from harness.results.verify import result_problems, score_problems
 from harness.spec.entries import Columns, Split, Task
 from harness.tasks.encoded import evaluation_batches, training_batches
 from harness.tasks.scoring import Predicted, score
@@ -263,3 +265,24 @@ def test_what_cannot_be_done_is_named_before_training(
     assert result.error is not None
     assert message in result.error.message
     assert not TrialFolder.of(tmp_path, result.trial_id).progress_file.exists()
+
+
+def test_verify_sees_predictions_of_another_order_of_labels_and_scores_of_another_split(
+    world: World, task: Task, learnt: Result
+) -> None:
+    folder = TrialFolder.of(world.site("learnt").runs_dir, learnt.trial_id)
+    trial = folder.read_trial()
+    assert trial is not None
+    assert isinstance(trial.job, FinetuneJob)
+
+    def problems(**changes: object) -> list[str]:
+        assert isinstance(trial.job, FinetuneJob)
+        job = trial.job.model_copy(update={"task": trial.job.task.model_copy(update=changes)})
+        other = trial.model_copy(update={"job": job})
+        return [*result_problems(other, learnt), *score_problems(other, learnt, folder.predictions)]
+
+    assert problems() == []
+    assert any("of the labels" in one for one in problems(labels=dict(reversed(task.labels.items()))))
+    assert any("not flagged dev_as_test" in one for one in problems(report="dev"))
+    unscored = learnt.model_copy(update={"scores": tuple(s for s in learnt.scores if s.split == "dev")})
+    assert any("of which it has no score" in one for one in result_problems(trial, unscored))

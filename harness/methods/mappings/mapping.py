@@ -29,6 +29,8 @@ class MappingParams(Frozen):
     name: str
     dynamic: ClassVar[bool] = False
     """True where the weights between layers change during training."""
+    recipe_version: ClassVar[int] = 1
+    """As of a term, `harness.methods.term.TermParams`."""
     implementation: ClassVar[str | None] = None
     """`module:Class` of a dynamic mapping, imported only where it trains."""
 
