@@ -1,8 +1,8 @@
-"""One registry type for everything that has a name: terms, mappings, metrics, readers.
+"""The registry type of everything that is chosen by name: terms, mappings, kinds of task, families, metrics, readers.
 
-TERMS: Registry[TermEntry] = Registry("term")
-TERMS.register("logits", TermEntry(...))
-TERMS["logits"]            # KeyError-free: an unknown name raises InputError with the nearest one
+TERMS: Registry[type[TermParams]] = Registry("term")
+TERMS.register("logits", Logits)
+TERMS["logit"]             # InputError: unknown term 'logit'; did you mean 'logits'?
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Registry(Generic[T]):
         return entry
 
     def load_entry_points(self, group: str) -> None:
-        """Add what installed third-party packages offer under `group`; each entry point names one entry object."""
+        """Register what installed packages offer under `group`; each entry point names the entry itself, as `register` takes
+        it."""
         from importlib.metadata import entry_points  # slower to load than all the rest of a base room
 
         for point in entry_points(group=group):

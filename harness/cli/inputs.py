@@ -17,7 +17,7 @@ from harness.formats.opening import require_whole_parquet
 from harness.formats.rows import check_rows_file
 from harness.records.trial import Kind
 from harness.spec.checks import teacher_shape
-from harness.spec.entries import Corpus, Entry, Task, Teacher
+from harness.spec.entries import CatalogEntry, Corpus, Task, Teacher
 from harness.spec.resolve import ResolvedSpec
 from harness.spec.source import Complaint, refuse
 from harness.tasks.layout import as_laid_out, columns_by_role, languages_of, layout_of, pattern_of
@@ -77,7 +77,7 @@ def require_cores(resolved: ResolvedSpec, kinds: Iterable[Kind], cores: int) -> 
         raise refuse(complaints)
 
 
-def entry_problem(entry: Entry, sources: Sources) -> str | None:
+def entry_problem(entry: CatalogEntry, sources: Sources) -> str | None:
     """What is wrong with the files of a catalog entry that are on this machine; None where nothing is."""
     here = dataclasses.replace(sources, offline=True)
     match entry:

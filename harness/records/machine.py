@@ -1,7 +1,7 @@
-"""What is known of a machine's speed: the rate at which it multiplies matrices, measured and kept.
+"""What is known of a machine's speed: the measured rate at which it multiplies matrices.
 
 A trial's utilisation is its operations a second over this rate, and the plan's estimate of costs starts from
-it. `harness.devices.matmul` measures; here is only what is kept.
+it. `harness.devices.matmul` measures; this module stores the figures.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ class MachineProfile:
 
     @classmethod
     def read(cls, cache_dir: Path, fingerprint: str) -> MachineProfile:
-        """What is kept below `cache_dir`; empty where nothing is, or where it was measured with another
-        torch."""
+        """The stored profile below `cache_dir`; empty where there is none, or where another version of torch was
+        measured."""
         fresh = cls(fingerprint)
         try:
-            kept = json.loads(_path(cache_dir, fingerprint).read_text(encoding="utf-8"))
-            peaks = {str(what): float(rate) for what, rate in kept["matmul_peak"].items()}
+            stored = json.loads(_path(cache_dir, fingerprint).read_text(encoding="utf-8"))
+            peaks = {str(what): float(rate) for what, rate in stored["matmul_peak"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return fresh  # not there yet, or damaged: measured anew
-        return replace(fresh, matmul_peak=peaks) if kept.get("torch") == fresh.torch else fresh
+        return replace(fresh, matmul_peak=peaks) if stored.get("torch") == fresh.torch else fresh
 
     def write(self, cache_dir: Path) -> None:
-        """Keep it below `cache_dir`."""
+        """Store it below `cache_dir`."""
         write_atomically(_path(cache_dir, self.fingerprint), json.dumps(asdict(self), indent=2))
 
     def peak(self, device: str, precision: str) -> float | None:

@@ -124,7 +124,7 @@ class Result(Frozen):
 
     @property
     def started_in(self) -> str:
-        """The precision that was resolved for it; a later fallback to fp32 is told by its flag."""
+        """The precision that was resolved at its start; a flag records a later fallback to fp32."""
         fell_back = any(flag.startswith(FP32_AFTER_NAN) for flag in self.flags)
         return "bf16" if fell_back else self.provenance.precision
 

@@ -18,11 +18,11 @@ import harness
 from harness.errors import InputError, SpecError
 from harness.files import expanded
 from harness.registry import did_you_mean
-from harness.spec.entries import Entry, entry_kinds
+from harness.spec.entries import CatalogEntry, entry_kinds
 from harness.spec.source import Complaint, Document, read, refuse
 from harness.spec.validation import validate
 
-E = TypeVar("E", bound=Entry)
+E = TypeVar("E", bound=CatalogEntry)
 
 NOUNS = {
     "methods": "method",
@@ -50,7 +50,7 @@ class Catalog:
                 raise InputError(f"--catalog {folder}: no such folder")
         found = [*folders, *([beside] if beside else []), Path("specs"), shipped_specs()]
         self.folders = tuple(dict.fromkeys(folder.resolve() for folder in found))
-        self._read: dict[Path, tuple[Document, Entry]] = {}
+        self._read: dict[Path, tuple[Document, CatalogEntry]] = {}
 
     def names(self, kind: str) -> list[str]:
         """All names of a kind (`methods`, ...), in alphabetical order."""

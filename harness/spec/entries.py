@@ -33,7 +33,7 @@ Family = Literal["OD", "HS", "MHA", "composite", "control"]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z]+)?$")]
 
 
-class Entry(Frozen):
+class CatalogEntry(Frozen):
     """Base of every catalog file."""
 
     schema_: Annotated[Literal[1], Label()] = Field(default=1, alias="schema")
@@ -44,7 +44,7 @@ class Entry(Frozen):
     """One line for tables."""
 
 
-class Method(Entry):
+class Method(CatalogEntry):
     """A transfer method: a weighted sum of terms."""
 
     family: Annotated[Family, Label()]
@@ -80,7 +80,7 @@ class Method(Entry):
             )
 
 
-class Student(Entry):
+class Student(CatalogEntry):
     """A student's shape. Family, tokenizer, vocabulary and positions come from its teacher."""
 
     layers: int = Field(ge=1, le=200)
@@ -111,7 +111,7 @@ class Student(Entry):
         )
 
 
-class Teacher(Entry):
+class Teacher(CatalogEntry):
     """A trained encoder: it teaches, and it is evaluated as a row of its own. `models:` of a spec are
     declared likewise."""
 
@@ -160,7 +160,7 @@ class CorpusText(Frozen):
         return name
 
 
-class Corpus(Entry):
+class Corpus(CatalogEntry):
     """Text that students are distilled on. It never holds a sentence of an evaluation split."""
 
     texts: tuple[CorpusText, ...] = Field(min_length=1)
@@ -275,7 +275,7 @@ def _list_kinds(schema: dict[str, Any]) -> None:
 KindOfTask = Annotated[str, AfterValidator(_known_kind), Field(json_schema_extra=_list_kinds)]
 
 
-class Task(Entry):
+class Task(CatalogEntry):
     """An evaluation task. Labels are mapped by name; scores are the mean of `metrics`."""
 
     suite: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
@@ -348,7 +348,7 @@ class Task(Entry):
         return self
 
 
-def entry_kinds() -> dict[str, type[Entry]]:
+def entry_kinds() -> dict[str, type[CatalogEntry]]:
     """Folder of the catalog -> what its files hold."""
     return {"methods": Method, "students": Student, "teachers": Teacher, "corpora": Corpus, "tasks": Task}
 

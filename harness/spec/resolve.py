@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from harness.errors import InputError, SpecError
 from harness.registry import did_you_mean
 from harness.spec.catalog import Catalog, anchored
-from harness.spec.entries import Corpus, Entry, Method, Student, Task, Teacher
+from harness.spec.entries import CatalogEntry, Corpus, Method, Student, Task, Teacher
 from harness.spec.languages import LANGUAGE_SETS, language_set_name
 from harness.spec.overrides import override
 from harness.spec.recipes import Finetune
@@ -23,7 +23,7 @@ from harness.spec.schema import Assistant, Spec, TaskUse
 from harness.spec.source import Complaint, Document, Mark, NodePath, read
 from harness.spec.validation import validate
 
-E = TypeVar("E", bound=Entry)
+E = TypeVar("E", bound=CatalogEntry)
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,8 @@ class Grid(Frozen):
             section, _, name = key.partition(".")
             if section != "distil" or name not in Distil.model_fields:
                 known = [*type(self).model_fields, *(f"distil.{field}" for field in Distil.model_fields)]
-                told = f"unknown axis '{key}'; {did_you_mean(key, known)}"
-                raise PydanticCustomError("unknown_axis", "{told}", {"told": told, "key": key})
+                message = f"unknown axis '{key}'; {did_you_mean(key, known)}"
+                raise PydanticCustomError("unknown_axis", "{message}", {"message": message, "key": key})
             if not isinstance(values, (list, tuple)) or not values:
                 raise ValueError(f"axis {key!r} needs a list of values")
         return self
