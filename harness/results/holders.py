@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Holder:
+class LockHolder:
     """A process that has a file locked."""
 
     pid: int
@@ -32,13 +32,13 @@ class Holder:
         return f"process {self.pid} ({self.command or 'of another user'})"
 
 
-def named_in(message: str) -> Holder | None:
+def named_in(message: str) -> LockHolder | None:
     """The process that DuckDB's message about a lock names."""
     found = re.search(r"\(PID (\d+)\)", message)
-    return Holder(int(found[1])) if found else None
+    return LockHolder(int(found[1])) if found else None
 
 
-def of_lock(path: Path) -> Holder | None:
+def of_lock(path: Path) -> LockHolder | None:
     """The process that holds a lock on the file itself, by the system's table of locks; None where there is no such
     table, or no such process."""
     try:
@@ -52,5 +52,5 @@ def of_lock(path: Path) -> Holder | None:
             and words[5].rpartition(":")[2] == str(inode)
             and int(words[4]) not in (0, os.getpid())
         ):
-            return Holder(int(words[4]))
+            return LockHolder(int(words[4]))
     return None
