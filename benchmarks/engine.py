@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from greenlet import greenlet
 
+from harness.attempts.site import Site
 from harness.records.trial import Trial
-from harness.training.site import Site
 from harness.trials.run import run_trials
 
 

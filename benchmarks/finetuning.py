@@ -22,6 +22,7 @@ from benchmarks.timing import alternate, faster
 from benchmarks.world import SPECIAL, write_model
 from harness.assets.asset import Asset, LocalSource
 from harness.assets.sources import Sources
+from harness.attempts.site import Site
 from harness.base import RULE
 from harness.devices.placement import attention_rule
 from harness.models.classify import build_classifier
@@ -31,9 +32,8 @@ from harness.shapes import Shape
 from harness.spec.catalog import Catalog
 from harness.spec.entries import Columns, Split, Task, Teacher
 from harness.spec.recipes import Resources
-from harness.tasks.data import load_task
+from harness.tasks.task_data import load_task
 from harness.training.optimise import LinearSchedule, Optimiser
-from harness.training.site import Site
 from harness.trials.finetune_rows import TaskRows
 
 PADDED = 128

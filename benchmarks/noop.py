@@ -24,7 +24,7 @@ from harness.records.trial import Trial
 from harness.spec.resolve import load_spec
 
 if TYPE_CHECKING:
-    from harness.training.site import Site
+    from harness.attempts.site import Site
 
 SPEC = """\
 schema: 1

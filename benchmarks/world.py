@@ -13,6 +13,7 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 from benchmarks.conditions import Conditions
 from harness.assets.asset import Asset, LocalSource
 from harness.assets.sources import Sources
+from harness.attempts.site import Site
 from harness.base import RULE
 from harness.corpora.blocks import TokenBlocks, build_blocks
 from harness.corpora.stream import BatchStream
@@ -26,7 +27,6 @@ from harness.spec.catalog import Catalog
 from harness.spec.entries import Corpus, CorpusText, Method, Student, Teacher
 from harness.spec.initialisation import Initialisation
 from harness.spec.recipes import Distil, Precision, Resources
-from harness.training.site import Site
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")

@@ -9,8 +9,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from harness.ranking.cells.scope import FAMILIES
 from harness.ranking.render import text
-from harness.ranking.scope import FAMILIES
 from leaderboard.theme import COLOURS, SHAPES, colour, shape
 
 Layered = alt.LayerChart | alt.FacetChart

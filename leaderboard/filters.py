@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from harness.ranking.board import Board
-from harness.ranking.scope import Filters
+from harness.ranking.cells.scope import Filters
 
 BOUND: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
 """What every widget shares: its value lives in the address and survives a change of page."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import altair as alt
 
-from harness.ranking.scope import FAMILIES
+from harness.ranking.cells.scope import FAMILIES
 
 COLOURS = {
     "OD": "#d97706",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from harness.ranking.cells.scope import TEACHERS
 from harness.ranking.render import text
-from harness.ranking.scope import TEACHERS
 
 NAMED_BY = ("config_id", "role", "method", "student", "teacher", "language", "variant", "milestone")
 

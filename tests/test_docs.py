@@ -10,7 +10,7 @@ import pytest
 from harness.spec.catalog import Catalog, anchored, kind_of, shipped_specs
 from harness.spec.entries import entry_kinds
 from harness.spec.resolve import check_entry
-from harness.spec.source import parse
+from harness.spec.yaml.source import parse
 
 PAGE = shipped_specs().parent / "docs" / "data.md"
 SNIPPETS = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)

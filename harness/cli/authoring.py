@@ -142,9 +142,9 @@ def new_method(
     points editors at (schema/method.json) where there is none."""
     from harness.files import write_atomically
     from harness.spec.entries import Method
-    from harness.spec.reference import schema_text
-    from harness.spec.source import parse
-    from harness.spec.validation import validate
+    from harness.spec.yaml.reference import schema_text
+    from harness.spec.yaml.source import parse
+    from harness.spec.yaml.validation import validate
 
     path = folder / "methods" / f"{name}.yaml"
     text = NEW_METHOD.format(name=name)
@@ -174,7 +174,7 @@ def schema(
     """Export the JSON Schema of each kind of YAML file, for editors, or the reference of all keys."""
     from harness.files import write_atomically
     from harness.registry import did_you_mean
-    from harness.spec import reference as keys
+    from harness.spec.yaml import reference as keys
 
     if reference:
         print(keys.reference(), end="")

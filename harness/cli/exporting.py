@@ -96,8 +96,8 @@ def export(
 
 def _ranking(out: Path, named: Format | None, suite: str | None, db: Path | None, runs_dir: Path) -> None:
     from harness.ranking.board import read_board
-    from harness.ranking.render.files import export as formatted
-    from harness.ranking.scope import Filters
+    from harness.ranking.cells.scope import Filters
+    from harness.ranking.render.exports import export as formatted
 
     chosen = named or FORMAT_OF.get(out.suffix)
     if chosen is None:

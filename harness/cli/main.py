@@ -12,7 +12,8 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from harness.cli import authoring, exporting, machine, planning, results, running, sharing
+from harness.cli import authoring, exporting, planning, results, running, sharing
+from harness.cli import doctor as machine
 from harness.errors import (
     EXIT_INPUT_WRONG,
     EXIT_INTERRUPTED,

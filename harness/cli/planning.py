@@ -57,9 +57,9 @@ def plan(
     debug: Debug = False,
 ) -> None:
     """Show the trials that a spec asks for, what is done already, and what the rest roughly costs."""
-    from harness.cli.corpora import not_counted, survey_remarks, survey_table, surveys
-    from harness.cli.inputs import shared_rows
-    from harness.cli.loading import load_plan, sources_of, speed_here
+    from harness.cli.planned.from_spec import load_plan, sources_of, speed_here
+    from harness.cli.planned.overlaps import not_counted, survey_remarks, survey_table, surveys
+    from harness.cli.planned.whole_inputs import shared_rows
     from harness.plan.cost import estimate
 
     loaded = load_plan(spec, catalog, settings, sources_of(data_dir))
@@ -268,15 +268,15 @@ def _yaml_files(path: Path) -> list[Path]:
 
 def _validate(file: Path, settings: list[str], catalog: list[Path], data_dir: Path | None) -> str:
     """What the file declares, in a few words; HarnessError where it is wrong."""
-    from harness.cli.inputs import check_files, entry_problem
-    from harness.cli.loading import on_disk, sources_of
+    from harness.cli.planned.from_spec import on_disk, sources_of
+    from harness.cli.planned.whole_inputs import check_files, entry_problem
     from harness.plan.build import refuse_too_many
     from harness.spec.catalog import NOUNS, Catalog, anchored, kind_of
     from harness.spec.checks import check_cells
     from harness.spec.entries import entry_kinds
     from harness.spec.grid import expand
     from harness.spec.resolve import check_entry, resolve_document
-    from harness.spec.source import Complaint, read, refuse
+    from harness.spec.yaml.source import Complaint, read, refuse
 
     document = read(file)
     kind = kind_of(file, document)

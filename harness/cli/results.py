@@ -90,8 +90,8 @@ def _report_losses(store: Store, as_json: bool) -> None:
 
 def _ranking_as_json(board: Board, suites: Sequence[str]) -> str:
     """Suite -> what `harness export` writes as JSON."""
-    from harness.ranking.render.files import export
-    from harness.ranking.scope import Filters
+    from harness.ranking.cells.scope import Filters
+    from harness.ranking.render.exports import export
 
     rankings = {one: json.loads(export(board.ranking(Filters(suite=one)), "json")) for one in suites}
     return json.dumps(rankings, indent=2)

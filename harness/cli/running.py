@@ -67,13 +67,20 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Run what is missing of a spec's plan; started again, it goes on where it was. Ctrl-C ends cleanly."""
-    from harness.cli.loading import load_plan, note_lock, require_inputs, require_rows, sources_of, speed_here
+    from harness.cli.planned.from_spec import (
+        load_plan,
+        note_lock,
+        require_inputs,
+        require_rows,
+        sources_of,
+        speed_here,
+    )
 
     loaded = load_plan(spec, catalog, settings, sources_of(data_dir), update_lock)
     plan, sources = loaded.plan, loaded.sources
 
-    from harness.cli.corpora import refuse_overlap
-    from harness.cli.inputs import require_cores
+    from harness.cli.planned.overlaps import refuse_overlap
+    from harness.cli.planned.whole_inputs import require_cores
     from harness.cli.recording import EstimateCheck, Recorder, open_store
     from harness.devices.cores import available_cores
     from harness.plan.cost import estimate

@@ -22,7 +22,7 @@ from harness.files import text_hash, write_atomically
 from harness.formats.documents import documents_of
 from harness.registry import did_you_mean
 from harness.spec.entries import Corpus, CorpusText, Task
-from harness.tasks.data import evaluation_sentences
+from harness.tasks.task_data import evaluation_sentences
 
 CLEANING_VERSION = 2
 """Raised when a change of code changes which text a corpus is made of."""

@@ -13,7 +13,7 @@ from harness.assets.problems import first_cause
 from harness.assets.web import Body
 from harness.errors import AssetError, HarnessError
 from harness.formats.documents import documents_of, json_texts, nonblank, paragraphs_of, parquet_texts
-from harness.formats.opening import PACKED, UnreadableError
+from harness.formats.opened import PACKED, UnreadableError
 
 
 def streamed(file: Path | str, reader: str, field: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
-from harness.formats.opening import open_parquet, open_text, unreadable
+from harness.formats.opened import open_parquet, open_text, unreadable
 from harness.intact.stand_ins import refuse_stand_in
 from harness.registry import Registry
 

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from harness.errors import InputError
 from harness.formats.documents import declaration_rows
-from harness.formats.opening import open_parquet, open_text, require_whole_parquet
+from harness.formats.opened import open_parquet, open_text, require_whole_parquet
 
 UNTYPED = ("csv", "tsv")
 """Formats whose values are text, whatever they look like."""

@@ -155,7 +155,7 @@ class UntrainedKind(TaskKind):
     """`module:function` of (Attempt, FinetuneJob, LoadedModel) that scores a model and returns its Outcome."""
 
     def evaluate(self, attempt: Any, job: Any, loaded: Any) -> Any:
-        """The `harness.training.attempt.Outcome` of one model."""
+        """The `harness.attempts.attempt.Outcome` of one model."""
         return import_name(self.evaluator)(attempt, job, loaded)
 
     def forward_flops(self, shape: Shape, sequences: int, tokens: int) -> int:

@@ -9,9 +9,9 @@ import transformers
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from harness.models.build import seeded
 from harness.models.configs import with_dropout
 from harness.models.loaded import LoadedModel
+from harness.models.random_encoder import seeded
 
 
 class Classifier(nn.Module):

@@ -22,8 +22,8 @@ from transformers import BertConfig
 from harness.errors import InputError
 from harness.families import family_of
 from harness.files import sha256_of
-from harness.models.build import HEAD_SEED, build_encoder
 from harness.models.loaded import LoadedModel, load_tokenizer
+from harness.models.random_encoder import HEAD_SEED, build_encoder
 from harness.shapes import shape_of_config
 
 MAGIC = b"E5S1"

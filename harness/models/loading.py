@@ -19,9 +19,9 @@ from harness.errors import InputError
 from harness.families import family_of
 from harness.files import sha256_of
 from harness.intact.weights import require_weights, tensor_names, weight_files, weights_name
-from harness.models.build import HEAD_SEED, seeded
 from harness.models.configs import with_dropout
 from harness.models.loaded import LoadedModel, load_tokenizer, quiet_transformers
+from harness.models.random_encoder import HEAD_SEED, seeded
 from harness.shapes import read_shape
 
 _MALFORMED = (

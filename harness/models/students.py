@@ -9,10 +9,10 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from harness.errors import InputError
 from harness.families import family_of
-from harness.models.build import build_encoder
 from harness.models.configs import resized, with_dropout
 from harness.models.loaded import LoadedModel
 from harness.models.loading import load_folder
+from harness.models.random_encoder import build_encoder
 from harness.shapes import Shape
 from harness.spec.entries import Student
 from harness.spec.initialisation import Initialisation

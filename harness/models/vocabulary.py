@@ -20,8 +20,8 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from harness.errors import InputError
 from harness.families import family_of
-from harness.models.build import build_encoder
 from harness.models.loaded import LoadedModel
+from harness.models.random_encoder import build_encoder
 
 CONTINUATIONS = ("##", "▁")
 """Prefixes of WordPiece and Unigram pieces that are no character of the text."""

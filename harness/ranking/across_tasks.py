@@ -10,8 +10,8 @@ from functools import cached_property
 import pandas as pd
 
 from harness.ranking import statistics
+from harness.ranking.cells.table import Ranking
 from harness.ranking.render import text
-from harness.ranking.table import Ranking
 
 FEWEST_CONFIGURATIONS = 3
 FEWEST_TASKS = 5

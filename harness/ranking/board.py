@@ -14,10 +14,9 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from harness.ranking import frames as reading
-from harness.ranking.frames import Frames, read_frames
-from harness.ranking.headline import FamilyAnswer, family_answers
-from harness.ranking.scope import (
+from harness.ranking.cells import frames as reading
+from harness.ranking.cells.frames import Frames, read_frames
+from harness.ranking.cells.scope import (
     FAMILIES,
     TEACHERS,
     Filters,
@@ -27,8 +26,9 @@ from harness.ranking.scope import (
     languages_required,
     scored,
 )
-from harness.ranking.selected import Selected, select_rows, with_best_of, without
-from harness.ranking.table import Ranking, rank_rows
+from harness.ranking.cells.selected import Selected, select_rows, with_best_of, without
+from harness.ranking.cells.table import Ranking, rank_rows
+from harness.ranking.headline import FamilyAnswer, family_answers
 from harness.results.store import Store
 
 T = TypeVar("T")
@@ -88,11 +88,11 @@ class Board:
         return self.once("selected", lambda: select_rows(self.frames))
 
     def timings(self) -> pd.DataFrame:
-        """Protocols under which latency was measured (see `harness.ranking.frames.timings`)."""
+        """Protocols under which latency was measured (see `harness.ranking.cells.frames.timings`)."""
         return self.once("timings", lambda: reading.timings(self.frames))
 
     def measures(self, latency_protocol: str | None = None, fingerprint: str | None = None) -> pd.DataFrame:
-        """What each row costs (see `harness.ranking.frames.measures`)."""
+        """What each row costs (see `harness.ranking.cells.frames.measures`)."""
         return self.once(
             ("measures", latency_protocol, fingerprint),
             lambda: reading.measures(self.frames, self.timings(), latency_protocol, fingerprint),

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from harness.ranking import statistics
-from harness.ranking.settings import Settings, differing
-from harness.ranking.strata import differing_aspects, listed
-from harness.ranking.table import Ranking
+from harness.ranking.cells.settings import Settings, differing
+from harness.ranking.cells.strata import differing_aspects, listed
+from harness.ranking.cells.table import Ranking
 
 SUITE = "all tasks"
 """Name of the row that compares means over all tasks."""

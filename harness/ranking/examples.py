@@ -15,7 +15,7 @@ import pandas as pd
 
 from harness.errors import InputError
 from harness.ranking import statistics
-from harness.ranking.table import Ranking
+from harness.ranking.cells.table import Ranking
 from harness.results import predictions
 
 COLUMNS = ["a", "b", "task", "examples", "difference", "low", "high"]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from harness.ranking import statistics
-from harness.ranking.settings import Settings
-from harness.ranking.strata import described, differing_aspects, listed
-from harness.ranking.table import Ranking
+from harness.ranking.cells.settings import Settings
+from harness.ranking.cells.strata import described, differing_aspects, listed
+from harness.ranking.cells.table import Ranking
 
 COMPARED = ("MHA", "HS", "OD", "composite")
 """Families that are methods of distillation; controls, teachers and external models are not."""

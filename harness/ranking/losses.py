@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from harness.ranking.cells.scope import FAMILIES
+from harness.ranking.cells.settings import flattened, variants
 from harness.ranking.contributions import mean_shares
-from harness.ranking.scope import FAMILIES
-from harness.ranking.settings import flattened, variants
 from harness.results.store import Store
 
 NAMES = ["method", "student", "teacher", "language"]

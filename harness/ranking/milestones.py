@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from harness.ranking.frames import Frames
-from harness.ranking.scope import TEACHERS
-from harness.ranking.table import Ranking
+from harness.ranking.cells.frames import Frames
+from harness.ranking.cells.scope import TEACHERS
+from harness.ranking.cells.table import Ranking
 
 COLUMNS = ["config_id", "family", "step", "tokens", "mean", "low", "high", "n"]
 OF_TRIAL = """

@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from harness.errors import InputError
-from harness.results import schema
+from harness.results import database as schema
 from harness.results.holders import named_in, of_lock
 
 PATIENCE = 60.0

@@ -25,7 +25,7 @@ from harness.errors import InputError
 from harness.records.folder import TrialFolder, trial_folders
 from harness.records.result import Progress, Result
 from harness.records.trial import Trial
-from harness.results import schema
+from harness.results import database as schema
 from harness.results import tables as rows
 from harness.results.connect import PATIENCE, exclusive, reading, writing
 from harness.results.selection import selected_trials

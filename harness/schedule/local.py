@@ -17,7 +17,7 @@ from harness.schedule.dispatch.slot_shapes import Node, SlotShape
 from harness.schedule.worker import RunJob, WorkerSetup, default_run_job, perform
 
 if TYPE_CHECKING:
-    from harness.training.site import Site
+    from harness.attempts.site import Site
 
 
 def this_machine(cpus: int | None = None, with_gpus: bool = False) -> Node:

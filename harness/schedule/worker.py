@@ -20,7 +20,7 @@ from harness.records.result import Failure, Result
 from harness.records.trial import Trial
 
 if TYPE_CHECKING:
-    from harness.training.site import Site
+    from harness.attempts.site import Site
 
 RunJob = Callable[[Sequence[Trial], "Site"], list[Result]]
 """Runs the trials of one job in their folders, like `harness.trials.run.run_trials`. Raises
@@ -46,7 +46,7 @@ class WorkerSetup:
 
     def site(self, stop: Callable[[], bool]) -> Site:
         """Where this worker's trials run, until `stop` returns True."""
-        from harness.training.site import Site
+        from harness.attempts.site import Site
 
         return Site(self.runs_dir, self.sources, stop=stop, checkpoint_seconds=self.checkpoint_seconds)
 
@@ -92,7 +92,7 @@ def _run(trials: list[Trial], place: Site, run_job: RunJob) -> list[Result]:
 
 def _fail(trial: Trial, place: Site, error: Exception) -> Result:
     """Record an error that `run_job` did not turn into a result."""
-    from harness.training.faults import failure_of
+    from harness.attempts.faults import failure_of
 
     with suppress(OSError):
         folder = TrialFolder.of(place.runs_dir, trial.id)

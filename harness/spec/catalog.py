@@ -19,8 +19,8 @@ from harness.errors import InputError, SpecError
 from harness.files import expanded
 from harness.registry import did_you_mean
 from harness.spec.entries import CatalogEntry, entry_kinds
-from harness.spec.source import Complaint, Document, read, refuse
-from harness.spec.validation import validate
+from harness.spec.yaml.source import Complaint, Document, read, refuse
+from harness.spec.yaml.validation import validate
 
 E = TypeVar("E", bound=CatalogEntry)
 

@@ -23,7 +23,7 @@ from harness.spec.shipped import (
     local_folder,
     require_tokenizer,
 )
-from harness.spec.source import Complaint, Mark, refuse
+from harness.spec.yaml.source import Complaint, Mark, refuse
 
 
 def check_cells(

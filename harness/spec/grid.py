@@ -16,7 +16,7 @@ from harness.spec.entries import Corpus, Method, Student
 from harness.spec.initialisation import Initialisation
 from harness.spec.recipes import Distil
 from harness.spec.resolve import LanguageSet, ResolvedSpec, TeacherChoice, Use
-from harness.spec.source import Complaint, NodePath, refuse
+from harness.spec.yaml.source import Complaint, NodePath, refuse
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from harness.registry import did_you_mean
 from harness.spec.catalog import Catalog, anchored
 from harness.spec.entries import CatalogEntry, Corpus, Method, Student, Task, Teacher
 from harness.spec.languages import LANGUAGE_SETS, language_set_name
-from harness.spec.overrides import override
 from harness.spec.recipes import Finetune
 from harness.spec.schema import Assistant, Spec, TaskUse
-from harness.spec.source import Complaint, Document, Mark, NodePath, read
-from harness.spec.validation import validate
+from harness.spec.yaml.overrides import override
+from harness.spec.yaml.source import Complaint, Document, Mark, NodePath, read
+from harness.spec.yaml.validation import validate
 
 E = TypeVar("E", bound=CatalogEntry)
 

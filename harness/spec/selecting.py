@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.registry import did_you_mean
 from harness.spec.grid import Cell, init_label
 from harness.spec.resolve import ResolvedSpec
-from harness.spec.source import Complaint
+from harness.spec.yaml.source import Complaint
 
 Setting = tuple[object, ...]
 

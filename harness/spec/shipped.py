@@ -13,7 +13,7 @@ from harness.shapes import Shape
 from harness.spec.entries import Teacher
 from harness.spec.grid import Cell
 from harness.spec.resolve import ResolvedSpec, ResolvedTask, TeacherChoice
-from harness.spec.source import Complaint, NodePath
+from harness.spec.yaml.source import Complaint, NodePath
 
 Locate = Callable[[Asset], Path | None]
 """An asset to the folder that holds its files on this machine already, or None."""

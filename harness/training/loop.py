@@ -17,18 +17,19 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
+from harness.attempts.attempt import Outcome
+from harness.attempts.cadence import Cadence, stop_or_save
+from harness.attempts.faults import TrialInterruptedError
+from harness.attempts.figures import HeldOut
+from harness.attempts.process_group import Alone
+from harness.attempts.site import Site
 from harness.corpora.stream import BatchStream
 from harness.methods.loss import Activations, Batch, Needs
 from harness.methods.objective import union
 from harness.models.taps import Tapped
-from harness.training.attempt import Outcome
-from harness.training.cadence import Cadence, stop_or_save
-from harness.training.faults import TrialInterruptedError
 from harness.training.feed import Feed
-from harness.training.held_out import HeldOut, HeldOutSums
+from harness.training.held_out import HeldOutSums
 from harness.training.member import Member
-from harness.training.process_group import Alone
-from harness.training.site import Site
 
 
 @dataclass(frozen=True)

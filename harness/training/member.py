@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from harness.attempts.attempt import Attempt
 from harness.methods.loss import QKV, Activations, Batch, Needs
 from harness.methods.objective import Objective
 from harness.models.taps import Tapped
-from harness.training.attempt import Attempt
 from harness.training.held_out import HeldOutSums
 from harness.training.optimise import Optimiser
 from harness.training.state import TrainingState

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from harness.training.faults import is_out_of_memory
+from harness.attempts.faults import is_out_of_memory
 
 
 class MicroBatches:

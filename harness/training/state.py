@@ -9,15 +9,14 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from harness.training.attempt import Attempt
-from harness.training.held_out import HeldOut
+from harness.attempts.attempt import Attempt
+from harness.attempts.figures import HeldOut, TermShares
+from harness.attempts.process_group import Alone
+from harness.attempts.saved import Saved, TrainingFacts
 from harness.training.micro_batches import MicroBatches
 from harness.training.optimise import STATE_TENSORS, Optimiser
-from harness.training.process_group import Alone
 from harness.training.randomness import Randomness, derived_seed
-from harness.training.saved import Saved, TrainingFacts
 from harness.training.steplog import StepLog
-from harness.training.term_shares import TermShares
 
 _MAPPING_DRAWS = "mapping_draws"
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from harness.attempts.attempt import Attempt
+from harness.attempts.faults import NotFiniteError
 from harness.records.result import Progress
-from harness.training.attempt import Attempt
-from harness.training.faults import NotFiniteError
 from harness.training.optimise import LinearSchedule
 
 _UNSEEN_STEPS = {"cpu": 1, "cuda": 50}

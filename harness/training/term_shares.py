@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from harness.attempts.figures import TermShares
 from harness.records.result import DEAD_TERM
 
 POINTS = 10
@@ -23,22 +22,6 @@ LEAST_STEPS_APART = 100
 """Closer together they would cost more than 2 % of a short run."""
 SHARE_OF_ROWS, LEAST_ROWS = 8, 2
 """An eighth of the batch's rows is measured on, two rows at least: one may hold no corrupted position."""
-
-
-@dataclass(frozen=True)
-class TermShares:
-    """Shares of the terms at one step; each adds up to 1."""
-
-    step: int
-    """Steps taken before."""
-    loss: dict[str, float]
-    """Term -> weight · loss, over the sum of all terms'."""
-    gradient: dict[str, float]
-    """Term -> norm of the gradient of weight · loss in the student's parameters, over the sum of all terms' norms."""
-
-    def as_json(self) -> dict[str, Any]:
-        """For result.json and checkpoints."""
-        return asdict(self)
 
 
 def measured_steps(steps: int, terms: int) -> range:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from harness.attempts.figures import HeldOut
 from harness.spec.recipes import Distil, Prepare
-from harness.training.held_out import HeldOut
 from harness.training.member import Member
 
 

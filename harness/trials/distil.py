@@ -12,6 +12,10 @@ from pathlib import Path
 import torch
 
 from harness.assets.fetch import fetch
+from harness.attempts.attempt import Attempt, Outcome
+from harness.attempts.figures import HeldOut
+from harness.attempts.saved import Saved
+from harness.attempts.site import Site
 from harness.corpora.blocks import TokenBlocks, build_blocks
 from harness.corpora.stream import BatchStream, held_out_batches
 from harness.devices.placement import Resolved, attention_rule, place_student, place_teacher
@@ -25,14 +29,11 @@ from harness.models.students import build_student
 from harness.models.taps import operations
 from harness.plan.work import head_positions
 from harness.records.trial import DistilJob
-from harness.training.attempt import Attempt, Outcome
-from harness.training.held_out import HeldOut, uncorrupted
+from harness.training.held_out import uncorrupted
 from harness.training.loop import SharedInputs, train
 from harness.training.member import Member
 from harness.training.optimise import optimiser_for
 from harness.training.randomness import derived_seed
-from harness.training.saved import Saved
-from harness.training.site import Site
 from harness.trials.card import training_rows
 from harness.trials.load import load_source, parents_sha256
 from harness.trials.unseen import unseen_inputs

@@ -14,6 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.attempts.attempt import Attempt, Outcome
+from harness.attempts.cadence import Cadence, stop_or_save
+from harness.attempts.faults import NotFiniteError, TrialInterruptedError
+from harness.attempts.site import Site
 from harness.devices.placement import attention_rule
 from harness.flops import BACKWARD
 from harness.kinds import FineTunedKind, UntrainedKind
@@ -24,11 +28,7 @@ from harness.models.reached import keep_reached
 from harness.records.trial import FinetuneJob
 from harness.tasks.encoded import PaddedRows, evaluation_batches, training_batches
 from harness.tasks.scoring import Predicted, score, selection_value, write_predictions
-from harness.training.attempt import Attempt, Outcome
-from harness.training.cadence import Cadence, stop_or_save
-from harness.training.faults import NotFiniteError, TrialInterruptedError
 from harness.training.optimise import LinearSchedule, Optimiser
-from harness.training.site import Site
 from harness.training.state import TrainingState
 from harness.trials.finetune_rows import Part, TaskRows
 from harness.trials.halving import standing_of

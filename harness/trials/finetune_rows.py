@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.attempts.site import Site
 from harness.errors import InputError
 from harness.models.loaded import LoadedModel
 from harness.records.trial import FinetuneJob
-from harness.tasks.data import load_task
 from harness.tasks.encoded import Encoded, encode_rows
 from harness.tasks.shared_rows import counted_shared
-from harness.training.site import Site
+from harness.tasks.task_data import load_task
 
 Part = tuple[str, str]
 """(split, language)."""

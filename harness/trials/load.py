@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.assets.fetch import fetch
 from harness.assets.sources import Sources
+from harness.attempts.site import Site
 from harness.corpora.blocks import build_blocks
 from harness.errors import InputError, TrialError
 from harness.models.e5_q4 import load_e5_q4
@@ -20,7 +21,6 @@ from harness.records.folder import TrialFolder
 from harness.records.trial import ModelSource
 from harness.shapes import check_declared
 from harness.spec.entries import Corpus, Teacher
-from harness.training.site import Site
 
 TRIMMING_LENGTH = 512
 """Tokens a block while the pieces of a corpus are counted. Another length would see the same pieces, but for those of

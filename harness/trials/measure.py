@@ -25,8 +25,8 @@ from harness.devices.placement import attention_rule, resolve_precision
 from harness.errors import InputError
 from harness.families import family_of
 from harness.flops import forward_flops
-from harness.models.build import seeded
 from harness.models.configs import config_of_shape
+from harness.models.random_encoder import seeded
 from harness.models.students import student_config
 from harness.records.result import Measurement
 from harness.records.trial import MeasureJob

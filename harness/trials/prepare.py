@@ -7,6 +7,9 @@ from functools import partial
 from torch import nn
 from transformers import PreTrainedModel
 
+from harness.attempts.attempt import Attempt, Outcome
+from harness.attempts.figures import HeldOut
+from harness.attempts.site import Site
 from harness.corpora.blocks import build_blocks
 from harness.corpora.stream import BatchStream, held_out_batches
 from harness.devices.placement import attention_rule, place_student
@@ -16,12 +19,9 @@ from harness.models.export import export_model, model_card
 from harness.models.loaded import LoadedModel
 from harness.plan.work import prepare_flops
 from harness.records.trial import ModelSource, PrepareJob
-from harness.training.attempt import Attempt, Outcome
-from harness.training.held_out import HeldOut
 from harness.training.loop import SharedInputs, train
 from harness.training.member import Member
 from harness.training.optimise import optimiser_for
-from harness.training.site import Site
 from harness.trials.card import masked_accuracy, training_rows
 from harness.trials.load import load_source, parents_sha256
 from harness.trials.untrained import untrained_parts

@@ -14,15 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from harness.attempts.attempt import Attempt, Outcome
 from harness.devices.placement import attention_rule
 from harness.errors import InputError
 from harness.models.classify import encode
 from harness.models.loaded import LoadedModel
 from harness.records.trial import FinetuneJob
-from harness.tasks.data import TaskData, load_task
 from harness.tasks.encoded import encode_rows, evaluation_batches
 from harness.tasks.scoring import Predicted, score, selection_value, write_predictions
-from harness.training.attempt import Attempt, Outcome
+from harness.tasks.task_data import TaskData, load_task
 from harness.trials.load import parents_sha256
 
 ENCODING_BATCH = 64

@@ -7,6 +7,10 @@ from contextlib import suppress
 
 import torch
 
+from harness.attempts.attempt import Attempt, Outcome
+from harness.attempts.faults import TrialInterruptedError
+from harness.attempts.process_group import ProcessGroup
+from harness.attempts.site import Site
 from harness.devices.matmul import matmul_peak
 from harness.devices.memory import freed_memory_kept
 from harness.devices.placement import resolve_precision
@@ -14,10 +18,6 @@ from harness.plan.cohorts import cohorts
 from harness.records.folder import TrialFolder
 from harness.records.result import Result
 from harness.records.trial import DistilJob, FinetuneJob, MeasureJob, PrepareJob, Trial
-from harness.training.attempt import Attempt, Outcome
-from harness.training.faults import TrialInterruptedError
-from harness.training.process_group import ProcessGroup
-from harness.training.site import Site
 
 __all__ = ["Site", "TrialInterruptedError", "follow", "run_trials"]
 

@@ -9,13 +9,14 @@ import streamlit as st
 
 from harness.ranking.across_tasks import across_tasks
 from harness.ranking.board import Board
+from harness.ranking.cells.table import Ranking
 from harness.ranking.compare import differences, settings_apart, verdict
 from harness.ranking.examples import differences_by_row, over_examples
 from harness.ranking.render import text
-from harness.ranking.table import Ranking
-from leaderboard import data, figures
+from leaderboard import figures
+from leaderboard import present as data
 from leaderboard.filters import from_address, sidebar, to_address
-from leaderboard.opening import opened
+from leaderboard.page import opened
 from leaderboard.wording import row_labels
 
 MOST = 6

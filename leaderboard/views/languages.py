@@ -8,7 +8,7 @@ import streamlit as st
 from harness.ranking.statistics.guessing import AT_GUESSING
 from leaderboard import figures
 from leaderboard.filters import BOUND, one, sidebar
-from leaderboard.opening import opened
+from leaderboard.page import opened
 from leaderboard.wording import row_labels
 
 MOST_ROWS = 30

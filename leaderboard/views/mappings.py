@@ -11,12 +11,13 @@ import streamlit as st
 from pydantic import TypeAdapter, ValidationError
 
 from harness.methods.mappings.mapping import AnyMapping, MappingParams, StaticMapping
-from harness.ranking.frames import configuration_of
+from harness.ranking.cells.frames import configuration_of
+from harness.ranking.cells.table import Ranking
 from harness.ranking.render import text
-from harness.ranking.table import Ranking
-from leaderboard import data, figures
+from leaderboard import figures
+from leaderboard import present as data
 from leaderboard.filters import one, sidebar
-from leaderboard.opening import opened
+from leaderboard.page import opened
 from leaderboard.wording import row_labels
 
 NONE_RANKED = (

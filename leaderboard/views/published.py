@@ -6,6 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from harness.errors import InputError
+from harness.ranking.cells.scope import Filters
+from harness.ranking.cells.table import Ranking
 from harness.ranking.published import (
     PROTOCOLS,
     Group,
@@ -15,9 +17,7 @@ from harness.ranking.published import (
     why_not_comparable,
 )
 from harness.ranking.render import text
-from harness.ranking.scope import Filters
-from harness.ranking.table import Ranking
-from leaderboard import data
+from leaderboard import present as data
 from leaderboard.wording import row_labels
 
 MOST_ROWS = 10

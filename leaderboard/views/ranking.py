@@ -9,16 +9,17 @@ import pandas as pd
 import streamlit as st
 
 from harness.ranking.board import Board
+from harness.ranking.cells.scope import FAMILIES, Filters
+from harness.ranking.cells.table import Ranking
+from harness.ranking.cells.unscored import unscored_in_words
 from harness.ranking.headline import FamilyAnswer
 from harness.ranking.render import text
-from harness.ranking.scope import FAMILIES, Filters
 from harness.ranking.statistics.guessing import AT_GUESSING
-from harness.ranking.table import Ranking
-from harness.ranking.unscored import unscored_in_words
 from harness.results.left_out import read_left_out
-from leaderboard import data, figures
+from leaderboard import figures
+from leaderboard import present as data
 from leaderboard.filters import sidebar
-from leaderboard.opening import opened
+from leaderboard.page import opened
 from leaderboard.theme import COLOURS
 from leaderboard.wording import group_letters, row_labels
 

@@ -6,14 +6,15 @@ import pandas as pd
 import streamlit as st
 
 from harness.ranking.board import Board
+from harness.ranking.cells.scope import Filters
 from harness.ranking.milestones import quality_over_tokens
 from harness.ranking.render import text
 from harness.ranking.render.trials import STATES
-from harness.ranking.scope import Filters
 from harness.results.in_progress import LiveTrial, curve, live_trials
-from leaderboard import data, figures
+from leaderboard import figures
+from leaderboard import present as data
 from leaderboard.filters import BOUND, from_address, one, to_address
-from leaderboard.opening import opened
+from leaderboard.page import opened
 from leaderboard.theme import STATES as COLOURS
 from leaderboard.wording import row_labels
 

@@ -6,9 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from harness.ranking.render import text
-from leaderboard import data, figures
+from leaderboard import figures
+from leaderboard import present as data
 from leaderboard.filters import BOUND, one, sidebar
-from leaderboard.opening import opened
+from leaderboard.page import opened
 from leaderboard.wording import row_labels
 
 MOST_ROWS = 30

@@ -6,12 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from harness.ranking.board import Board
+from harness.ranking.cells.scope import Filters
 from harness.ranking.pareto import Best, answer_in_words, best_within, pareto_front
 from harness.ranking.render import text
-from harness.ranking.scope import Filters
 from leaderboard import figures
 from leaderboard.filters import BOUND, sidebar
-from leaderboard.opening import opened
+from leaderboard.page import opened
 from leaderboard.wording import row_labels
 
 COSTS = {

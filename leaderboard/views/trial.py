@@ -11,13 +11,14 @@ import pandas as pd
 import streamlit as st
 
 from harness.ranking import milestones
+from harness.ranking.cells.settings import flattened
 from harness.ranking.contributions import share_points
 from harness.ranking.render import text
-from harness.ranking.settings import flattened
 from harness.results.in_progress import curve
-from leaderboard import data, figures
+from leaderboard import figures
+from leaderboard import present as data
 from leaderboard.filters import from_address, one, to_address
-from leaderboard.opening import opened
+from leaderboard.page import opened
 from leaderboard.theme import STATES
 
 KINDS = ("distil", "finetune", "prepare", "measure")

@@ -16,7 +16,7 @@ from harness.assets.asset import Asset
 from harness.assets.fetch import fetch, identify
 from harness.assets.lock import lock_path, open_sources, read_lock
 from harness.assets.sources import Sources
-from harness.cli.loading import LoadedPlan, load_plan, note_lock
+from harness.cli.planned.from_spec import LoadedPlan, load_plan, note_lock
 from harness.errors import AssetError, InputError
 from harness.plan import Plan
 from tests.spec.writing import write_spec

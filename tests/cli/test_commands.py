@@ -12,7 +12,7 @@ import pytest
 
 from harness.cli import main
 from harness.spec.catalog import shipped_specs
-from harness.spec.reference import schema_text
+from harness.spec.yaml.reference import schema_text
 from tests.results.boards import Board, write_store
 from tests.spec.writing import line_of, write_spec
 

@@ -131,7 +131,7 @@ def test_rows_that_are_not_what_the_task_says_stop_a_run_before_its_first_trial(
 
 
 def test_a_run_measures_the_processor_where_nothing_is_known_of_it(spec: Path, tmp_path: Path) -> None:
-    from harness.cli.loading import load_plan, sources_of, speed_here
+    from harness.cli.planned.from_spec import load_plan, sources_of, speed_here
 
     loaded = load_plan(spec, (), (), sources_of(None))
     guessed = speed_here(loaded.plan, tmp_path / "runs", loaded.sources)

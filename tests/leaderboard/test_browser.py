@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.ranking.board import read_board
-from harness.ranking.scope import Filters
+from harness.ranking.cells.scope import Filters
 from harness.results.store import Store
 from tests.leaderboard.serving import Served, chromium, served
 

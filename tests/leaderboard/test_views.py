@@ -15,8 +15,8 @@ from streamlit.testing.v1 import AppTest
 
 from harness.ranking.across_tasks import across_tasks
 from harness.ranking.board import read_board
+from harness.ranking.cells.scope import Filters
 from harness.ranking.milestones import quality_over_tokens
-from harness.ranking.scope import Filters
 from harness.ranking.statistics.guessing import AT_GUESSING
 from harness.results.store import Store
 from leaderboard.wording import group_letters

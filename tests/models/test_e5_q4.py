@@ -16,7 +16,7 @@ from harness.assets.sources import Sources
 from harness.errors import AssetError, InputError
 from harness.models.e5_q4 import load_e5_q4
 from harness.spec.entries import Teacher
-from harness.spec.source import read
+from harness.spec.yaml.source import read
 from harness.trials.load import load_teacher
 
 CATALOG = Path(__file__).parents[2] / "specs" / "teachers"

@@ -17,7 +17,7 @@ from harness.families import family_of
 from harness.models.loaded import LoadedModel, load_tokenizer
 from harness.models.loading import load_folder
 from harness.spec.entries import Teacher
-from harness.spec.source import read
+from harness.spec.yaml.source import read
 from harness.trials.load import load_teacher
 
 from .tiny import make_batch, tiny_config, tiny_model, tiny_tokenizer

@@ -16,12 +16,12 @@ from rich.console import Console
 from harness.errors import InputError
 from harness.ranking.across_tasks import across_tasks
 from harness.ranking.board import read_board
+from harness.ranking.cells.scope import Filters
+from harness.ranking.cells.table import Ranking
 from harness.ranking.published import PROTOCOLS, protocol_in_words, published, why_not_comparable
-from harness.ranking.render.files import FORMATS, export, tex
+from harness.ranking.render.exports import FORMATS, export, tex
 from harness.ranking.render.report import render_report
 from harness.ranking.render.trials import render_status, render_trial
-from harness.ranking.scope import Filters
-from harness.ranking.table import Ranking
 from harness.records.folder import trial_folders
 from harness.records.trial import Trial
 from harness.results.gc import garbage, remove

@@ -14,10 +14,10 @@ import pytest
 
 from harness.ranking.board import Board as Results
 from harness.ranking.board import read_board
+from harness.ranking.cells.scope import Filters
+from harness.ranking.cells.unscored import unscored_in_words
 from harness.ranking.compare import differences, verdict
 from harness.ranking.pareto import answer_in_words, best_within
-from harness.ranking.scope import Filters
-from harness.ranking.unscored import unscored_in_words
 from harness.results.store import Store
 
 from .boards import Board, entries, write_store

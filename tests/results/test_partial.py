@@ -10,8 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 from harness.cli import main
 from harness.ranking.board import read_board
-from harness.ranking.render.files import FORMATS, export
-from harness.ranking.scope import Filters
+from harness.ranking.cells.scope import Filters
+from harness.ranking.render.exports import FORMATS, export
 from harness.records.folder import TrialFolder
 from harness.records.result import Result
 from harness.records.trial import Trial

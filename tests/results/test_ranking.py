@@ -13,11 +13,11 @@ from scipy import stats
 from harness.ranking.across_tasks import across_tasks
 from harness.ranking.board import Board as Results
 from harness.ranking.board import read_board
+from harness.ranking.cells.scope import Filters
+from harness.ranking.cells.settings import differing, variants
 from harness.ranking.compare import differences, settings_apart
 from harness.ranking.examples import differences_by_row, over_examples
 from harness.ranking.pareto import answer_in_words, best_within, pareto_front
-from harness.ranking.scope import Filters
-from harness.ranking.settings import differing, variants
 from harness.results.store import Store
 
 from . import boards

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.ranking.board import read_board
-from harness.ranking.scope import Filters
-from harness.ranking.selected import best_by_dev, select
+from harness.ranking.cells.scope import Filters
+from harness.ranking.cells.selected import best_by_dev, select
 from harness.results.store import Store
 
 from .boards import Board, write_folders

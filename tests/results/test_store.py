@@ -15,7 +15,8 @@ from harness.base import digest, identity_fields
 from harness.errors import InputError
 from harness.ranking.board import read_board
 from harness.records.folder import TrialFolder, trial_folders
-from harness.results import schema, tables
+from harness.results import database as schema
+from harness.results import tables
 from harness.results.store import Store
 from harness.results.tables import PROGRESS_POINTS, thinned
 from harness.results.verify import verify

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.assets.sources import Sources
+from harness.attempts.site import Site
 from harness.errors import InputError, TrialError
 from harness.records.folder import TrialFolder
 from harness.records.result import Result
@@ -17,7 +18,6 @@ from harness.records.trial import Trial
 from harness.schedule import RunOptions, RunSummary, run_plan
 from harness.schedule.worker import RunJob, hold
 from harness.spec.recipes import Resources
-from harness.training.site import Site
 from tests.schedule.listening import Recorder
 from tests.schedule.trials import distil, finetune, notes, prepare, small_plan, succeed
 

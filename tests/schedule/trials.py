@@ -42,7 +42,7 @@ from harness.trials.halving import standing_of
 from tests.spec.writing import write_spec
 
 if TYPE_CHECKING:
-    from harness.training.site import Site
+    from harness.attempts.site import Site
 
 ASSET = Asset(sources=(LocalSource(path="nowhere"),))
 TEACHER = Teacher(name="teacher", asset=ASSET)

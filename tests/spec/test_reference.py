@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.spec.catalog import NOUNS, shipped_specs
-from harness.spec.reference import json_schema, kinds, reference, schema_text
+from harness.spec.yaml.reference import json_schema, kinds, reference, schema_text
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import InputError, SpecError
-from harness.spec.overrides import override
-from harness.spec.source import MAX_BYTES, MAX_NODES, Document, parse, read
+from harness.spec.yaml.overrides import override
+from harness.spec.yaml.source import MAX_BYTES, MAX_NODES, Document, parse, read
 
 
 def parsed(text: str) -> Document:

@@ -14,7 +14,7 @@ from harness.assets.sources import Sources
 from harness.corpora.corpus import evaluation_overlap, survey
 from harness.errors import AssetError, InputError
 from harness.spec.entries import Corpus, Task
-from harness.tasks.data import check_rows, evaluation_sentences, load_task
+from harness.tasks.task_data import check_rows, evaluation_sentences, load_task
 
 ROWS = [
     {

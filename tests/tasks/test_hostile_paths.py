@@ -18,8 +18,8 @@ from harness.corpora.corpus import CorpusReader
 from harness.models.loading import load_folder
 from harness.spec.catalog import anchored
 from harness.spec.entries import Corpus, Task, Teacher
-from harness.spec.source import parse
-from harness.tasks.data import load_task
+from harness.spec.yaml.source import parse
+from harness.tasks.task_data import load_task
 from tests.models.tiny import tiny_model, tiny_tokenizer
 
 HOSTILE = "[]*?!{}:'\"` #%&~$\\;|<>()+=,@^\n\t.-_aé日ل"

@@ -11,7 +11,7 @@ import pytest
 from harness.assets.sources import Sources
 from harness.errors import InputError
 from harness.spec.entries import Task
-from harness.tasks.data import load_task
+from harness.tasks.task_data import load_task
 
 
 def labels(folder: Path, sources: Sources, values: list[Any], format: str, **fields: Any) -> list[Any]:

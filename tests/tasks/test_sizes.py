@@ -14,8 +14,8 @@ from samples import catalog_task, packaged
 from harness.assets.sources import Sources
 from harness.plan.row_counts import CHARACTERS_PER_TOKEN, SPECIAL_TOKENS, TaskSize
 from harness.spec.entries import Task
-from harness.tasks.data import load_task
 from harness.tasks.sizes import task_sizes
+from harness.tasks.task_data import load_task
 
 ROWS = [{"text": f"Row {n:03}" + " and more" * (n % 4), "label": n % 3} for n in range(300)]
 

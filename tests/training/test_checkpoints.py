@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.training.cadence import Cadence
-from harness.training.checkpoints import Checkpoints
+from harness.attempts.cadence import Cadence
+from harness.attempts.checkpoints import Checkpoints
 
 TENSORS = {
     "model/a": torch.arange(6, dtype=torch.float32).reshape(2, 3),

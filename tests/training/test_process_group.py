@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from harness.assets.sources import Sources
+from harness.attempts.attempt import Attempt
+from harness.attempts.process_group import ProcessGroup, WorkerLostError
+from harness.attempts.site import Site
 from harness.records.folder import TrialFolder
 from harness.records.trial import Trial
-from harness.training.attempt import Attempt
 from harness.training.member import Member
-from harness.training.process_group import ProcessGroup, WorkerLostError
-from harness.training.site import Site
 from harness.trials.run import TrialInterruptedError, follow, run_trials
 from tests.trials.test_distil import FAMILIES
 from tests.trials.world import World, distil_trial, stop_after

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 
+from harness.attempts.figures import TermShares
 from harness.errors import TrialError
 from harness.methods.terms import Logits, Mlm
 from harness.records.folder import TrialFolder
@@ -19,7 +20,6 @@ from harness.training import term_shares as shares
 from harness.training.term_shares import (
     LEAST_STEPS_APART,
     SHARE_OF_ROWS,
-    TermShares,
     dead_terms,
     measured_rows,
     measured_steps,

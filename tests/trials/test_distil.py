@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForMaskedLM
 
 from harness.assets.sources import Sources
+from harness.attempts.faults import TrialInterruptedError
 from harness.corpora.blocks import build_blocks
 from harness.corpora.stream import held_out_batches
 from harness.errors import TrialError
@@ -23,7 +24,6 @@ from harness.records.result import Result
 from harness.records.trial import DistilJob, Trial
 from harness.spec.entries import Method
 from harness.spec.initialisation import Initialisation
-from harness.training.faults import TrialInterruptedError
 from harness.trials.run import run_trials
 
 from .world import (

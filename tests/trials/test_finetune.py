@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
+from harness.attempts.attempt import Attempt
 from harness.errors import TrialError
 from harness.records.folder import TrialFolder
 from harness.records.result import Progress, Result
@@ -18,7 +19,6 @@ from harness.results.verify import result_problems, score_problems
 from harness.spec.entries import Columns, Split, Task
 from harness.tasks.encoded import evaluation_batches, training_batches
 from harness.tasks.scoring import Predicted, score
-from harness.training.attempt import Attempt
 from harness.trials.run import run_trials
 
 from .world import World, finetune_trial, is_of_the_senses, sentences, stop_after, verb_task, write_rows

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.attempts.faults import NotFiniteError
 from harness.plan import Plan, build_plan
 from harness.records.result import Result
 from harness.records.trial import FinetuneJob, Rung, Trial
 from harness.results.store import Store
 from harness.spec.entries import Task
 from harness.spec.resolve import load_spec
-from harness.training.faults import NotFiniteError
 from harness.trials import finetune
 from harness.trials.run import run_trials
 

@@ -16,8 +16,8 @@ from transformers import AutoModel
 from harness.assets.sources import Sources
 from harness.errors import InputError
 from harness.flops import forward_flops, head_flops, training_flops
-from harness.models.build import build_encoder
 from harness.models.configs import config_of_shape
+from harness.models.random_encoder import build_encoder
 from harness.records.trial import MeasureJob
 from harness.shapes import Shape
 from harness.spec.entries import CorpusText, Student, Teacher

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.attempts.attempt import Attempt
+from harness.attempts.faults import NotFiniteError, failure_of
 from harness.errors import AssetError, TrialError
 from harness.records.folder import TrialFolder
 from harness.records.result import Result
 from harness.records.trial import MeasureJob, ModelSource, Trial
 from harness.spec.recipes import Measure
-from harness.training.attempt import Attempt
-from harness.training.faults import NotFiniteError, failure_of
 from harness.trials.run import run_trials
 
 from .world import World, distil_trial, finetune_trial, make_world, prepare_trial, stop_after, verb_task

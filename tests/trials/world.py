@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, BertTokenizerFast
 
 from harness.assets.asset import Asset, LocalSource
 from harness.assets.sources import Sources
+from harness.attempts.site import Site
 from harness.base import RULE
 from harness.families import FAMILIES
 from harness.records.trial import (
@@ -38,7 +39,6 @@ from harness.spec.entries import (
 )
 from harness.spec.initialisation import Initialisation
 from harness.spec.recipes import Distil, Prepare
-from harness.training.site import Site
 
 SUBJECTS = ["the cat", "a dog", "my aunt", "the king", "one bird", "our teacher", "a child", "the wind"]
 VERBS = ["sees", "hears", "likes", "paints"]

@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.ranking.board import Board
+from harness.ranking.cells.scope import FAMILIES, Filters
+from harness.ranking.cells.table import Ranking
+from harness.ranking.cells.unscored import unscored_in_words
 from harness.ranking.render import text
 from harness.ranking.render.trials import render_status
-from harness.ranking.scope import FAMILIES, Filters
 from harness.ranking.statistics.guessing import AT_GUESSING
-from harness.ranking.table import Ranking
-from harness.ranking.unscored import unscored_in_words
 from harness.results.left_out import read_left_out
 from harness.results.store import Store
 

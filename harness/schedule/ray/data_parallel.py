@@ -52,7 +52,7 @@ def run_workers(dispatcher: Any, slot_id: str, shape: SlotShape, setup: WorkerSe
 
 def _work(config: dict[str, Any]) -> None:
     """What each worker runs."""
-    from harness.training.process_group import ProcessGroup
+    from harness.attempts.process_group import ProcessGroup
     from harness.trials.run import follow
 
     dispatcher, slot_id = config["dispatcher"], config["slot_id"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.attempts.checkpoints import Checkpoints
 from harness.records.folder import trial_folders
-from harness.training.checkpoints import Checkpoints
 from tests.faults.injection.tiny import (
     Driver,
     answers,

@@ -26,7 +26,7 @@ from unittest.mock import patch
 
 from harness.cli import main
 from harness.spec.catalog import shipped_specs
-from harness.spec.source import read
+from harness.spec.yaml.source import read
 from tests.faults.injection.mutations import damage_bytes, damage_data
 from tests.faults.injection.verdict import Verdict, command
 from tests.faults.injection.watch import WATCH

@@ -45,7 +45,7 @@ def doctor(
     """Tell what this machine has and which sources of models and data can be reached from it."""
     import dataclasses
 
-    from harness.cli.loading import sources_of
+    from harness.cli.planned.from_spec import sources_of
 
     sources = sources_of(data_dir)
     if offline:

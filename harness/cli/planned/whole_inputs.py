@@ -13,13 +13,13 @@ from harness.base import digest
 from harness.errors import AssetError, InputError
 from harness.files import write_atomically
 from harness.formats.documents import documents_of
-from harness.formats.opening import require_whole_parquet
+from harness.formats.opened import require_whole_parquet
 from harness.formats.rows import check_rows_file
 from harness.records.trial import Kind
 from harness.spec.checks import teacher_shape
 from harness.spec.entries import CatalogEntry, Corpus, Task, Teacher
 from harness.spec.resolve import ResolvedSpec
-from harness.spec.source import Complaint, refuse
+from harness.spec.yaml.source import Complaint, refuse
 from harness.tasks.layout import as_laid_out, columns_by_role, languages_of, layout_of, pattern_of
 
 SMALL = 100_000_000
@@ -108,7 +108,7 @@ def task_problem(task: Task, languages: tuple[str, ...], sources: Sources, rows:
 
     def check() -> None:
         if rows:
-            from harness.tasks.data import check_rows
+            from harness.tasks.task_data import check_rows
 
             check_rows(task, languages, sources)
         else:
@@ -132,8 +132,8 @@ def _shared_rows(task: Task, sources: Sources) -> str:
     memory = sources.cache_dir / "checked" / key
     if memory.is_file():
         return memory.read_text("utf-8")
-    from harness.tasks.data import load_task
     from harness.tasks.shared_rows import counted_shared
+    from harness.tasks.task_data import load_task
 
     data = load_task(task, task.languages, sources)
     counts = counted_shared(data.frames, data.data_ids, sources.cache_dir)

@@ -23,8 +23,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from harness.attempts.faults import PeerError, TrialInterruptedError, failure_of
 from harness.methods.loss import Batch
-from harness.training.faults import PeerError, TrialInterruptedError, failure_of
 
 
 class WorkerLostError(BaseException):

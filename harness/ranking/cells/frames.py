@@ -11,9 +11,9 @@ from functools import cached_property
 
 import pandas as pd
 
-from harness.ranking import unscored
-from harness.ranking.settings import differing, flattened_all, is_shared
-from harness.ranking.strata import prepared_or_shipped, strata_of
+from harness.ranking.cells import unscored
+from harness.ranking.cells.settings import differing, flattened_all, is_shared
+from harness.ranking.cells.strata import prepared_or_shipped, strata_of
 from harness.results.store import Store
 
 PRECISIONS = """
@@ -43,11 +43,11 @@ class Frames:
     trials: pd.DataFrame
     """Count of trials by kind and status."""
     strata: pd.DataFrame
-    """By row_id: what families may be compared within, see `harness.ranking.strata`."""
+    """By row_id: what families may be compared within, see `harness.ranking.cells.strata`."""
     waiting: pd.DataFrame
-    """Students without a score where one is planned, see `harness.ranking.unscored`."""
+    """Students without a score where one is planned, see `harness.ranking.cells.unscored`."""
     evaluations: pd.DataFrame
-    """Fine-tuning trials by suite, task and state, see `harness.ranking.unscored`."""
+    """Fine-tuning trials by suite, task and state, see `harness.ranking.cells.unscored`."""
     selects: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """row_id -> settings over which its spec selects, as paths of `settings`."""
 

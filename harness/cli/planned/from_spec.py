@@ -73,7 +73,7 @@ def load_plan(
 
     `update_lock` asks the hub for the newest commits, whatever the lock file says."""
     from harness.assets.fetch import newest_commits
-    from harness.cli.inputs import check_files
+    from harness.cli.planned.whole_inputs import check_files
     from harness.devices.provenance import fingerprint
 
     resolved = load_spec(path, catalog, settings)
@@ -188,7 +188,7 @@ def on_disk(sources: Sources) -> Callable[[Asset], Path | None]:
 
 def require_rows(plan: Plan, sources: Sources) -> None:
     """InputError where a task's rows are not what its file says: all are read once before the first trial."""
-    from harness.tasks.data import check_rows
+    from harness.tasks.task_data import check_rows
 
     for task in plan.tasks:
         jobs = (trial.job for trial in plan.of_kind("finetune"))

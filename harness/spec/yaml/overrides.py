@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.errors import InputError, SpecError
-from harness.spec.source import Document, Mark, NodePath, parse
+from harness.spec.yaml.source import Document, Mark, NodePath, parse
 
 
 def override(document: Document, settings: Sequence[str]) -> Document:

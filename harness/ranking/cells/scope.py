@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from harness.ranking import statistics
-from harness.ranking.frames import Frames
-from harness.ranking.settings import variants
-from harness.ranking.unscored import lost_in_words, lost_students
+from harness.ranking.cells.frames import Frames
+from harness.ranking.cells.settings import variants
+from harness.ranking.cells.unscored import lost_in_words, lost_students
 
 TEACHERS = ("prepared", "shipped")
 FAMILIES = ("OD", "HS", "MHA", "composite", "control", "external", "teacher")
@@ -80,7 +80,7 @@ class Scope:
 
     cells: pd.DataFrame
     other_protocols: dict[str, int]
-    """As in `harness.ranking.table.Ranking`."""
+    """As in `harness.ranking.cells.table.Ranking`."""
     required: dict[str, tuple[str, ...]]
     """Task -> languages that a complete score is the mean over."""
     students: pd.DataFrame

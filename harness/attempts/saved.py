@@ -9,11 +9,10 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 from torch import Tensor
 
+from harness.attempts.checkpoints import Checkpoint
+from harness.attempts.figures import HeldOut, TermShares
 from harness.base import Frozen
 from harness.devices.placement import Resolved
-from harness.training.checkpoints import Checkpoint
-from harness.training.held_out import HeldOut
-from harness.training.term_shares import TermShares
 
 Count = Annotated[int, Field(ge=0)]
 

@@ -11,6 +11,10 @@ from typing import Any
 
 from torch import Tensor
 
+from harness.attempts.checkpoints import Checkpoints
+from harness.attempts.faults import failure_of
+from harness.attempts.saved import Accounts, Saved, SavedFacts, TrainingFacts, read_facts
+from harness.attempts.site import Site
 from harness.devices import provenance
 from harness.devices.matmul import matmul_peak
 from harness.devices.placement import Resolved, resolve_precision
@@ -19,10 +23,6 @@ from harness.records.result import FP32_AFTER_NAN, Measurement, Progress, Result
 from harness.records.trial import Trial
 from harness.spec.plugins import plugins_of
 from harness.spec.recipes import Precision
-from harness.training.checkpoints import Checkpoints
-from harness.training.faults import failure_of
-from harness.training.saved import Accounts, Saved, SavedFacts, TrainingFacts, read_facts
-from harness.training.site import Site
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from harness.assets.sources import Sources
-from harness.training.process_group import Alone
+from harness.attempts.process_group import Alone
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from harness.ranking.frames import Frames
-from harness.ranking.scope import NAMES, Filters, cells_of_one_protocol
+from harness.ranking.cells.frames import Frames
+from harness.ranking.cells.scope import NAMES, Filters, cells_of_one_protocol
 
 ON_REPORTED_ROWS = "selected_on_reported_rows"
 Settings = Mapping[str, object]

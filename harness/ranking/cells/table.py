@@ -13,8 +13,8 @@ from functools import cached_property
 import pandas as pd
 
 from harness.ranking import statistics
-from harness.ranking.frames import Frames
-from harness.ranking.scope import TEACHERS, Filters, Scope, matching, scores_of
+from harness.ranking.cells.frames import Frames
+from harness.ranking.cells.scope import TEACHERS, Filters, Scope, matching, scores_of
 
 RANKS = ("rank", "best_rank", "worst_rank")
 

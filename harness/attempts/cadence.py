@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from harness.training.faults import TrialInterruptedError
-from harness.training.site import Site
+from harness.attempts.faults import TrialInterruptedError
+from harness.attempts.site import Site
 
 
 @dataclass

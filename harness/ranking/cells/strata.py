@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from harness.base import digest
-from harness.ranking.settings import Settings
+from harness.ranking.cells.settings import Settings
 
 ASPECTS: dict[str, tuple[str, ...]] = {
     "teacher": ("teacher.", "data.teacher."),

@@ -24,9 +24,9 @@ from harness.formats.rows import UNTYPED, ColumnValues, read_rows
 from harness.registry import did_you_mean
 from harness.sentences import sentence_keys
 from harness.spec.entries import Split, Task
-from harness.tasks.frames import cache_frame, cached_frame
 from harness.tasks.labels import LabelMap
 from harness.tasks.layout import as_laid_out, columns_by_role, languages_of, layout_of, pattern_of
+from harness.tasks.row_frames import cache_frame, cached_frame
 from harness.tasks.shared_rows import refuse_same_rows, row_keys
 
 READING_VERSION = 1

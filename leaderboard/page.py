@@ -7,7 +7,7 @@ import streamlit as st
 from harness.errors import InputError
 from harness.ranking.board import Board
 from harness.results.store import Store
-from leaderboard import data
+from leaderboard import present as data
 
 UNSCORED = "Nothing has been scored yet."
 

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from harness.ranking.across_tasks import across_tasks
+from harness.ranking.cells.table import Ranking
 from harness.ranking.render import text
-from harness.ranking.table import Ranking
 from harness.registry import Registry
 from harness.results.tables import finite
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.registry import did_you_mean
-from harness.spec.source import Complaint, Document, NodePath, refuse
+from harness.spec.yaml.source import Complaint, Document, NodePath, refuse
 
 M = TypeVar("M", bound=BaseModel)
 
