@@ -11,8 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-import torch
-from safetensors.torch import load_file
+from same_student import assert_same_student
 
 from harness.assets.sources import Sources
 from harness.errors import InputError, SpecError
@@ -102,12 +101,9 @@ def test_two_workers_under_ray_train_learn_what_one_process_learns(world: World)
         assert two.facts["held_out_after"]["loss"] == pytest.approx(
             one.facts["held_out_after"]["loss"], rel=1e-4
         )
-        students = [
-            load_file(TrialFolder.of(path, trial.id).model / "model.safetensors")
-            for path in (alone.runs_dir, world.folder / "runs")
-        ]
-        for name, tensor in students[0].items():
-            torch.testing.assert_close(students[1][name], tensor, rtol=1e-3, atol=1e-4)
+        assert_same_student(
+            *(TrialFolder.of(path, trial.id).model for path in (alone.runs_dir, world.folder / "runs"))
+        )
     assert not list((world.folder / "runs").rglob(".*")), "nothing is left of the run's own files"
 
 

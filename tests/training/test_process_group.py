@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from safetensors.torch import load_file
+from same_student import assert_same_student
 from torch import nn
 
 from harness.assets.sources import Sources
@@ -92,16 +92,6 @@ def curve(runs_dir: Path, trial: Trial) -> list[float]:
     return [line.loss for line in TrialFolder.of(runs_dir, trial.id).read_progress()]
 
 
-def assert_same_student(runs_dir: Path, other: Path, trial: Trial) -> None:
-    """Equal up to the order in which floating-point numbers are added."""
-    one, two = (
-        load_file(TrialFolder.of(path, trial.id).model / "model.safetensors") for path in (runs_dir, other)
-    )
-    assert one.keys() == two.keys()
-    for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-4)
-
-
 def test_two_workers_learn_what_one_learns(
     world: World, tmp_path: Path, trials: list[Trial], alone: Path
 ) -> None:
@@ -115,7 +105,7 @@ def test_two_workers_learn_what_one_learns(
         one, two = curve(alone, trial), curve(tmp_path, trial)
         assert len(one) == 20
         assert two == pytest.approx(one, rel=1e-4)
-        assert_same_student(alone, tmp_path, trial)
+        assert_same_student(*(TrialFolder.of(path, trial.id).model for path in (alone, tmp_path)))
         assert result.facts["held_out_after"]["loss"] < result.facts["held_out_before"]["loss"]
 
 
@@ -135,7 +125,7 @@ def test_what_two_workers_began_one_can_finish_and_the_other_way_round(
             assert result is not None
             assert result.facts["workers"] == [1, 2]
             assert result.resumed == 1
-            assert_same_student(alone, runs_dir, trial)
+            assert_same_student(*(TrialFolder.of(path, trial.id).model for path in (alone, runs_dir)))
 
 
 def memory_runs_out(workers: ProcessGroup, *arguments: object) -> None:
@@ -159,7 +149,7 @@ def test_where_one_worker_runs_out_of_memory_all_take_smaller_parts(
         result = TrialFolder.of(tmp_path, trial.id).read_result()
         assert result is not None
         assert result.flags == ("micro_batches:2",)
-        assert_same_student(alone, tmp_path, trial)
+        assert_same_student(*(TrialFolder.of(path, trial.id).model for path in (alone, tmp_path)))
 
 
 def one_member_breaks(workers: ProcessGroup, *arguments: object) -> None:
@@ -185,7 +175,7 @@ def test_what_fails_in_one_worker_fails_that_member_alone(
     assert failed.error is not None
     assert failed.error.message == "worker 1: ValueError: does not work here"
     for trial in (od, relations):
-        assert_same_student(alone, tmp_path, trial)
+        assert_same_student(*(TrialFolder.of(path, trial.id).model for path in (alone, tmp_path)))
 
 
 def one_worker_dies(workers: ProcessGroup, *arguments: object) -> None:
