@@ -1,8 +1,7 @@
 """What every schema model shares: values are frozen, unknown keys are refused, and marks on fields say what enters an id.
 
-An id promises the same question. `identity` turns a model into the JSON that decides a number: without what is only a
-label, with defaults written out, and with one form for each group of spellings that ask the same. `digest` hashes it.
-Nothing here knows what a method, a task or a trial is.
+Equal ids mean the same question. `identity` turns a model into the JSON that decides its results: labels left out, defaults
+written out, equivalent spellings in one form. `digest` hashes it. Nothing here knows what a method, a task or a trial is.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from pydantic.fields import FieldInfo
 
 RULE = 2
 """Version of the rule by which values are hashed. A trial records the rule that gave its id, so that `verify` can check
-ids of every age. Rule 1 hashed licences, pinned hashes and milestones, lost the order of labels, and took the rungs
-of successive halving to be part of the question."""
+ids of every age. Rule 1 also hashed licences, pinned hashes, milestones and the rungs of successive halving, and
+ignored the order of labels."""
 
 
 class Frozen(BaseModel):
@@ -38,30 +37,30 @@ class Frozen(BaseModel):
 class Label:
     """Marks a field that cannot change a number (a name, a description, where bytes come from): left out of the hash.
 
-    Put it on the whole annotation: `Annotated[str | None, Label()]`, for a union drops the marks of its members."""
+    Put it on the whole annotation: `Annotated[str | None, Label()]`, since a union drops the marks of its members."""
 
     since: int = 1
-    """Rule from which on the field is a label. One that was hashed before then counts as its default ever after, so
-    that the ids of models that never stated it stay."""
+    """First rule under which the field is a label. From then on a field that was hashed before is hashed as its
+    default, so that ids of models that never set it do not change."""
 
 
 @dataclass(frozen=True)
 class Added:
-    """Marks a field that came after ids had been given: left out of the hash while it holds its default, which must
-    mean what was done before there was the field."""
+    """Marks a field added after ids had been issued: left out of the hash while it holds its default, which must
+    reproduce the behaviour from before the field existed."""
 
 
 @dataclass(frozen=True)
 class Ordered:
-    """Marks a mapping whose order means something: hashed as a list of pairs."""
+    """Marks a mapping whose order matters: hashed as a list of pairs."""
 
 
 @dataclass(frozen=True)
 class Unordered:
-    """Marks a list whose order means nothing: hashed in the order of its items' JSON."""
+    """Marks a list whose order does not matter: hashed in the order of its items' JSON."""
 
     repeats: bool = False
-    """Whether an item that stands twice counts twice."""
+    """Whether an item listed twice counts twice."""
 
 
 Text = Annotated[str, Label()]
@@ -86,7 +85,7 @@ def divisors_of_both(a: int, b: int) -> list[int]:
 
 
 def identity(value: Any, rule: int = RULE) -> Any:
-    """The JSON-able part of `value` that can change a number: models without their labels, defaults included."""
+    """The part of `value` that can change a result, as JSON-serialisable data: models without labels, defaults included."""
     if isinstance(value, BaseModel):
         fields = dict(_identity_fields(value, rule))
         return value.hashed(fields) if rule > 1 and isinstance(value, Frozen) else fields
@@ -123,12 +122,12 @@ def is_label(field: FieldInfo, rule: int = RULE) -> bool:
 
 
 def is_absent(field: FieldInfo, hashed: Any) -> bool:
-    """Whether a field with this identity is left out because it came later and holds its default."""
+    """Whether a field with this identity is left out because it was added later and holds its default."""
     return _mark(field, Added) is not None and hashed == identity(field.get_default())
 
 
 def field_identity(field: FieldInfo, value: Any, rule: int = RULE) -> Any:
-    """The identity of a field that is no label, as its marks have it."""
+    """The identity of a field that is not a label, following its marks."""
     if rule == 1:
         return identity(value, rule)
     label = _mark(field, Label)
@@ -143,7 +142,7 @@ def field_identity(field: FieldInfo, value: Any, rule: int = RULE) -> Any:
 
 
 def in_order(items: Sequence[Any], repeats: bool = True) -> list[Any]:
-    """JSON-able items in the order of their canonical JSON; each once unless `repeats`."""
+    """JSON-serialisable items in the order of their canonical JSON; each once unless `repeats`."""
     by_text = sorted((canonical(item), index) for index, item in enumerate(items))
     kept = [
         index for at, (text, index) in enumerate(by_text) if repeats or at == 0 or text != by_text[at - 1][0]
@@ -152,7 +151,7 @@ def in_order(items: Sequence[Any], repeats: bool = True) -> list[Any]:
 
 
 def canonical(hashed: Any) -> str:
-    """JSON text of an identity, the same for equal ones."""
+    """JSON text of an identity: equal identities give equal text."""
     return json.dumps(hashed, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

@@ -1,4 +1,4 @@
-"""Errors a user can mend. Each prints as one line; `--debug` shows the traceback behind it."""
+"""Errors that a user can fix. Each prints as one line; `--debug` shows the traceback behind it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class SpecError(InputError):
 
 
 class AssetError(InputError):
-    """An input (model, corpus, task data) cannot be had; the message names it, each source tried, and the ways out."""
+    """An input (model, corpus, task data) cannot be obtained; the message names it, each source tried,
+    and what would help."""
 
 
 class TrialError(HarnessError):

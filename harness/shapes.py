@@ -20,7 +20,7 @@ from harness.intact.weights import tensor_names
 
 
 def _known(model_type: str) -> str:
-    """Refuse a name without a family, as pydantic refuses a value that is none of a `Literal`."""
+    """Refuse an unknown name with the error that pydantic raises for a value outside a `Literal`."""
     if model_type not in FAMILIES:
         *names, last = (repr(name) for name in FAMILIES)
         expected = f"{', '.join(names)} or {last}"
@@ -69,16 +69,16 @@ class DeclaredShape(Frozen):
 
 
 def read_shape(folder: Path) -> Shape:
-    """The size of the checkpoint in `folder` (config.json and, where they are there, *.safetensors).
+    """The size of the checkpoint in `folder` (config.json and, where present, *.safetensors).
 
-    `mlm_head` tells whether every tensor of a trained masked-LM head stands in the file. Raises InputError where the
-    config is missing, unreadable or of a kind that cannot be tapped."""
+    `mlm_head`: whether the files hold every tensor of a trained masked-LM head. Raises InputError where the config is
+    missing, unreadable or of an unsupported model type."""
     config = read_config(folder)
     return shape_of_config(config, folder, mlm_head=_has_mlm_head(config, tensor_names(folder)))
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a checkpoint."""
+    """config.json of a checkpoint. InputError where it is missing or is not a JSON mapping."""
     path = folder / "config.json"
     try:
         refuse_stand_in(path)
@@ -123,7 +123,6 @@ def shape_of_config(config: Mapping[str, Any], where: Path | str, mlm_head: bool
 
 
 def declared_shape(declared: DeclaredShape) -> Shape:
-    """A declared size as a Shape."""
     return Shape(**declared.model_dump())
 
 

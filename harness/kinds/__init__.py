@@ -1,16 +1,16 @@
-"""Kinds of task: everything that differs between classification, regression, retrieval and whatever comes next, in one
-object each.
+"""Kinds of task: everything that differs between classification, regression, retrieval and whatever comes
+next, in one object each.
 
-A task file's `type:` names a kind, and every other room asks that object (`Task.kind`) instead of comparing names: what
-a task file must hold, how labels are read, which head and loss train, how outputs become predictions, what a score
-means and how it is reported. A new kind is one module and one registration, here or in an installed package (entry
-point group `harness.kinds`); docs/adding-a-kind-of-task.md walks through one. What does not belong here: reading task
-files (`harness.tasks`), training and predicting (`harness.trials`). Nothing here imports torch, since specs are
-validated with it.
+A task file's `type:` names a kind, and every other room asks that object (`Task.kind`) instead of comparing names:
+what a task file must hold, how labels are read, which head and loss train, how outputs become predictions, what a
+score means and how it is reported. A new kind is one module and one registration, here or in an installed package
+(entry point group `harness.kinds`); docs/adding-a-kind-of-task.md walks through one. What does not belong here:
+reading task files (`harness.tasks`), training and predicting (`harness.trials`). Nothing here imports torch, since
+specs are validated with it.
 
 kind.py             the base classes and the registry `KINDS`
-classification.py   one class a row
-regression.py       one number a row
+classification.py   one class per row
+regression.py       one number per row
 retrieval.py        the counterpart of each row in another language; trains nothing
 metrics.py          metrics by name: predictions and labels to a number
 chance.py           whether a score is better than guessing, or suspiciously worse

@@ -1,8 +1,7 @@
-"""What a score is worth against guessing: is it better, and is it suspiciously worse?
+"""Scores against guessing: is a score better, or suspiciously worse?
 
-Two levels, both expected of someone who does not look at the inputs: `chance`, of guessing at random, below which
-only a fault explains a score; and `no_information`, of the best such guess, which a model that has learnt
-something is above.
+Two levels, both reached without looking at the inputs: `chance`, of guessing at random, below which only a fault
+explains a score; and `no_information`, of the best such guess, which a model that has learnt something exceeds.
 """
 
 from __future__ import annotations
@@ -16,28 +15,27 @@ from scipy import special
 from harness.kinds.metrics import METRICS
 
 SUSPICIOUS = 1e-4
-"""One-sided p below which a score under chance is flagged; a broken label map, not bad luck, is then the likely
-cause."""
+"""One-sided p below which a score under chance is flagged; a broken label map, not bad luck, is then the likely cause."""
 
 _FEWEST = 10
-"""Examples that a correlation must be of before anything is said about it."""
+"""Fewest examples on which a correlation is judged."""
 
 
 def no_information(metric: str, labels: NDArray[np.generic]) -> float | None:
-    """The best score that no look at the inputs is needed for, as the metric states it: the share of the commonest
-    class for accuracy (the no-information rate), 1/n for the retrieval of one among the n candidates, 0 for a
-    correlation; None where it depends on more than that (F1), or where there are no labels."""
+    """The best score reachable without looking at the inputs, as the metric states it: the share of the commonest class
+    for accuracy (the no-information rate), 1/n for the retrieval of one among the n candidates, 0 for a correlation;
+    None where it depends on more than that (F1), or where there are no labels."""
     best = METRICS[metric].no_information
     return best(labels) if best is not None and len(labels) else None
 
 
 def p_above(value: ArrayLike, n: ArrayLike, level: ArrayLike) -> NDArray[np.float64]:
-    """One-sided p of scores as high as `value` on `n` examples where guessing comes to `level`; elementwise.
+    """One-sided p-value of a score of at least `value` on `n` examples where guessing scores `level`; elementwise.
 
-    A level above 0 is that of a share of right answers: the exact binomial tail, of the whole number of right
-    answers nearest to n · value. A level of 0 is that of a correlation: without any relation (r + 1) / 2 follows
-    Beta(n/2 - 1, n/2 - 1), exact for Pearson on normal data, else an approximation. Examples are taken to be
-    independent. 1 for a correlation of fewer than ten examples; NaN where `value` or `level` is NaN.
+    A level above 0 belongs to a share of right answers: the exact binomial tail at the whole number of right answers
+    nearest to n · value. A level of 0 belongs to a correlation: for unrelated variables (r + 1) / 2 follows
+    Beta(n/2 - 1, n/2 - 1), exact for Pearson on normal data, else an approximation. Examples are assumed independent.
+    1 for a correlation of fewer than ten examples; NaN where `value` or `level` is NaN.
     """
     score, examples, guess = np.broadcast_arrays(
         np.asarray(value, np.float64), np.asarray(n, np.float64), np.asarray(level, np.float64)

@@ -1,4 +1,4 @@
-"""Classification: one class a row, of two or more that the task file names."""
+"""Classification: one class per row, of two or more that the task file names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Classification(FineTunedKind):
     hub_task = "text-classification"
 
     def problems(self, task: TaskFile) -> Iterator[str]:
-        """Fewer than two labels, and what every kind lacks."""
+        """Fewer than two labels, and the problems common to all fine-tuned kinds."""
         if len(task.labels) < 2:
             yield "a classification task names at least two labels"
         yield from super().problems(task)

@@ -2,9 +2,9 @@
 
 KINDS["classification"].trains     # an unknown name raises InputError with the nearest one
 
-A kind derives from `FineTunedKind`, whose defaults put a head on the first token and predict one value a row, or from
-`UntrainedKind`. Importing this module loads no torch: what computes is named as `module:name` and imported where it is
-used.
+A kind derives from `FineTunedKind`, whose defaults put a head on the first token and predict one value per row,
+or from `UntrainedKind`. Importing this module loads no torch: what computes is named as `module:name` and
+imported where it is used.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ class TaskKind(ABC):
     label_dtype: ClassVar[str] = "int64"
     """NumPy type of one row's label; `object` where it is a list."""
     typical_rows: ClassVar[int] = 2_500
-    """Rows of a scored split, a language, where nothing is known of a task; for estimates."""
+    """Assumed rows of a scored split, per language, where nothing is known of a task; for estimates."""
     hub_task: ClassVar[str]
     """The hub's name for such tasks, in the header of a model card."""
 
     def problems(self, task: TaskFile) -> Iterator[str]:
-        """What a task file of this kind lacks, a sentence each; nothing where it is whole."""
+        """What a task file of this kind lacks, one sentence each; nothing where it is complete."""
         for metric in task.metrics:
             if METRICS[metric].kind not in self.compares:
                 fitting = ", ".join(name for name, one in METRICS.items() if one.kind in self.compares)
@@ -102,12 +102,12 @@ class FineTunedKind(TaskKind):
     head: ClassVar[str] = "AutoModelForSequenceClassification"
     """The class of transformers that puts a head on the encoder."""
     reads_first_token: ClassVar[bool] = True
-    """Whether the head reads the last state of the first token only, so that the last layer computes no other."""
+    """Whether the head reads only the last state of the first token, so that the last layer need compute no other."""
     loss_name: ClassVar[str]
-    """What progress calls the loss."""
+    """Name of the loss in progress messages."""
 
     def problems(self, task: TaskFile) -> Iterator[str]:
-        """Rows to train on, and labels."""
+        """Requires a train split and a label column."""
         if "train" not in task.splits or task.columns.label is None:
             yield f"a {self.name} task needs a train split and a label column"
         yield from super().problems(task)
@@ -117,8 +117,8 @@ class FineTunedKind(TaskKind):
         return tuple(task.labels)
 
     def targets(self, labels: NDArray[Any], batch: Any) -> NDArray[np.generic]:
-        """The labels of a batch's rows as the array that `loss` reads; `batch` holds the same rows
-        (`harness.tasks.encoded.PaddedRows`)."""
+        """The labels of a batch's rows as the array that `loss` reads; `batch` holds the
+        same rows (`harness.tasks.encoded.PaddedRows`)."""
         return labels
 
     def averaged_over(self, labels: NDArray[Any]) -> int:
@@ -127,7 +127,7 @@ class FineTunedKind(TaskKind):
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Summed over labels, (): of outputs (rows, ..., outputs) float32 and `targets`."""
+        """Loss summed over labels, shape (), of outputs (rows, ..., outputs) float32 against `targets`."""
 
     def by_row(self, outputs: NDArray[np.float32], batch: Any) -> Iterable[NDArray[np.float32]]:
         """The outputs of a batch, (rows, ..., outputs), row by row, without those of padding."""
@@ -135,7 +135,7 @@ class FineTunedKind(TaskKind):
 
     @abstractmethod
     def predictions(self, outputs: Sequence[NDArray[np.float32]]) -> NDArray[Any]:
-        """(rows,) what is predicted, of the type of labels, from each row's outputs as `by_row` gives them."""
+        """Predictions (rows,), of the labels' type, from each row's outputs as `by_row` gives them."""
 
     def forward_flops(self, shape: Shape, sequences: int, tokens: int) -> int:
         """As far as the head reads the encoder."""
@@ -168,7 +168,7 @@ class UntrainedKind(TaskKind):
 
 
 def lists(rows: Iterable[Sequence[int]]) -> NDArray[Any]:
-    """(rows,) one list of whole numbers each: labels or predictions of a kind with several a row."""
+    """Object array (rows,) with one list of whole numbers per row: labels or predictions of a kind with several per row."""
     import numpy as np
 
     found = list(rows)

@@ -41,18 +41,17 @@ class Metric:
     read: Callable[[ArrayLike, str], NDArray[np.generic]] | None = None
     """(values, what they are) -> a checked array of shape (examples,); None reads indices. Raises ValueError."""
     no_information: Callable[[NDArray[np.generic]], float] | None = None
-    """Labels -> the best score that needs no look at the inputs; None where it depends on more than labels."""
+    """Labels -> the best score reachable without looking at the inputs; None where it depends on more than labels."""
     chance: Callable[[int], float] | None = None
-    """Number of classes -> the score expected of guessing at random: a share of right answers where it is above 0,
-    a correlation where it is 0; None where it depends on more."""
+    """Number of classes -> the expected score of random guessing: above 0 for a share of right answers, 0 for a
+    correlation; None where it depends on more."""
 
 
 METRICS: Registry[Metric] = Registry("metric")
 
 
 def compute(metric_name: str, predictions: ArrayLike, labels: ArrayLike) -> float:
-    """The metric `metric_name` of `predictions` against `labels`, both of shape (examples,); a Python float,
-    possibly NaN.
+    """The metric `metric_name` of `predictions` against `labels`, both of shape (examples,); a Python float, possibly NaN.
 
     Class and candidate indices may come as any integer type, or as floats with integral values; real numbers
     are computed in float64. Raises InputError for an unknown metric, and ValueError for shapes that differ or
@@ -156,7 +155,7 @@ def _spearman(predictions: NDArray[np.generic], labels: NDArray[np.generic]) -> 
 
 
 def _no_correlation(predictions: NDArray[np.generic], labels: NDArray[np.generic]) -> bool:
-    """A side is constant, or holds something that is no finite number."""
+    """Whether a side is constant or holds a value that is not finite."""
     import numpy as np
 
     return any(_constant(side) or not np.isfinite(side).all() for side in (predictions, labels))

@@ -1,4 +1,4 @@
-"""Regression: one number a row."""
+"""Regression: one number per row."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Regression(FineTunedKind):
         return reader.numbers(values, where)
 
     def outputs(self, task: TaskFile) -> tuple[str, ...]:
-        """One."""
+        """A single output, `value`."""
         return ("value",)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class Regression(FineTunedKind):
         return squared_error(outputs[:, 0], targets.float(), reduction="sum")
 
     def predictions(self, outputs: Sequence[NDArray[np.float32]]) -> NDArray[Any]:
-        """The output itself."""
+        """The outputs unchanged, (rows,) float64."""
         import numpy as np
 
         return np.stack(outputs)[:, 0].astype(np.float64)

@@ -1,4 +1,4 @@
-"""From a resolved spec to trials in dependency order. Pure: opens no files, knows no clock, imports no torch.
+"""From a resolved spec to trials in dependency order. Pure: opens no files, reads no clock, imports no torch.
 
 What belongs here: which trials a spec asks for, their ids, which of them may share a teacher pass, and what they
 roughly cost. What does not: reading YAML (`harness.spec`), reading what earlier trials left (`harness.records`) and
@@ -12,7 +12,7 @@ input_contents.py   what the content of every input is
 cohorts.py          which distil trials may share a teacher pass
 cost.py             seconds of each trial, from operations and speed
 work.py             operations of each trial
-row_counts.py       how many rows a task has: read earlier, at hand, published or assumed
+row_counts.py       how many rows a task has: recorded earlier, read from local data, published or assumed
 """
 
 from harness.plan.build import Plan, build_plan

@@ -32,19 +32,19 @@ from harness.spec.recipes import Distil
 from harness.spec.resolve import LanguageSet, ResolvedSpec, TeacherChoice
 
 UNTRAINED = Distil(steps=0, warmup_steps=0)
-"""The recipe of a method without objective: whatever the spec says about training, it changes nothing."""
+"""The recipe of a method without an objective: the spec's training settings do not affect it."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a spec asks for."""
+    """The trials that a spec asks for, and their inputs."""
 
     spec: str
     """The spec's name."""
     trials: tuple[Trial, ...]
     """In dependency order: parents come first."""
     assets: Mapping[str, Asset]
-    """Every input of every trial, by what it is for."""
+    """Purpose -> input, for every input of every trial."""
     unresolved: tuple[Unresolved, ...] = ()
 
     @cached_property
@@ -81,8 +81,8 @@ def build_plan(
 
 
 def refuse_too_many(resolved: ResolvedSpec, cells: list[Cell]) -> int:
-    """Bound the plan before any trial is made: how many trials its students need at most (a question asked
-    twice counts twice). SpecError where the spec allows fewer."""
+    """The most trials that the cells' students need (a question asked twice counts twice), counted before any is built.
+    SpecError where it exceeds the spec's `max_trials`."""
     each = sum(count_settings(one) for one in resolved.tasks)
     students = sum(1 + len(cell.recipe.milestones) for cell in cells)
     count = len(cells) + students * each
@@ -97,14 +97,14 @@ def refuse_too_many(resolved: ResolvedSpec, cells: list[Cell]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """A model that trials make or that is shipped, with what its evaluations need to know."""
+    """A model as shipped or made by a trial, with what its evaluations need."""
 
     source: ModelSource
     parents: tuple[str, ...]
     config_id: str
     labels: dict[str, str]
     data: dict[str, str]
-    """Of a checkpoint as shipped; empty where a parent made the model."""
+    """Content of a checkpoint as shipped; empty where a trial made the model."""
 
     @property
     def is_student(self) -> bool:
@@ -139,7 +139,7 @@ class _Planner:
         identity = self.hasher.trial(kind, job, data, makers)
         planned = self.trials[kind].get(identity)
         if planned is None:
-            # Everything in it is validated already, and a plan may hold a hundred thousand.
+            # Not validated again: its parts are valid already, and a plan may hold 100,000 trials.
             self.trials[kind][identity] = Trial.model_construct(
                 id=identity,
                 id_rule=RULE,
@@ -166,7 +166,7 @@ class _Planner:
             self._measure(use.entry, None)
 
     def cell(self, cell: Cell) -> None:
-        """One student with its evaluations, and before it whatever it learns from."""
+        """One student with its evaluations, preceded by its teacher."""
         teacher = self._teacher(cell.teacher, cell.language, cell.corpus)
         student, parents = self._distil(
             teacher, cell.teacher, cell.language, cell.corpus, cell.method.entry, cell.student.entry,
@@ -190,8 +190,7 @@ class _Planner:
         return self.known[key]
 
     def _teacher(self, choice: TeacherChoice, language: LanguageSet, corpus: Corpus) -> _Model:
-        """The model that teaches: as shipped, prepared on the corpus, or an assistant; planned with its
-        evaluations."""
+        """The model that teaches: as shipped, prepared on the corpus, or an assistant; planned with its evaluations."""
         key = ("teacher", id(choice), language.name)
         if key in self.known:
             return self.known[key]
@@ -248,7 +247,7 @@ class _Planner:
         seed: int,
         teacher_name: str | None = None,
     ) -> tuple[_Model, tuple[str, ...]]:
-        """Plan the making of one student; returns it and its evaluations' parents."""
+        """Plan the distillation of one student; returns the student and its evaluations' parents."""
         job = DistilJob(
             teacher=teacher.source,
             method=method,
@@ -285,8 +284,7 @@ class _Planner:
         return recipe if method.objective else UNTRAINED
 
     def _evaluate(self, model: _Model, language: LanguageSet) -> None:
-        """Every task at every setting; under successive halving rung by rung, each waiting for the whole one
-        below."""
+        """Every task at every setting; under successive halving rung by rung, each waiting for the whole rung below."""
         for scored in self.evaluations[language.name]:
             one = scored.students if model.is_student else scored.references
             if not one.ladder:
@@ -317,7 +315,7 @@ class _Planner:
         label: str,
         rung_below: tuple[str, ...] = (),
     ) -> tuple[str, ...]:
-        """Plan one setting with every seed; their ids."""
+        """Plan one setting with every seed; returns the trial ids."""
         data = self.inputs.of_task(one.task, model.data)
         labels = {
             **model.labels,
@@ -356,6 +354,6 @@ class _Planner:
         self._add("measure", job, self.inputs.of(teacher), (), None, labels)
 
     def plan(self) -> Plan:
-        """What was collected."""
+        """The collected trials, parents first."""
         trials = tuple(trial for by_id in self.trials.values() for trial in by_id.values())
         return Plan(self.resolved.name, trials, self.inputs.assets, self.inputs.unresolved())

@@ -1,4 +1,4 @@
-"""Which distil trials may share one teacher pass. A way of running only: it never changes a number."""
+"""Which distil trials may share one teacher pass. It never changes a result, only how trials are run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from harness.spec.recipes import TokenBatches
 
 
 def cohorts(trials: Iterable[Trial]) -> list[tuple[Trial, ...]]:
-    """The distil trials of `trials` in groups with one teacher, corpus, token stream, input, precision, seed
-    and length.
+    """The distil trials of `trials` in groups with one teacher, corpus, token stream, input, precision, seed and length.
 
-    `distil.cohort: off` makes every group one trial, a number bounds its size; with `auto` a group is as
-    large as it can be, and the scheduler divides it by memory and free workers. Trials that train nothing
-    stay alone. Groups and members keep the order of `trials`."""
+    `distil.cohort: off` makes every group one trial, a number bounds its size; with `auto` a group is as large as
+    possible, and the scheduler divides it by memory and free workers. Trials that train nothing stay alone. Groups and
+    members keep the order of `trials`."""
     groups: dict[tuple[object, ...], list[Trial]] = defaultdict(list)
     for trial in trials:
         if isinstance(trial.job, DistilJob):

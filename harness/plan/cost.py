@@ -1,5 +1,5 @@
-"""What a plan roughly costs: counted operations over a speed, which is that of trials recorded earlier, else a share of
-the machine's measured matmul peak, else a share of an assumed one. Never part of a number, and no files are read:
+"""Estimated cost of a plan: counted operations over the speed of trials recorded earlier, else over a share of the
+machine's measured matmul peak, else over a share of an assumed one. It never affects a result. Reads no files:
 callers pass what is known."""
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHARE_OF_PEAK: Mapping[str, Mapping[Kind, float]] = {
     # Assumed: with the assumed peak, 60 TFLOP/s.
     "cuda": {"prepare": 0.3, "distil": 0.3, "finetune": 0.3, "measure": 0.3},
 }
-"""Of the matmul peak, over a whole trial; used where no trial of the kind was recorded."""
+"""Share of the matmul peak reached over a whole trial; used where no trial of the kind was recorded."""
 
 Resource = tuple[Kind, str]
 """Kind and device, `cpu` or `cuda`."""
@@ -38,7 +38,7 @@ class Speed:
     """Operations a second that trials reach."""
 
     measured: Mapping[Resource, float] = field(default_factory=dict)
-    """Per core or GPU and second, whole trials, from those recorded earlier."""
+    """Operations a second per core or GPU, averaged over whole trials recorded earlier."""
     profiles: Mapping[int, MachineProfile] = field(default_factory=dict)
     """Threads -> this machine's profile."""
     tasks: RowCounts = field(default_factory=RowCounts)
@@ -52,7 +52,7 @@ class Speed:
 
     @property
     def basis(self) -> str:
-        """In words."""
+        """Where the speed comes from, in words."""
         parts = []
         if self.measured:
             rates = ", ".join(
@@ -69,7 +69,7 @@ class Speed:
         return "; else ".join(parts)
 
     def _expected(self, trial: Trial, device: str) -> float:
-        """Per core or GPU, where no trial of the kind was recorded."""
+        """Operations a second per core or GPU where no trial of the kind was recorded."""
         cores = trial.resources.cpus
         profile = self.profiles.get(cores)
         precision = getattr(getattr(trial.job, "recipe", None), "precision", "auto")
@@ -90,7 +90,7 @@ def estimate(plan: Plan, speed: Speed) -> dict[str, float]:
 
 
 def assumed_rows(plan: Plan, speed: Speed) -> tuple[AssumedRows, ...]:
-    """What the estimate assumes of tasks whose data has not been seen."""
+    """Row counts assumed by the estimate for tasks whose data has not been seen."""
     jobs = {trial.job.task.name: trial.job for trial in plan.trials if isinstance(trial.job, FinetuneJob)}
     return tuple(rows for job in jobs.values() if (rows := speed.tasks.assumption(job)))
 
@@ -119,7 +119,7 @@ def speed_of(
 
 
 def hindsight(estimated: Mapping[str, float], results: Iterable[Result]) -> str | None:
-    """How far off the estimate was, in one line, for the trials that ended well; None where there are none."""
+    """One line on how far off the estimate was for the trials that succeeded; None where there are none."""
     expected: dict[Kind, float] = defaultdict(float)
     taken: dict[Kind, float] = defaultdict(float)
     for result in results:
@@ -140,7 +140,7 @@ def _off(expected: float, taken: float) -> str:
 
 
 def _occupied(trial: Trial) -> tuple[str, float]:
-    """(device, how many cores or GPUs)."""
+    """(device, number of cores or GPUs)."""
     resources = trial.resources
     device, each = ("cuda", resources.gpus) if resources.gpus else ("cpu", float(resources.cpus))
     return device, each * resources.workers

@@ -17,12 +17,12 @@ _Settings = tuple[tuple[FinetuneRecipe, ...], tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One task as a model is scored on it."""
+    """How a model is scored on one task."""
 
     task: Task
     languages: tuple[str, ...]
     settings: tuple[FinetuneRecipe, ...]
-    """Learning rates × epochs, the lower and fewer first: the order in which equals are preferred."""
+    """Learning rates × epochs, ascending; among equal scores the earlier setting is preferred."""
     seeds: tuple[int, ...]
     ladder: tuple[Step, ...]
     """Rungs of successive halving; empty where every setting is trained in full at once."""
@@ -30,7 +30,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Scored:
-    """One task as students and as references (teachers, external checkpoints) are scored on it."""
+    """How students and references (teachers, external checkpoints) are scored on one task."""
 
     students: Evaluation
     references: Evaluation
@@ -54,13 +54,13 @@ def evaluations(resolved: ResolvedSpec) -> dict[str, tuple[Scored, ...]]:
 
 
 def count_settings(one: ResolvedTask) -> int:
-    """How many trials this task asks for of one student, without making them."""
+    """Number of trials that this task asks for per student, without building them."""
     settings, seeds = _grid(one, one.finetune)
     return len(settings) * len(seeds) * max(1, len(_ladder(one, settings)))
 
 
 def _for_references(own: Finetune) -> Finetune:
-    """The settings of models that are no students."""
+    """The settings for models that are not students."""
     grid = own.references
     if grid is None:
         return own
@@ -76,8 +76,7 @@ def select_on(task: Task) -> SelectOn:
     """Rows that choose the best setting where the spec does not say: never those that are reported on.
 
     A task that reports dev (hidden test labels) or has no dev split chooses on a held-out part of train; a
-    cross-lingual task on its English dev rows (zero-shot transfer sees no other); any other on its dev
-    split."""
+    cross-lingual task on its English dev rows (zero-shot transfer sees no other); any other on its dev split."""
     if task.report == "dev" or "dev" not in task.splits:
         return "train_holdout"
     return "dev_en" if len(task.languages) > 1 and "en" in task.languages else "dev"

@@ -1,7 +1,7 @@
 """Trial ids for large plans: the hash of `harness.records.trial.trial_id`, with shared parts written out once.
 
-A plan of 100,000 trials holds few distinct methods, students, corpora and tasks. Their canonical JSON is kept, so that
-an id costs one join and one SHA-256."""
+A plan of 100,000 trials holds few distinct methods, students, corpora and tasks. Their canonical JSON is cached, so
+that an id costs one join and one SHA-256."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.base import Frozen, canonical, field_identity, identity, is_absent,
 from harness.records.trial import RECIPE_VERSIONS, Kind
 
 Identify = Callable[[Asset], str | None]
-"""An asset to what its content is (SHA-256 or `repo@commit`), or None where that is not known now."""
+"""Asset -> its content (SHA-256 or `repo@commit`), or None where that is not known yet."""
 
 
 class Hasher:
@@ -36,11 +36,11 @@ class Hasher:
         return RECIPE_VERSIONS[kind]
 
     def config(self, job: Frozen, data: dict[str, str], makers: tuple[str, ...]) -> str:
-        """The configuration a distil job belongs to: its id without the seed."""
+        """Configuration id of a distil job: its trial id without the seed."""
         return _hash(['"config"', self._job(job, leave_out="seed"), self._text(data), self._text(makers)])
 
     def model(self, *parts: object) -> str:
-        """The configuration of a model that no method of the harness made."""
+        """Configuration id of a model that no distil trial made."""
         return _hash(['"model"', *map(self._text, parts)])
 
     def _job(self, job: Frozen, leave_out: str | None = None) -> str:
@@ -63,11 +63,11 @@ class Hasher:
         return self._cached(value, None) or ""
 
     def _cached(self, value: object, field: FieldInfo | None) -> str | None:
-        """Canonical JSON, kept for what trials share and nobody changes."""
+        """Canonical JSON, cached for the immutable values that trials share."""
         key = (id(value), id(field))
         if key not in self._parts:
             text = canonical(identity(value)) if field is None else _field_text(field, value)
-            self._parts[key] = (value, text)  # holding the object keeps its id its own
+            self._parts[key] = (value, text)  # keeps the object alive, so that its id() is not reused
         return self._parts[key][1]
 
 

@@ -1,4 +1,4 @@
-"""What the content of every input is: the `data` of trials, and what is not known yet."""
+"""Content of every input: the `data` of trials, and the inputs whose content is not known yet."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ class Unresolved:
 
 
 def inputs_of(resolved: ResolvedSpec) -> dict[str, Asset]:
-    """Every asset that a plan of `resolved` may ask for, by what it is for: to be identified beforehand,
-    together."""
+    """Purpose -> asset, for every asset that a plan of `resolved` may need, so that all can be identified beforehand."""
     inputs = InputContents(lambda asset: None)
     for languages in resolved.languages:
         for choice in resolved.teachers[languages.name]:
@@ -45,14 +44,13 @@ def inputs_of(resolved: ResolvedSpec) -> dict[str, Asset]:
 
 
 class InputContents:
-    """Content of assets, each asked for once; the dicts returned are shared between trials and never
-    changed."""
+    """Content of assets, each identified once; the dicts returned are shared between trials and must not be changed."""
 
     def __init__(self, identify: Identify) -> None:
         self.assets: dict[str, Asset] = {}
-        """Every input asked for, by what it is for."""
+        """Purpose -> input, for every input asked for."""
         self._identify = identify
-        self._content: dict[int, tuple[Asset, str | None]] = {}  # holding the asset keeps its id its own
+        self._content: dict[int, tuple[Asset, str | None]] = {}  # keeps the asset alive: no id() is reused
         self._shared_contents: dict[tuple[int, ...], tuple[tuple[object, ...], dict[str, str]]] = {}
 
     def of(self, *parts: Teacher | Corpus | Initialisation | Method | None) -> dict[str, str]:
@@ -61,12 +59,11 @@ class InputContents:
         return self._shared(parts, {})
 
     def of_task(self, task: Task, model: dict[str, str]) -> dict[str, str]:
-        """Content of a task's data beside that of a model as shipped (`model` is empty where a trial made
-        it)."""
+        """Content of a task's data beside that of a model as shipped (`model` is empty where a trial made it)."""
         return self._shared((task,), model)
 
     def unresolved(self) -> tuple[Unresolved, ...]:
-        """InputContents whose content is not known."""
+        """Inputs whose content is not known yet."""
         return tuple(
             Unresolved(name, asset) for name, asset in self.assets.items() if self._of(asset) is None
         )
@@ -106,7 +103,7 @@ class InputContents:
         return contents
 
     def _corpus(self, corpus: Corpus, role: str) -> dict[str, str]:
-        """Texts by language, in the order that counts within one, and the data of excluded tasks."""
+        """Content of the texts, by language and in order within each, and of excluded tasks' data."""
         found: dict[str, str] = {}
         by_language = sorted(enumerate(corpus.texts), key=_language_of_numbered)
         for number, (given, text) in enumerate(by_language):
@@ -117,8 +114,8 @@ class InputContents:
         return found
 
     def _excluded(self, corpus: Corpus) -> set[tuple[str, ...]]:
-        """What each excluded task takes out: how it is read, then the content of the files that hold its evaluated
-        splits; whatever it is called, and in whichever order tasks are named."""
+        """What each excluded task removes: how it is read, then the content of the files that hold its evaluated
+        splits, independent of the names and order of tasks."""
         found: set[tuple[str, ...]] = set()
         for task in corpus.exclude:
             assert not isinstance(task, str)  # resolved

@@ -1,5 +1,5 @@
-"""How many rows a task has and how long they are: as an earlier trial of the same question had them, else as the
-data at hand has them, else as published with the task, else assumed. Only for estimates; never part of a number."""
+"""Number and length of a task's rows: from an earlier trial of the same question, else from local data, else as
+published with the task, else assumed. Only for estimates; never affects a result."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from harness.records.result import Result
 from harness.records.trial import FinetuneJob, Trial
 
 TRAIN_ROWS = 100_000
-"""Of a task of which nothing is known, in each training language."""
+"""Assumed training rows per language of a task of which nothing is known."""
 FILLED = 1 / 3
-"""Share of the recipe's `length` that an example fills whose text was never seen."""
+"""Assumed share of the recipe's `length` that an example fills where no text was seen."""
 CHARACTERS_PER_TOKEN = 4.2
-"""Of English: 4.0 to 4.8 under BERT's WordPiece, 3.5 to 4.2 under XLM-R's pieces (SST-2, RTE, STS-B and XNLI as
-counted with both)."""
+"""In English: 4.0 to 4.8 under BERT's WordPiece, 3.5 to 4.2 under XLM-R's pieces (SST-2, RTE, STS-B and XNLI
+as counted with both)."""
 SPECIAL_TOKENS = 3
-"""Around and between two texts."""
+"""Special tokens around and between two texts."""
 HOLDOUT = 0.1
 """Share of the training rows that `select_on: train_holdout` keeps for choosing."""
 
@@ -30,15 +30,15 @@ Part = tuple[str, str]
 
 @dataclass(frozen=True)
 class TaskSize:
-    """A task's data as it lies on this machine."""
+    """Size of a task's data on this machine."""
 
     rows: Mapping[Part, int]
-    """Rows that count."""
+    """Rows that are used, as far as can be told without reading every label."""
     characters: tuple[int, ...] = ()
     """Length of some training rows, both texts together."""
 
     def tokens(self, length: int) -> float | None:
-        """Of a training row, on average, cut at `length`; None where no row was looked at."""
+        """Mean tokens of a training row, cut at `length`; None where no row was sampled."""
         if not self.characters:
             return None
         return fmean(min(length, SPECIAL_TOKENS + n / CHARACTERS_PER_TOKEN) for n in self.characters)
@@ -49,21 +49,21 @@ class RowsOfTrial:
     """The rows of one fine-tuning question."""
 
     train_rows: int
-    """That are trained on, of all training languages."""
+    """Rows trained on, over all training languages."""
     scored: Mapping[Part, int]
-    """Rows predicted, those that choose among them."""
+    """Rows predicted, including those used for selection."""
     tokens: float
-    """Of a training row, on average."""
+    """Mean tokens of a training row."""
 
 
 @dataclass(frozen=True)
 class AssumedRows:
-    """Rows of a task whose data has not been seen: of its training split, else of the reported one, a language."""
+    """Rows per language of a task whose data has not been seen: of its training split, else of the reported one."""
 
     task: str
     rows: int
     published: bool
-    """The task file states them; else they are a mere guess."""
+    """Whether the task file states them; else they are a guess."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class RowCounts:
         return RowsOfTrial(round(share * sum(trained.values())), scored, tokens or recipe.length * FILLED)
 
     def _rows(self, job: FinetuneJob, split: Split, language: str) -> int:
-        """Of one split in one language, within the recipe's limits."""
+        """Rows of one split in one language, within the recipe's limits."""
         recipe, task = job.recipe, job.task
         size = self.at_hand.get(task.name)
         rows = size.rows.get((split, language)) if size else None
@@ -128,14 +128,14 @@ def _scored_splits(report: Split) -> tuple[Split, ...]:
 
 
 def task_key(job: FinetuneJob) -> str:
-    """What decides the rows of a task and their length."""
+    """Key of everything that decides a task's rows and their length."""
     recipe = job.recipe
     rows = f"{recipe.train_rows} {recipe.eval_rows} {recipe.dev_rows} {job.rung.share if job.rung else 1}"
     return f"{job.task.name} {','.join(job.languages)} {rows} {recipe.length} {recipe.select_on}"
 
 
 def rows_read(recorded: Iterable[tuple[Trial, Result]]) -> dict[str, RowsOfTrial]:
-    """What the fine-tuning trials among these tell of their tasks' rows, by `task_key`."""
+    """`task_key` -> rows as recorded by the fine-tuning trials among these."""
     seen: dict[str, RowsOfTrial] = {}
     for trial, result in recorded:
         job, rows = trial.job, result.facts.get("train_rows")

@@ -1,4 +1,4 @@
-"""Successive halving as the plan sees it: which rungs a group of settings climbs, fixed by its size alone."""
+"""Successive halving in the plan: the rungs of a group of settings, determined by its size alone."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Step:
     """One rung."""
 
     share: float
-    """Of the training rows."""
+    """Share of the training rows."""
     keep: int
-    """Settings that reach it."""
+    """Number of settings that reach the rung."""
 
     @property
     def label(self) -> str:
-        """For people; empty where a trial trains on all rows."""
+        """Label for display; empty where a trial trains on all rows."""
         return "" if self.share == 1 else f"{self.share:.3g} of the rows"
 
 

@@ -1,7 +1,7 @@
-"""How many operations a trial takes, counted before it runs: `harness.flops` on what its job asks for.
+"""Operations of a trial, counted by `harness.flops` from its job before it runs.
 
-Assumptions where a job does not tell: a size that is not known is BERT-base's; the teacher runs to its last
-layer; a vocabulary trimmed to a corpus keeps 60,000 pieces. Rows and lengths of tasks: `harness.plan.row_counts`.
+Assumptions where a job does not say: an unknown size is BERT-base's; the teacher runs to its last layer; a vocabulary
+trimmed to a corpus keeps 60,000 pieces. Rows and lengths of tasks: `harness.plan.row_counts`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ TRIMMED_VOCABULARY = 60_000
 
 @dataclass(frozen=True)
 class Work:
-    """Counts operations; knows the trials that make a model, to know its size."""
+    """Counts operations; holds the plan's trials to look up the sizes of the models they make."""
 
     trials: Mapping[str, Trial]
     tasks: RowCounts = field(default_factory=RowCounts)
-    """Knows their rows."""
+    """What is known of the tasks' rows."""
 
     def operations(self, trial: Trial, sharing: int = 1) -> int:
-        """Of one trial whose teacher pass is shared by `sharing` students."""
+        """Operations of one trial whose teacher pass is shared by `sharing` students."""
         match trial.job:
             case PrepareJob(teacher=teacher, recipe=recipe):
                 return recipe.steps * prepare_flops(shape_of(teacher), recipe)
@@ -54,8 +54,8 @@ class Work:
         return recipe.steps * (shared // sharing + own)
 
     def _finetune(self, job: FinetuneJob) -> int:
-        """Training, the rows that choose after each epoch, and those that are scored in the end; settings that
-        halving gives up are averaged in."""
+        """Training, the selection rows after each epoch, and the rows scored in the end: a mean over settings, in which
+        those that halving drops count nothing."""
         recipe, shape = job.recipe, self._shape(job.model)
         rows = self.tasks.of(job)
         tokens = max(1, round(rows.tokens))
@@ -64,14 +64,14 @@ class Work:
             return kind.forward_flops(shape, sum(rows.scored.values()), tokens)
         rung = job.rung
         selecting = _selecting(job, rows)
-        reported = sum(rows.scored.values()) - selecting if job.counts else 0  # those that choose are kept
+        reported = sum(rows.scored.values()) - selecting if job.counts else 0  # selection is counted apart
         started = rung.keep / len(rung.below) if rung and rung.below else 1.0
         learnt = (1 + BACKWARD) * recipe.epochs * rows.train_rows
         passes = learnt + recipe.epochs * selecting + reported
         return round(started * kind.forward_flops(shape, passes, tokens))
 
     def _shape(self, source: ModelSource) -> Shape:
-        """Of the model that a trial starts from."""
+        """Shape of the model that a trial starts from."""
         maker = self.trials.get(source.trial or "")
         match maker.job if maker else None:
             case DistilJob(teacher=teacher, student=student):
@@ -82,7 +82,7 @@ class Work:
 
 
 def prepare_flops(shape: Shape, recipe: Prepare) -> int:
-    """One step of masked-LM training."""
+    """Operations of one step of masked-LM training."""
     size = (recipe.batch_size, recipe.length)
     positions = round(recipe.batch_size * recipe.length * recipe.mlm_probability)
     if recipe.train == "head":
@@ -98,7 +98,7 @@ def head_positions(method: Method, recipe: Distil) -> int:
 
 
 def shape_of(teacher: Teacher | None) -> Shape:
-    """As declared; BERT-base's where nothing is."""
+    """The declared shape; BERT-base's where none is declared."""
     declared = teacher.shape if teacher else None
     if declared is None:
         return BERT_BASE

@@ -102,8 +102,7 @@ def shown_path(path: Path) -> str:
 
 
 def anchored(document: Document) -> Document:
-    """The document with every local source (`sources: [{path: ...}]`) made absolute, from the document's own
-    folder."""
+    """The document with every local source (`sources: [{path: ...}]`) made absolute, from the document's own folder."""
     data = copy.deepcopy(document.data)
     for node in _mappings(data):
         for source in node["sources"] if isinstance(node.get("sources"), list) else ():
@@ -127,8 +126,8 @@ def _mappings(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def kind_of(path: Path, document: Document) -> str:
-    """What a YAML file declares: `specs` or a kind of the catalog, by its folder, else by its keys. SpecError
-    if neither."""
+    """What a YAML file declares: `specs` or a kind of the catalog, by its folder, else by its keys.
+    SpecError if neither."""
     if path.resolve().parent.name in entry_kinds():
         return path.resolve().parent.name
     keys = set(document.data) if isinstance(document.data, dict) else set()

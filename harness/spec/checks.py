@@ -1,5 +1,4 @@
-"""Can every cell of the grid work? Checked on shapes alone, before anything is fetched or trained. Imports no
-torch."""
+"""Can every cell of the grid work? Checked on shapes alone, before anything is fetched or trained. Imports no torch."""
 
 from __future__ import annotations
 
@@ -31,8 +30,7 @@ def check_cells(
 ) -> None:
     """SpecError with one line for each combination that cannot work and the numbers that would.
 
-    Sizes of teachers come from `teacher_shape`; a teacher of unknown size is checked before the first trial
-    instead."""
+    Sizes of teachers come from `teacher_shape`; a teacher of unknown size is checked before the first trial instead."""
     cells = expand(resolved) if cells is None else cells
     complaints = [
         *_cell_complaints(resolved, cells, locate),
@@ -166,13 +164,13 @@ def _dotted(problem: Problem) -> str:
 
 
 def _method_mark(resolved: ResolvedSpec, cell: Cell, problem: Problem) -> Mark:
-    """The field's own line where the method stands inline, else the line that names the method."""
+    """The field's own line where the method is inline, else the line that names the method."""
     inline = cell.method.inline
     return resolved.mark((*inline, *problem.field) if inline else cell.method.path)
 
 
 def _worker_complaints(resolved: ResolvedSpec, cells: list[Cell]) -> Iterator[Complaint]:
-    """Several workers must come to what one would: they divide batches evenly, and draw nothing of their own."""
+    """Several workers must compute what one would: they divide batches evenly and draw no dropout of their own."""
     workers = resolved.spec.resources.distil.workers
     recipes = {cell.recipe for cell in cells if workers > 1}
     mark = resolved.mark(("resources", "distil", "workers"))
@@ -203,8 +201,8 @@ def _task_complaints(resolved: ResolvedSpec) -> Iterator[Complaint]:
 
 
 def _overlap_complaints(resolved: ResolvedSpec, cells: list[Cell]) -> Iterator[Complaint]:
-    """Text that is streamed cannot be searched for evaluated sentences beforehand: they are taken out on the way, of
-    those tasks that the corpus excludes."""
+    """Streamed text cannot be searched for evaluated sentences beforehand; only those of tasks that the corpus excludes
+    are removed, while streaming."""
     if resolved.spec.prepare is None and not any(map(_learns, cells)):
         return
     for use in {id(use): use for use in resolved.corpora.values() if use.entry.streaming}.values():

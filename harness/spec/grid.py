@@ -25,7 +25,7 @@ class InitChoice:
 
     init: Initialisation
     path: NodePath
-    """Of the place in the spec to report."""
+    """The place in the spec to report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ def init_label(init: Initialisation) -> str:
 
 
 def expand(resolved: ResolvedSpec) -> list[Cell]:
-    """All cells, in the order of the axes. SpecError where the grid is too large (by its count, before
-    anything is made), an axis value makes no recipe, or an `exclude:` matches nothing."""
+    """All cells, in the order of the axes. SpecError where the grid is too large (counted before any cell is built), an
+    axis value gives no valid recipe, or an `exclude:` matches nothing."""
     axes = resolved.spec.grid.distil_axes
     recipes = _recipes(resolved)
     per_language = [
@@ -132,7 +132,7 @@ def _cells(
 
 
 def _precedence(method: Use[Method], student: Use[Student], choice: InitChoice) -> InitChoice:
-    """A method's published initialisation goes before a student's pin, that before the grid's."""
+    """A method's published initialisation takes precedence over a student's, and that over the grid's."""
     if method.entry.init is not None:
         return InitChoice(method.entry.init, method.path)
     if student.entry.init is not None:
@@ -191,7 +191,7 @@ class _Rules:
         return have in wanted
 
     def raise_unmatched(self) -> None:
-        """SpecError for rules that left nothing out: most likely a slip."""
+        """SpecError for rules that left nothing out: most likely a mistake."""
         complaints = [
             Complaint(
                 self.resolved.mark(("exclude", index)),

@@ -34,16 +34,16 @@ def _own_layout(split: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, 
 
 
 def hashed_corpus(corpus: Corpus, fields: dict[str, Any]) -> dict[str, Any]:
-    """A corpus as the text it amounts to: languages are read apart, so only the order within one counts, and an excluded
-    task is the sentences that it takes out."""
+    """A corpus as the text that it yields: languages are read separately, so only the order within each counts, and an
+    excluded task counts as the sentences that it removes."""
     texts = sorted(fields["texts"], key=lambda text: str(text["language"]))
     excluded = [task if isinstance(task, str) else evaluated_text(task) for task in corpus.exclude]
     return {**fields, "texts": texts, "exclude": in_order(excluded, repeats=False)}
 
 
 def evaluated_text(task: Task) -> dict[str, Any]:
-    """What decides the sentences of a task's dev and test splits: where they are read and which rows count, by whatever
-    names and for whatever scores."""
+    """What decides the sentences of a task's dev and test splits: where they are read and which rows count, regardless
+    of names and metrics."""
     splits = [
         {
             "files": split.files,
@@ -70,5 +70,5 @@ def evaluated_text(task: Task) -> dict[str, Any]:
 
 
 def evaluated_splits(task: Task) -> list[Split]:
-    """Those that a corpus must not hold."""
+    """Splits whose sentences a corpus must not hold."""
     return [split for name, split in task.splits.items() if name != "train"]

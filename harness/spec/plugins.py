@@ -40,7 +40,7 @@ class Plugin:
 
     @property
     def title(self) -> str:
-        """`term state_norm`."""
+        """Name for display, e.g. `term state_norm`."""
         return f"{self.what} {self.point.name}"
 
     @property
@@ -99,13 +99,13 @@ def _installed(what: str) -> dict[str, EntryPoint]:
 
 @cache
 def _entry_points(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:
-    """`path` is where packages are looked for; another one is looked through anew."""
+    """Name -> entry point of `group`; cached per `path`, the search path for packages."""
     return {point.name: point for point in entry_points(group=group)}
 
 
 @cache
 def _code_sha256(package: str) -> str:
-    """Over the Python files of a top-level package or module, by name and content."""
+    """SHA-256 over the Python files of a top-level package or module, by name and content."""
     found = find_spec(package)
     roots = [Path(root) for root in found.submodule_search_locations or ()] if found else []
     files = [(root, file) for root in roots for file in root.rglob("*.py")]

@@ -32,9 +32,9 @@ class Use(Generic[E]):
 
     entry: E
     path: NodePath
-    """Of the use, in the spec."""
+    """Path of the use in the spec."""
     document: Document
-    """Where the entry's own keys stand: the spec when it is inline, else its file."""
+    """The document that holds the entry's own keys: the spec when it is inline, else its file."""
 
     @property
     def inline(self) -> NodePath | None:
@@ -73,7 +73,7 @@ class TeacherChoice:
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """Name shown in tables."""
         return self.assistant.name if self.assistant else self.root.entry.name
 
 
@@ -85,10 +85,10 @@ class ResolvedTask:
     languages: str | tuple[str, ...]
     """`all`, `same` or codes."""
     finetune: Finetune
-    """The spec's, with the task's own settings laid over."""
+    """The spec's settings, overridden by the task's own."""
     path: NodePath
     optional: bool = False
-    """Left out where its data cannot be had."""
+    """Left out where its data cannot be obtained."""
 
     def evaluated(self, student_languages: Sequence[str]) -> tuple[str, ...]:
         """Languages on which a model of these languages is scored, in the task's order."""
@@ -117,7 +117,6 @@ class ResolvedSpec:
 
     @property
     def name(self) -> str:
-        """The spec's name."""
         return self.spec.name
 
     def mark(self, path: NodePath) -> Mark:
@@ -179,7 +178,7 @@ def _language_sets(spec: Spec, document: Document) -> Iterator[LanguageSet]:
 
 
 class _Resolver:
-    """Looks names up and collects what is wrong with them."""
+    """Looks up names and collects mistakes."""
 
     def __init__(self, document: Document, catalog: Catalog) -> None:
         self.document = document
@@ -196,13 +195,13 @@ class _Resolver:
             raise SpecError(list(dict.fromkeys([*lines, *self.lines])))
 
     def complain(self, path: NodePath, message: str, document: Document | None = None) -> None:
-        """Note a mistake at `path`."""
+        """Record a mistake at `path`."""
         self.complaints.append(Complaint((document or self.document).value_mark(path), message))
 
     def use(
         self, kind: str, ref: str | E, model: type[E], path: NodePath, inside: Document | None = None
     ) -> Use[E] | None:
-        """What `ref` names, or None after noting why there is nothing."""
+        """The entry that `ref` names, or None after recording why there is none."""
         document = inside or self.document
         if isinstance(ref, str):
             try:
@@ -220,7 +219,7 @@ class _Resolver:
         return Use(entry, path, file)
 
     def uses(self, kind: str, refs: Sequence[Any], model: type[E], path: NodePath) -> tuple[Use[E], ...]:
-        """All of an axis; a name may stand there once."""
+        """All entries of an axis; naming one twice is a mistake."""
         found = [self.use(kind, ref, model, (*path, index)) for index, ref in enumerate(refs)]
         seen: dict[str, Use[E]] = {}
         for one in found:
@@ -270,7 +269,7 @@ class _Resolver:
         return Use(_with(corpus, texts=texts, exclude=(*corpus.exclude, *more)), use.path, use.document)
 
     def _by_set(self, ref: Any, languages: LanguageSet, path: NodePath) -> tuple[Any, NodePath]:
-        """What a field that may be given per language set says for this one."""
+        """The value for this language set of a field that may be given per set, and its path."""
         if not isinstance(ref, dict):
             return ref, path
         if languages.name not in ref:
@@ -364,8 +363,7 @@ def _with(model: M, **changes: Any) -> M:
 
 
 def check_entry(document: Document, model: type[E], kind: str, catalog: Catalog) -> E:
-    """The catalog entry that a whole document declares, with the names inside it resolved; SpecError where it
-    is wrong."""
+    """The catalog entry that a whole document declares, with the names inside it resolved; SpecError where it is wrong."""
     entry = validate(document, model)
     resolver = _Resolver(document, catalog)
     use = resolver.use(kind, entry, model, ())

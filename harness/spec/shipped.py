@@ -16,7 +16,7 @@ from harness.spec.resolve import ResolvedSpec, ResolvedTask, TeacherChoice
 from harness.spec.yaml.source import Complaint, NodePath
 
 Locate = Callable[[Asset], Path | None]
-"""An asset to the folder that holds its files on this machine already, or None."""
+"""Asset -> the folder on this machine that holds its files already, or None."""
 
 
 def local_folder(asset: Asset) -> Path | None:
@@ -33,7 +33,7 @@ def checkpoint_folder(teacher: Teacher, locate: Locate) -> Path | None:
 
 
 def require_tokenizer(teacher: Teacher, folder: Path, shape: Shape, locate: Locate) -> None:
-    """InputError where the tokenizer of a checkpoint is not whole, or gives ids without a row of the embedding."""
+    """InputError where the tokenizer of a checkpoint is incomplete, or gives ids without a row in the embedding."""
     where = folder
     if teacher.tokenizer is not None:
         found = local_folder(teacher.tokenizer) or locate(teacher.tokenizer)
@@ -83,10 +83,10 @@ class _Limits:
         self._known: dict[int, int | None] = {}
         teachers = [choice for choices in resolved.teachers.values() for choice in choices]
         self.every = self.of(teachers) | {use.entry.name: self._limit(use.entry) for use in resolved.models}
-        """Model -> its limit, of all that are evaluated and measured."""
+        """Model -> its limit, for all models that are evaluated and measured."""
 
     def of(self, choices: Iterable[TeacherChoice]) -> dict[str, int | None]:
-        """Checkpoint -> its limit, of those that the points of the teacher axis go back to."""
+        """Checkpoint -> its limit, for the root checkpoints of these points of the teacher axis."""
         return {choice.root.entry.name: self._limit(choice.root.entry) for choice in choices}
 
     def complaints(
@@ -108,6 +108,6 @@ class _Limits:
             folder = checkpoint_folder(teacher, self._locate)
             try:
                 self._known[id(teacher)] = input_limit(folder) if folder is not None else None
-            except InputError:  # told by whoever reads its shape
+            except InputError:  # reported where its shape is read
                 self._known[id(teacher)] = None
         return self._known[id(teacher)]

@@ -1,5 +1,4 @@
-"""Task rows as token ids: tokenised once for each (rows, tokenizer, length), shared by all trials, batched
-by length."""
+"""Task rows as token ids: tokenised once for each (rows, tokenizer, length), shared by all trials, batched by length."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ ENCODING_VERSION = 1
 """Raised when a change of code changes the ids that a text becomes."""
 
 _POOL = 50
-"""Batches whose rows are sorted by length together: much of the padding saved, little of the order lost."""
+"""Batches whose rows are sorted by length together: saves most of the padding and keeps most of the random order."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class PaddedRows:
     token_type_ids: Tensor
     """(rows, tokens) int64, 1 in the second text of a pair."""
     tokens: int
-    """Real tokens."""
+    """Tokens that are not padding."""
 
 
 @dataclass(frozen=True)
@@ -98,18 +97,16 @@ def encode_rows(
     length: int,
     cache_dir: Path,
 ) -> Encoded:
-    """The rows of a split (columns text, text_pair) as ids of at most `length` tokens, the longer text cut
-    first.
+    """The rows of a split (columns text, text_pair) as ids of at most `length` tokens, the longer text cut first.
 
-    `data_id` and `tokenizer_sha256` identify what is tokenised and with what; the result is kept below
-    `cache_dir`.
+    `data_id` and `tokenizer_sha256` identify what is tokenised and with what; the result is cached below `cache_dir`.
     """
     key = digest([ENCODING_VERSION, data_id, tokenizer_sha256, length], 32)
     path = cache_dir / "encoded" / f"{key}.safetensors"
     try:
         return Encoded(**load_file(path))
     except (OSError, SafetensorError, TypeError):
-        pass  # not there yet, or damaged: made anew
+        pass  # missing or damaged: encoded again
     encoded = _encode(frame, tokenizer, length)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
@@ -146,8 +143,7 @@ def _encode(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, length: int
 def training_batches(
     lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int
 ) -> list[NDArray[np.int64]]:
-    """Row numbers of each batch of an epoch: every row once, rows of like length together, all in random
-    order.
+    """Row numbers of each batch of an epoch: every row once, rows of like length together, all in random order.
 
     A function of its arguments alone; ⌈rows / batch_size⌉ batches, of which one may be smaller.
     """
@@ -160,8 +156,7 @@ def training_batches(
 
 
 def evaluation_batches(lengths: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
-    """Row numbers of each batch, longest rows first: always the same rows together, so scores never depend
-    on order."""
+    """Row numbers of each batch, longest rows first: always the same rows together, so scores never depend on order."""
     yield from _cut(np.argsort(-lengths, kind="stable"), batch_size)
 
 

@@ -59,7 +59,7 @@ class LabelMap:
         return by_value
 
     def numbers(self, values: Sequence[Any], where: str) -> list[float | None]:
-        """Each value as a number; None for rows to drop. Raises InputError for what is no finite number."""
+        """Each value as a number; None for rows to drop. Raises InputError for values that are not finite numbers."""
         plain = self._values(values, where)
         return [None if value in self._dropped else self._number(value, where) for value in plain]
 
@@ -154,7 +154,7 @@ def _written(value: Value) -> str:
 
 
 def _missing(value: Value) -> Value:
-    """None for a value that is not there: a null, and text without a character in it."""
+    """None for a missing value (null or blank text), else the value itself."""
     return None if isinstance(value, str) and not value.strip() else value
 
 

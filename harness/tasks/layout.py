@@ -1,4 +1,4 @@
-"""Where the rows of a task are and how they are written. Loads neither pandas nor NumPy, so that validating stays light."""
+"""Where the rows of a task are and how they are written. Loads neither pandas nor NumPy, so that validation stays cheap."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def languages_of(task: Task, split: str, languages: tuple[str, ...]) -> tuple[st
 
 
 def as_laid_out(task: Task, split: Split) -> Task:
-    """The task with what its split states otherwise about its files."""
+    """The task with the file layout that the split states for itself."""
     own = {name: getattr(split, name) for name in ("format", "columns", "labels", "drop_labels")}
     return task.model_copy(update={name: value for name, value in own.items() if value is not None})
 

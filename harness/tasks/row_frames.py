@@ -23,7 +23,7 @@ def cached_frame(path: Path) -> pd.DataFrame:
 
 
 def cache_frame(path: Path, frame: pd.DataFrame) -> None:
-    """Write the rows beside `path` and rename."""
+    """Write the rows to a temporary file and rename it to `path`."""
     columns = {
         "text": pa.array(frame["text"].tolist(), pa.large_string()),
         "text_pair": pa.array(frame["text_pair"].tolist(), pa.large_string()),

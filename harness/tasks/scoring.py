@@ -31,11 +31,12 @@ class Predicted:
     rows: NDArray[np.int64]
     """Position of each row in the file read."""
     labels: NDArray[Any]
-    """(rows,) class index, number, index of the right candidate, or a list of what the kind of task has several of."""
+    """(rows,) class index, number, index of the right candidate, or a list where a row has several."""
     predictions: NDArray[Any]
-    """Likewise."""
+    """(rows,) of the same form as `labels`."""
     scores: Sequence[NDArray[np.float32]] | NDArray[np.float32]
-    """What each row was decided by: its logits, the number, or the cosines of the chosen and the right candidate."""
+    """What each prediction was based on: the row's logits, the number, or the cosines of the chosen and
+    the right candidate."""
 
 
 def score(
@@ -46,9 +47,9 @@ def score(
     partial: bool = False,
     shared: int = 0,
 ) -> list[Score]:
-    """One record a metric of the task. `selected_on` is the split on which the best epoch was chosen;
-    `partial`: only some rows of the split were predicted; `shared`: rows of the whole split whose texts were trained on,
-    which the flag `rows_in_train:N` counts."""
+    """One record per metric of the task. `selected_on` is the split on which the best epoch was chosen; `partial`:
+    only some rows of the split were predicted; `shared`: rows of the whole split whose texts were trained on, which
+    the flag `rows_in_train:N` counts."""
     flags: list[str] = ["part_of_split"] if partial else []
     if shared:
         flags.append(f"rows_in_train:{shared}")
@@ -87,7 +88,7 @@ def selection_value(task: Task, parts: Sequence[Predicted]) -> float | None:
 
 def write_predictions(path: Path, task: Task, parts: Sequence[Predicted]) -> None:
     """predictions.parquet: split, language, row, label, prediction, scores, and in its metadata the names of the labels
-    in their order; written beside and renamed."""
+    in their order; written to a temporary file and renamed."""
     columns: Mapping[str, pa.Array] = {
         "split": pa.array([part.split for part in parts for _ in part.rows]).dictionary_encode(),
         "language": pa.array([part.language for part in parts for _ in part.rows]).dictionary_encode(),

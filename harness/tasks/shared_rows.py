@@ -1,4 +1,4 @@
-"""Rows that are scored and trained on: a dev or test row whose texts stand in the training rows as well."""
+"""Rows that are scored and trained on: a dev or test row whose texts also occur in the training rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def row_keys(frame: pd.DataFrame) -> Keys:
 
 
 def shared_with_train(keys: Mapping[Part, Keys]) -> dict[Part, int]:
-    """(dev or test, language) -> rows that stand in the training rows of some language; only those where there are any."""
+    """(dev or test, language) -> rows also in the training rows of some language; parts without any are left out."""
     train = [part for (split, _), part in keys.items() if split == "train"]
     if not train:
         return {}

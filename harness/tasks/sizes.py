@@ -1,4 +1,4 @@
-"""How large a task's data on this machine is, told without reading it whole: row counts, and the length of some
+"""Size of a task's data on this machine, estimated without reading all of it: row counts, and the length of some
 training rows. For estimates; loads no torch and no `datasets`."""
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from harness.tasks.labels import LabelMap
 from harness.tasks.layout import as_laid_out, languages_of, layout_of, pattern_of
 
 SAMPLE = 1_000
-"""Rows of a file that are looked at."""
+"""Rows sampled from the first file of a split and language."""
 
 Row = Mapping[str, Any]
 
 
 def task_sizes(tasks: Iterable[Task], sources: Sources) -> dict[str, TaskSize]:
-    """Task -> its size, of those whose data is on this machine; nobody else is asked."""
+    """Task -> its size, for tasks whose data is on this machine; nothing is fetched."""
     here = dataclasses.replace(sources, offline=True)
     found: dict[str, TaskSize] = {}
     for task in tasks:
         try:
             found[task.name] = _size(task, {name: fetch(asset, here) for name, asset in task.assets.items()})
         except (AssetError, InputError, OSError, ValueError, AttributeError):
-            continue  # not here, or not what the task file says: whoever reads it in earnest says so
+            continue  # not here, or not what the task file says: reported when the rows are read
     return found
 
 
@@ -51,7 +51,7 @@ def _size(task: Task, folders: Mapping[str, AssetFolder]) -> TaskSize:
                 itertools.islice(iterate_rows(paths[0], layout_of(laid_out), _columns(laid_out)), SAMPLE)
             )
             if name in task.rows and task.assets[split.asset].sha256:
-                rows[name, language] = task.rows[name]  # stated of this very content
+                rows[name, language] = task.rows[name]  # stated for exactly these files
             else:
                 counted = sum(_count(path, laid_out) for path in paths)
                 rows[name, language] = round(counted * _kept(sample, laid_out, split))
@@ -61,7 +61,7 @@ def _size(task: Task, folders: Mapping[str, AssetFolder]) -> TaskSize:
 
 
 def _count(path: Path, task: Task) -> int:
-    """Rows of a file; of csv and tsv its lines."""
+    """Rows of a file, counted by lines except in parquet and udhr."""
     if task.format == "parquet":
         import pyarrow.parquet
 

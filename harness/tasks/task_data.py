@@ -52,7 +52,7 @@ class TaskData:
         return tuple(sorted(language for name, language in self.frames if name == split))
 
     def split(self, name: str) -> pd.DataFrame:
-        """All languages of a split, one below the other, with a column `language`."""
+        """All languages of a split, concatenated, with a column `language`. InputError where there is no such split."""
         parts = [self.frames[name, language].assign(language=language) for language in self.languages(name)]
         if not parts:
             raise InputError(f"task {self.task.name} has no split {name!r}; it has {self._split_names()}")
@@ -70,8 +70,8 @@ class TaskData:
         return _with_identity(self.task, frames)
 
     def with_train_rows(self, rows: int | None) -> TaskData:
-        """At most `rows` training rows a language, those whose text hashes lowest, in their order; a larger
-        choice contains every smaller one."""
+        """At most `rows` training rows per language, those whose text hashes lowest, in their order; a larger choice
+        contains every smaller one."""
         if rows is None:
             return self
         frames = {
@@ -90,8 +90,8 @@ class TaskData:
         return _with_identity(self.task, frames)
 
     def with_eval_rows(self, rows: int | None, dev_rows: int | None = None) -> TaskData:
-        """At most `rows` rows of dev and test a language and at most `dev_rows` of dev, those whose positions
-        hash lowest, in their order: the same rows in every language where languages are parallel."""
+        """At most `rows` rows of dev and of test per language and at most `dev_rows` of dev, those whose positions hash
+        lowest, in their order: the same rows in every language where languages are parallel."""
         if rows is None and dev_rows is None:
             return self
         dev = min(most for most in (rows, dev_rows) if most is not None)
@@ -111,7 +111,7 @@ def load_task(task: Task, languages: tuple[str, ...], sources: Sources) -> TaskD
     """The rows of every split: train in the task's training languages, dev and test in `languages`, dev in
     the training languages too.
 
-    Raises AssetError where the data cannot be had, InputError where it is not what the task file says.
+    Raises AssetError where the data cannot be obtained, InputError where it is not what the task file says.
     """
     for language in languages:
         if language not in task.languages:
@@ -133,8 +133,8 @@ def evaluation_sentences(task: Task, sources: Sources) -> set[str]:
 
 
 def check_rows(task: Task, languages: tuple[str, ...], sources: Sources) -> None:
-    """Read every row once, as `load_task` would, and keep none. Raises what it raises, and InputError where rows that
-    are scored are the training rows."""
+    """Read every row once, keeping none. Raises what `load_task` raises, and InputError where a scored split
+    is the training split."""
     keys = {}
     for part, frame in _each_split(task, tuple(task.splits), languages, sources):
         _check_alignment(task, {part: frame})
@@ -193,7 +193,7 @@ class _Reader:
         return f"task {self.task.name}, split {self.split} ({self.language})"
 
     def _load(self, folder: AssetFolder) -> ColumnValues:
-        """The named columns of all files, one file below the other."""
+        """The named columns of all files, concatenated."""
         pattern = pattern_of(self.spec, self.language)
         paths = folder.matching(pattern) if pattern else ()
         if not paths:
@@ -218,7 +218,7 @@ class _Reader:
         return ColumnValues(values, files[0].classes)
 
     def _check_texts(self, path: Path, data: ColumnValues) -> None:
-        """InputError, with file and row, where a text is no text."""
+        """InputError, with file and row, where a text column holds anything but valid text."""
         for role in ("text", "text_pair"):
             column = columns_by_role(self.task).get(role)
             for row, value in enumerate(data.values.get(column, ()) if column else ()):
@@ -246,8 +246,8 @@ class _Reader:
 
 
 def _remembered(reader: _Reader, folder: AssetFolder, sources: Sources) -> pd.DataFrame:
-    """The rows that `reader` finds in `folder`, cached by the content of its files and all that decides what is read
-    of them; never by a name or a time."""
+    """The rows that `reader` finds in `folder`, cached by the content of its files and everything that decides what is
+    read from them, never by name or time."""
     if not reader.task.kind.has_labels or reader.task.kind.label_dtype == "object":
         return reader.read(folder)
     key = digest(
@@ -257,14 +257,14 @@ def _remembered(reader: _Reader, folder: AssetFolder, sources: Sources) -> pd.Da
     try:
         return cached_frame(path)
     except (OSError, pa.ArrowException):
-        pass  # not there yet, or damaged: read anew
+        pass  # missing or damaged: read again
     frame = reader.read(folder)
     cache_frame(path, frame)
     return frame
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether it can be written as UTF-8: JSON can spell half of a character."""
+    """Whether `text` can be encoded as UTF-8: JSON can spell a lone surrogate."""
     try:
         return text.isascii() or bool(text.encode())
     except UnicodeEncodeError:
@@ -272,7 +272,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def _check_alignment(task: Task, frames: Mapping[tuple[str, str], pd.DataFrame]) -> None:
-    """Retrieval pairs rows by id: an id stands once a language."""
+    """InputError where an id repeats within a language: retrieval pairs rows by id."""
     if task.columns.id is None:
         return
     for (split, language), frame in frames.items():

@@ -1,5 +1,4 @@
-"""What may stand in a YAML file, generated from the schema itself: JSON Schema for editors and the reference
-for readers.
+"""What may stand in a YAML file, generated from the schema itself: JSON Schema for editors and the reference for readers.
 
 Descriptions are the docstrings under the fields, taken from the source, so that there is one text to keep."""
 

@@ -4,9 +4,8 @@
     document.data["distil"]["steps"]                 # 1000
     str(document.value_mark(("distil", "steps")))    # specs/quickstart.yaml:12:10
 
-YAML 1.2 core schema (`1e-4` is a number, `on` is text), digits of whole numbers may be grouped by `_`. Tags,
-duplicate keys, several documents, numbers that are not finite and anything beyond the bounds below are
-refused.
+YAML 1.2 core schema (`1e-4` is a number, `on` is text), digits of whole numbers may be grouped by `_`. Tags, duplicate
+keys, several documents, numbers that are not finite and anything beyond the bounds below are refused.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ MAX_BYTES = 128 * 1024
 MAX_NODES = 5_000
 """Of one file, aliases expanded."""
 MAX_DEPTH = 24
-"""Nested lists and mappings."""
+"""Levels of nested lists and mappings."""
 MAX_ALIASES = 100
 """Of one file."""
 MAX_NUMBER = 40
@@ -98,8 +97,7 @@ def refuse(complaints: list[Complaint]) -> SpecError:
 
 
 def read(path: Path, source: str | None = None) -> Document:
-    """The document in `path`, called `source` in messages (default: the path); SpecError with the place of a
-    mistake."""
+    """The document in `path`, called `source` in messages (default: the path); SpecError with the place of a mistake."""
     source = source or str(path)
     try:
         with path.open("rb") as file:
@@ -131,7 +129,7 @@ def parse(text: str, source: str, base: Path) -> Document:
         problem = " ".join(str(error.problem or error.context or "cannot be read").split())
         raise refuse([Complaint(mark, f"not YAML: {problem}")]) from error
     except (YAMLError, ValueError, IndexError, AttributeError, AssertionError, TypeError, KeyError) as error:
-        # What the parser raises on bytes no author would write; none of it is worth more than "not YAML".
+        # Raised by the parser on bytes that no author would write: reported as "not YAML" without more detail.
         raise refuse(
             [Complaint(Mark(source, 1, 1), f"not YAML: {' '.join(str(error).split())[:200]}")]
         ) from error

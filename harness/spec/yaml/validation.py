@@ -1,5 +1,4 @@
-"""Plain data against a schema model: the model's instance, or every mistake with its place and what would be
-right."""
+"""Plain data against a schema model: the model's instance, or every mistake with its place and what would be right."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ _EXPECTED = {
 
 
 def validate(document: Document, model: type[M]) -> M:
-    """`document` as an instance of `model`; SpecError with one line a mistake."""
+    """`document` as an instance of `model`; SpecError with one line per mistake."""
     instance, complaints = check(document, model)
     if instance is None:
         raise refuse(complaints)
@@ -88,7 +87,7 @@ class _Mistake:
     path: NodePath
     """Of the offending node; for a missing or unknown key, of that key."""
     branches: tuple[tuple[NodePath, str], ...]
-    """(node, member) of every union passed on the way, outermost first."""
+    """(node, member) of every union on the path, outermost first."""
     error: dict[str, Any]
 
     @classmethod
@@ -104,7 +103,7 @@ class _Mistake:
 
 
 def _walk(data: Any, loc: tuple[str | int, ...]) -> tuple[NodePath, list[tuple[NodePath, str]]]:
-    """The longest way from `data` along `loc`, leaving out the union members pydantic puts between."""
+    """The longest path from `data` along `loc`, skipping the union members that pydantic inserts."""
     found: list[tuple[NodePath, list[tuple[NodePath, str]]]] = []
 
     def go(
@@ -122,7 +121,7 @@ def _walk(data: Any, loc: tuple[str | int, ...]) -> tuple[NodePath, list[tuple[N
         go(node, rest[1:], path, [*skipped, (path, str(step))])
 
     go(data, loc, (), [])
-    # A member may be called like a key of the data (`path`): the right way ends where `loc` ends.
+    # A union member may have the name of a key of the data (`path`): the right path ends where `loc` ends.
     return max(found, key=lambda way: (len(way[0]), way[0][-1:] == loc[-1:]))
 
 
@@ -149,8 +148,7 @@ def _likely(mistakes: list[_Mistake], data: Any) -> list[_Mistake]:
 
 
 def _distance(member: str, group: list[_Mistake], point: NodePath, keys: int) -> tuple[bool, float, int]:
-    """How far the node is from a union member: of another kind, then by keys it does not know, then by
-    errors.
+    """How far the node is from a union member: of another kind, then by keys it does not know, then by errors.
 
     A mapping from names to something takes any key; it is meant only where a model knows none of them."""
     wrong_kind = any(mistake.path == point and mistake.error["type"] in _EXPECTED for mistake in group)
@@ -252,16 +250,14 @@ def _shown(value: Any) -> str:
 
 
 class _KnownKeys:
-    """The keys a model accepts at a place of the document, read from its JSON Schema (made when first
-    asked)."""
+    """The keys a model accepts at a place of the document, read from its JSON Schema (built on first use)."""
 
     def __init__(self, model: type[BaseModel]) -> None:
         self._model = model
         self._schema: dict[str, Any] | None = None
 
     def beside(self, data: Any, path: NodePath) -> list[str]:
-        """Keys known where the unknown key at `path` stands: of the model whose keys the data there holds
-        most."""
+        """Keys known where the unknown key at `path` stands: of the model whose keys the data there holds most."""
         if self._schema is None:
             self._schema = self._model.model_json_schema()
         schemas = list(self._flat(self._schema, data))
