@@ -36,3 +36,11 @@ MOST_MODULES = 14
 )
 def test_a_room_has_about_a_dozen_modules(room: Path) -> None:
     assert len([path for path in room.glob("*.py") if path.name != "__init__.py"]) <= MOST_MODULES
+
+
+def test_a_loss_term_has_three_places_of_one_name() -> None:
+    places = [ROOT / "harness/methods/terms", ROOT / "harness/methods/losses"]
+    terms, losses = ({path.stem for path in place.glob("*.py")} - {"__init__"} for place in places)
+    assert terms == losses
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests/methods").glob("test_*.py")}
+    assert terms - {"layer_pairs"} <= tested  # what hidden_states and cosine share

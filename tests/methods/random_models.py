@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from harness.methods.loss import QKV, Activations, Batch
+from harness.methods.loss import QKV, Activations, Batch, TermLoss
+from harness.methods.objective import build_objective
 from harness.methods.terms import (
     AttentionProbs,
     AttentionScores,
@@ -133,3 +134,18 @@ def rows_of(model: Activations, index: Tensor | slice) -> Activations:
 def batch_rows(whole: Batch, index: Tensor | slice) -> Batch:
     """Some rows of a batch."""
     return Batch(whole.input_ids[index], whole.attention_mask[index], whole.labels[index], whole.padded)
+
+
+def mean_loss(
+    params: TermParams, teacher: Activations, student: Activations, of: Batch
+) -> tuple[Tensor, TermLoss]:
+    """The term's loss on a batch, and the term, with projections drawn at random."""
+    objective = build_objective((params,), TEACHER, NARROW, torch.Generator().manual_seed(0)).double()
+    (term,) = objective.terms.values()
+    assert isinstance(term, TermLoss)
+    return term(teacher, student, of) / term.count(of), term
+
+
+def pair_of_models() -> tuple[Activations, Activations, Batch]:
+    """Teacher, student and a batch of three rows, two of them padded."""
+    return activations(TEACHER, 3, 6, seed=1), activations(NARROW, 3, 6, seed=2), batch([6, 4, 1], 6)
