@@ -1,7 +1,7 @@
-"""What the harness costs, measured side by side with plain PyTorch and with its peers.
+"""Costs of the harness, measured side by side with plain PyTorch and with its peers.
 
-`make bench` (python -m benchmarks) runs every subject in a process of its own and writes RESULTS.md and
-results.json here; `python -m benchmarks.cohort --quick` runs one, on models small enough for a smoke test.
+`make bench` (python -m benchmarks) runs every subject in a process of its own and writes RESULTS.md and results.json
+here; `python -m benchmarks.cohort --quick` runs one, on models small enough for a smoke test.
 
     conditions.py   what all sides of a comparison share, and the command line of a subject
     timing.py       sides in turn (A B A B ...), medians, ratios
@@ -12,5 +12,6 @@ results.json here; `python -m benchmarks.cohort --quick` runs one, on models sma
     plain.py        each method's step as its paper would write it
     brewer.py       the same with TextBrewer
 
-Subjects: steps, outputs, relation_loss, cohort, teacher_pass, finetuning, orchestration, planning, growth,
-quickstart. A subject is a module with `run(conditions)`, which yields rows."""
+Subjects: steps, outputs, relation_loss, cohort, teacher_pass, finetuning, orchestration, planning, growth, quickstart.
+A subject is a module with `run(conditions)`, which yields rows.
+"""

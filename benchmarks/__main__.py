@@ -40,7 +40,7 @@ SUBJECTS = {
 
 
 def main() -> int:
-    """Run, collect, write."""
+    """Run the subjects, collect their rows, write the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add_options(parser)
     parser.add_argument(
@@ -85,7 +85,7 @@ def _run(subject: str, options: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def _machine(options: argparse.Namespace) -> dict[str, Any]:
-    """What stands behind every figure."""
+    """The machine and versions behind every figure."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     behind = provenance.collect(device=device, precision="fp32", threads=options.threads)
     versions = {name: behind.versions[name] for name in ("python", "torch", "transformers", "numpy")}

@@ -1,5 +1,5 @@
-"""OD with TextBrewer (Yang et al., ACL 2020 demo), the peer that does it: its general distiller in masked
-mode, as its manual shows it, and its own loss."""
+"""OD with TextBrewer (Yang et al., ACL 2020 demo), a peer that offers it: its general distiller in masked mode, as its
+manual shows it, with its own loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ with warnings.catch_warnings():
 
 
 class _Logits(nn.Module):
-    """A masked-LM model that leaves its labels to the distiller."""
+    """A masked-LM model without loss, which is left to the distiller."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class _Logits(nn.Module):
 
 
 def _adapt(batch: dict[str, Tensor], logits: Tensor) -> dict[str, Tensor]:
-    """What TextBrewer calls an adaptor: `logits_mask` is its masked mode."""
+    """An adaptor in TextBrewer's sense: `logits_mask` is its masked mode."""
     return {"logits": logits, "logits_mask": batch["mask"]}
 
 
@@ -75,5 +75,5 @@ class BrewerStep:
 
 
 def brewer_step(conditions: Conditions, student: str, precision: str, vocabulary: int) -> BrewerStep:
-    """A function of a module, for a process of its own."""
+    """`BrewerStep` by a module-level function, which can be sent to another process."""
     return BrewerStep(conditions, student, precision, vocabulary)

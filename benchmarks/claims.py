@@ -25,7 +25,7 @@ from harness.ranking.examples import by_row, over_examples
 CANDIDATES = (1, 7, 12)
 SEEDS = (3, 5, 10)
 DEV = {"separate": 0.0, "correlated": 0.7, "reported": 1.0}
-"""How choices are made: correlation of a student's dev score with its reported one."""
+"""How configurations are chosen: correlation of a student's dev score with its reported one."""
 SPREADS = ("equal", "one unstable", "one family unstable")
 UNSTABLE = 3.0
 """Standard deviation of an unstable configuration's students."""
@@ -34,7 +34,7 @@ GAPS = (1.0, 2.0, 3.0)
 
 @dataclass(frozen=True)
 class FamilyBoards:
-    """Boards on which families of so many candidates are compared, every two of them."""
+    """Boards on which families of several candidates are compared pairwise."""
 
     candidates: int
     seeds: int
@@ -42,9 +42,9 @@ class FamilyBoards:
     spread: str = "equal"
     families: int = 3
     shared: float = 0.0
-    """Share of a student's variance that is its seed's, the same for every method."""
+    """Share of a student's variance that comes from its seed, common to all methods."""
     gap: float = 0.0
-    """By how much every configuration of the first family is better."""
+    """Advantage of every configuration of the first family."""
 
     @property
     def sentences(self) -> list[tuple[int, int]]:
@@ -52,7 +52,7 @@ class FamilyBoards:
         return list(itertools.combinations(range(self.families), 2))
 
     def deviations(self) -> NDArray[np.float64]:
-        """Of the students of each family and candidate."""
+        """Standard deviations, by family and candidate."""
         deviations = np.ones((self.families, self.candidates))
         if self.spread == "one unstable":
             deviations[0, 0] = UNSTABLE
@@ -63,25 +63,25 @@ class FamilyBoards:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of simulated boards, the number on which something happened."""
+    """On how many of the simulated boards an event occurred."""
 
     count: int
     boards: int
 
     @property
     def rate(self) -> float:
-        """In [0, 1]."""
+        """Relative frequency, in [0, 1]."""
         return self.count / self.boards
 
     @property
     def upper(self) -> float:
-        """End of the one-sided 99 % interval."""
+        """Upper end of the one-sided 99 % interval."""
         if self.count == self.boards:
             return 1.0
         return float(stats.beta.ppf(0.99, self.count + 1, self.boards - self.count))
 
     def exceeds(self, rate: float) -> bool:
-        """Whether the true rate is surely (99.9 %) above `rate`."""
+        """Whether the true rate is above `rate` with 99.9 % confidence."""
         return self.count > stats.binom.ppf(0.999, self.boards, rate)
 
     def __str__(self) -> str:
@@ -89,8 +89,8 @@ class Outcome:
 
 
 def family_claims(condition: FamilyBoards, boards: int, seed: int = 0) -> tuple[Outcome, Outcome]:
-    """Boards with any interval that excludes the true difference, and boards on which the first family is said to
-    be ahead of the second."""
+    """Boards with any interval that excludes the true difference, and boards that call the first family
+    better than the second."""
     chosen = _representatives(condition, boards, seed)
     wrong, ahead = np.zeros(boards, dtype=bool), np.zeros(boards, dtype=bool)
     for a, b in condition.sentences:
@@ -137,14 +137,14 @@ class TwoRows:
 
     seeds: int
     shared: float = 0.0
-    """Share of a student's variance that is its seed's."""
+    """Share of a student's variance that comes from its seed."""
     ratio: float = 1.0
-    """Of their standard deviations."""
+    """Ratio of their standard deviations."""
     paired: bool = True
     """Whether both were distilled with the same seeds."""
     tasks: int = 4
     gap: float = 0.0
-    """By how much the first row is better on every task."""
+    """Advantage of the first row on every task."""
 
 
 def compare_claims(condition: TwoRows, boards: int, seed: int = 0) -> Outcome:
@@ -176,7 +176,8 @@ def interval_of_rows(
 
 
 def _two_rows(condition: TwoRows, boards: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Scores (board, row, seed, task): a student's own quality, its seed's, and half as much noise on every task."""
+    """Scores (board, row, seed, task): a student's own quality, its seed's effect, and half as much
+    noise on every task."""
     own = rng.normal(size=(boards, 2, condition.seeds, 1)) * np.array([condition.ratio, 1.0])[:, None, None]
     common = rng.normal(size=(boards, 1, condition.seeds, 1))
     noise = rng.normal(0, 0.5, size=(boards, 2, condition.seeds, condition.tasks))
@@ -186,8 +187,8 @@ def _two_rows(condition: TwoRows, boards: int, rng: np.random.Generator) -> NDAr
 
 
 def example_claims(boards: int, rows: int = 200, languages: int = 15, seed: int = 0) -> Outcome:
-    """Boards on which two students that are equally often right, on parallel rows that are hard in all languages
-    or in none, are called different on other examples like these."""
+    """Boards that call two students different although both are equally often right, on parallel rows that are hard in
+    all languages or in none."""
     rng = np.random.default_rng(seed)
     index = pd.MultiIndex.from_product([range(languages), range(rows)], names=["language", "row"])
     called = 0
@@ -203,7 +204,7 @@ def example_claims(boards: int, rows: int = 200, languages: int = 15, seed: int 
 
 
 def grid(families: int = 3) -> Iterator[FamilyBoards]:
-    """Every condition under which no family is better."""
+    """Every condition in which no family is better."""
     for candidates, seeds, dev, spread in itertools.product(CANDIDATES, SEEDS, DEV.values(), SPREADS):
         yield FamilyBoards(candidates, seeds, dev, spread, families)
 

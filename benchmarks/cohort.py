@@ -1,4 +1,4 @@
-"""Six methods on one teacher pass against the six one after another, and how fast a cohort's step is."""
+"""Six methods on one teacher pass against the same six run one after another, and the speed of a cohort's step."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _scaling(world: World, precision: Resolved) -> Iterator[Row]:
 
 
 def _named(trial: Trial, number: int) -> Trial:
-    """A trial of its own, though it asks the same: with another weight decay, which costs the same."""
+    """A distinct trial of equal cost: only its weight decay differs."""
     job = trial.job
     assert isinstance(job, DistilJob)
     recipe = job.recipe.model_copy(update={"weight_decay": 0.01 * (1 + number)})
@@ -103,7 +103,7 @@ def _utilisation(
 
 
 def cohort_flops(world: World, members: Sequence[Trial]) -> int:
-    """One step: the teacher once to its last layer, every student forward and backward."""
+    """Operations of one step: the teacher once to its last layer, every student forward and backward."""
     conditions, teacher = world.conditions, world.shape
     jobs = [trial.job for trial in members if isinstance(trial.job, DistilJob)]
     positions = round(conditions.tokens * jobs[0].recipe.mlm_probability)

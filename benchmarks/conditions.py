@@ -1,4 +1,4 @@
-"""What all sides of a comparison share, and the command line of one subject."""
+"""Settings shared by all sides of a comparison, and the command line of one subject."""
 
 from __future__ import annotations
 
@@ -28,46 +28,45 @@ class Conditions:
     """Threads, device, sizes and repeats of a run."""
 
     quick: bool
-    """Models of a few thousand weights and few repeats: shows that everything runs, measures nothing."""
+    """Models of a few thousand weights and few repeats: a smoke test, not a measurement."""
     threads: int
     rounds: int
-    """How often each side is timed."""
+    """Timed rounds per side."""
     device: Literal["cpu", "cuda"]
     folder: Path
-    """For models, corpora and runs; removed afterwards."""
+    """Folder for models, corpora and runs; removed afterwards."""
 
     @property
     def batch_size(self) -> int:
-        """Blocks a step."""
+        """Blocks per step."""
         return 2 if self.quick else 8
 
     @property
     def length(self) -> int:
-        """Tokens a block."""
+        """Tokens per block."""
         return 32 if self.quick else 128
 
     @property
     def tokens(self) -> int:
-        """Of a step."""
+        """Tokens per step."""
         return self.batch_size * self.length
 
     @property
     def auto(self) -> Resolved:
-        """The precision that the harness takes by itself on this machine."""
+        """The precision that the harness chooses on this machine."""
         return resolve_precision("auto", self.torch_device)
 
     @property
     def torch_device(self) -> torch.device:
-        """For tensors."""
         return torch.device(self.device)
 
     @property
     def cache(self) -> Path:
-        """Where the harness keeps what it derives in this run."""
+        """The harness's cache folder in this run."""
         return self.folder / "cache"
 
     def teacher(self, vocabulary: int = 30_522) -> Shape:
-        """12 layers, width 768, BERT-base's everything."""
+        """BERT-base: 12 layers, width 768."""
         if self.quick:
             return Shape(3, 96, 2, 192, min(vocabulary, 600), "bert", mlm_head=True)
         return Shape(12, 768, 12, 3072, vocabulary, "bert", mlm_head=True)
@@ -78,7 +77,7 @@ class Conditions:
         return Student(name=name.lower(), layers=layers, width=width, heads=max(2, width // 32))
 
     def synchronise(self) -> None:
-        """Wait for the GPU, where there is one."""
+        """Wait for the GPU, if there is one."""
         if self.device == "cuda":
             torch.cuda.synchronize()
 
@@ -112,7 +111,7 @@ def main(subject: str, run: Run) -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What every subject and the whole run understand."""
+    """Options of every subject and of the whole run."""
     parser.add_argument(
         "--quick", action="store_true", help="tiny models, a smoke test: no figure means anything"
     )

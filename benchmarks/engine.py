@@ -13,16 +13,16 @@ from harness.trials.run import run_trials
 
 
 class _EnoughError(BaseException):
-    """Ends the trials where they stand; no trial takes it for a failure of its own."""
+    """Ends the trials at once; a BaseException, so that no trial records it as a failure."""
 
 
 class Engine:
-    """Trials under way on a stack of their own, left after every step: the loop asks `Site.stop` there.
+    """Trials running on a stack of their own, suspended after every step: the loop asks `Site.stop` there.
 
-    Not in a thread of their own: OpenMP keeps a team of threads for every thread that computes, and with more of
-    them than cores each lets the others wait, which costs a tenth of a millisecond an operation.
+    Not in a thread of their own: OpenMP keeps a pool of threads for every thread that computes, and with more threads
+    than cores they wait for each other, which costs a tenth of a millisecond per operation.
 
-    On entering, everything is loaded, the held-out loss taken and the first step done.
+    On entering, everything is loaded, the held-out loss measured and the first step taken.
     """
 
     def __init__(self, trials: Sequence[Trial], site: Site) -> None:
@@ -32,13 +32,13 @@ class Engine:
         self.step()
 
     def step(self) -> None:
-        """Take one step. Raises RuntimeError where the trials have ended, and whatever ended them otherwise."""
+        """Take one step. Raises RuntimeError if the trials have ended, or the error that ended them."""
         told = self._work.switch()
         if self._work.dead:
             raise RuntimeError(f"the harness's own side ended: {told}")
 
     def close(self) -> None:
-        """Leave the trials where they stand."""
+        """Abandon the trials."""
         self._work.throw(_EnoughError)
 
     def _pause(self) -> bool:

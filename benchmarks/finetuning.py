@@ -38,7 +38,7 @@ from harness.trials.finetune_rows import TaskRows
 
 PADDED = 128
 ROUND = 50
-"""Steps of a round: as many batches as the harness sorts together, so that every length has its share."""
+"""Steps per round: as many batches as the harness sorts together, so that every length is represented."""
 PIECES = 8_000
 DATA = "HARNESS_DATA"
 
@@ -82,7 +82,7 @@ def run(conditions: Conditions) -> Iterator[Row]:
 
 
 class FixedPadding:
-    """The same classifier, optimiser, rows and precision (fp32) with rows in random order, padded to 128."""
+    """The same classifier, optimiser, rows and precision (fp32), with rows in random order and padded to 128 tokens."""
 
     def __init__(self, job: FinetuneJob, place: Site) -> None:
         assert job.model.teacher is not None
@@ -109,7 +109,6 @@ class FixedPadding:
         self.batches = itertools.cycle(enumerate(batches))
 
     def step(self) -> None:
-        """One step."""
         number, chosen = next(self.batches)
         ids, mask, segments = self._padded(chosen)
         labels = torch.from_numpy(self.rows.labels[chosen]).to(self.device)
@@ -136,7 +135,7 @@ def _job(conditions: Conditions, task: Task, model: Teacher) -> FinetuneJob:
 
 
 def _task(conditions: Conditions) -> tuple[Task, Sources, str]:
-    """SST-2 where the folder that HARNESS_DATA names has it, else rows of the same lengths."""
+    """SST-2 if the folder named by HARNESS_DATA has it, else rows of the same lengths."""
     named = os.environ.get(DATA)
     if named and (Path(named) / "glue" / "sst2").is_dir() and not conditions.quick:
         task = Catalog().get("tasks", "sst2", Task)[1]
@@ -148,7 +147,7 @@ def _task(conditions: Conditions) -> tuple[Task, Sources, str]:
 
 
 def _stand_in(folder: Path) -> Task:
-    """Words a row: log-normal, median 7, mean a little over 9, as in SST-2's training split."""
+    """Words per row: log-normal, median 7, mean a little over 9, as in SST-2's training split."""
     draw = random.Random(0)
     folder.mkdir()
     for split, rows in (("train", 30_000), ("dev", 800)):

@@ -1,4 +1,5 @@
-"""Whether cost grows as it should: time per token whatever the corpus and the step, memory over 2,000 steps."""
+"""Whether cost scales as it should: time per token independent of corpus size and step, memory
+flat over 2,000 steps."""
 
 from __future__ import annotations
 
@@ -23,10 +24,10 @@ from harness.spec.recipes import TokenBatches
 STEPS_OF_DATA = (10**3, 10**4, 10**5, 10**6)
 READS = 200
 FLAT = 1.25
-"""Cost is called flat where the last is no more than this times the first."""
+"""Cost counts as flat if the last is at most this times the first."""
 TRAINED = 2_000
 LEAK = 64 * 2**20
-"""Bytes a process may grow by between step 500 and step 2,000: what an allocator keeps by the way."""
+"""Bytes that a process may grow by between step 500 and step 2,000, for its allocator."""
 
 
 def run(conditions: Conditions) -> Iterator[Row]:
@@ -56,7 +57,7 @@ def _reading(conditions: Conditions) -> Iterator[Row]:
 
 
 def _grown(blocks: TokenBlocks, folder: Path, count: int) -> TokenBlocks:
-    """The token blocks, their training share repeated until there are `count` (a sparse file beyond them)."""
+    """The token blocks with the training share repeated up to `count` blocks (a sparse file beyond them)."""
     folder.mkdir()
     (language,) = blocks.languages
     data = (blocks.path / f"{language}.train.bin").read_bytes()
@@ -69,7 +70,7 @@ def _grown(blocks: TokenBlocks, folder: Path, count: int) -> TokenBlocks:
 
 
 def _read(blocks: TokenBlocks, recipe: TokenBatches, steps: int) -> float:
-    """Median seconds of a batch."""
+    """Median seconds per batch."""
     stream = BatchStream(blocks, recipe, seed=1)
     draw = random.Random(0)
     seconds = []
@@ -82,7 +83,7 @@ def _read(blocks: TokenBlocks, recipe: TokenBatches, steps: int) -> float:
 
 
 def _training(conditions: Conditions) -> Iterator[Row]:
-    """A model of the smoke test's size, so that what the loop itself keeps would show."""
+    """A model of the smoke test's size, so that memory kept by the loop itself would show."""
     small = replace(conditions, quick=True)
     engine = Engine(
         [World.make(small).distil(method, small.student("3L-192"), "fp32") for method in ("od", "minilmv2")],

@@ -48,7 +48,7 @@ LARGE = Board(
 )
 """660 configurations of three seeds, GLUE and XNLI."""
 FAMILIES = ("HS", "MHA", "OD", "composite", "control")
-"""One filter change each: none of them is answered from an earlier one's cache."""
+"""One filter change each; none is answered from another's cache."""
 COUNTED = re.compile(r"^Draw all \d+ configurations$")
 FOLLOWED = """before => {
   const app = document.querySelector('[data-testid=stApp]');
@@ -60,16 +60,16 @@ FOLLOWED = """before => {
 
 @dataclass(frozen=True)
 class Taken:
-    """One interaction."""
+    """Cost of one interaction."""
 
     wall: float
-    """Seconds until the reader sees the outcome."""
+    """Seconds until the reader sees the result."""
     cpu: float
     """CPU seconds of the server."""
 
 
 def main() -> None:
-    """Build, serve, look, print."""
+    """Build, serve, measure, print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -111,7 +111,7 @@ def _report(database: Path) -> Taken:
 
 
 def _navigation(browser: Browser, server: Served) -> Taken:
-    """A new session in a browser that has never been here: nothing of Streamlit's front end is cached."""
+    """A new session in a browser without cache: nothing of Streamlit's front end is cached."""
     page = browser.new_context(viewport=VIEW).new_page()
     taken = _timed(server, lambda: _open(page, server))
     page.context.close()
@@ -119,7 +119,7 @@ def _navigation(browser: Browser, server: Served) -> Taken:
 
 
 def _returns(browser: Browser, server: Served) -> list[Taken]:
-    """New sessions in a browser that has seen the board before."""
+    """New sessions in a browser that has opened the board before."""
     context = browser.new_context(viewport=VIEW)
     taken = []
     for _ in range(TIMES + 1):
@@ -164,7 +164,7 @@ def _filter_changes(browser: Browser, server: Served) -> list[Taken]:
 
 
 def _choose(page: Page, option: Locator, family: str) -> None:
-    """Add a family to the filter; the page has followed once it counts other rows and the script is done."""
+    """Add a family to the filter; done once the page counts other rows and the script has finished."""
     before = page.get_by_text(COUNTED).inner_text()
     option.click()
     page.wait_for_function(FOLLOWED, arg=before)

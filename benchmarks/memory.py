@@ -19,16 +19,16 @@ STEPS = 3
 
 @dataclass(frozen=True)
 class Peak:
-    """Bytes."""
+    """Memory in bytes."""
 
     whole: int
-    """What the process grew by since it began to build the side."""
+    """Growth of the process since it began to build the side."""
     extra: int
-    """What it grew by beyond what stands between two steps (weights, optimiser state)."""
+    """Growth beyond what is kept between two steps (weights, optimiser state)."""
 
 
 def peak_of(make: Callable[[Conditions], Side], conditions: Conditions) -> Peak:
-    """Of the side that `make`, a function of a module, builds: peak resident size of a fresh process, on a
+    """Peak of the side that `make`, a module-level function, builds: resident size of a fresh process; on a
     GPU the allocator's peak."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:

@@ -1,8 +1,9 @@
-"""Plans of trials that do nothing but leave a result, and a driver that runs them as `harness run` does.
+"""Plans of trials that only write a result, and a driver that runs them as `harness run` does.
 
     python -m benchmarks.noop TRIALS RUNS_DIR ray    prints one line of JSON
 
-A process of its own, which like `harness run` imports no torch, so that its memory is a driver's."""
+Run in a process of its own, which like `harness run` imports no torch, so that its memory is a driver's.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +57,7 @@ measure: {enabled: false}
 max_trials: 1000000
 """
 PER_SEED = 6 * (1 + 5 * 3)
-"""Trials: six students, each with fifteen evaluations."""
+"""Trials per seed: six students, each with fifteen evaluations."""
 
 
 def large_plan(folder: Path, trials: int) -> Plan:
@@ -68,7 +69,7 @@ def large_plan(folder: Path, trials: int) -> Plan:
 
 
 def do_nothing(trials: Sequence[Trial], place: Site) -> list[Result]:
-    """Leave a result."""
+    """Write a result."""
     return [_leave_result(trial, place.runs_dir) for trial in trials]
 
 
@@ -91,22 +92,22 @@ def _leave_result(trial: Trial, runs_dir: Path) -> Result:
 
 @dataclass
 class Figures:
-    """Of one run."""
+    """Figures of one run."""
 
     trials: int
     seconds: float
-    """From the first call to the last, starting Ray included."""
+    """From the first call to the last, including the start of Ray."""
     driver_cpu_seconds: float
     peak_bytes: int
-    """Largest resident size of the driver's process."""
+    """Peak resident size of the driver's process."""
     quarters: list[float] = field(default_factory=list)
-    """Seconds a trial in each quarter of the results, by the clock."""
+    """Seconds per trial in each quarter of the results, wall time."""
     start: float = 0.0
     """Seconds until the first result."""
 
 
 def drive(trials: Sequence[Trial], runs_dir: Path, backend: str) -> Figures:
-    """Run the trials with everything that `harness run` has beside them: database, view, resume."""
+    """Run the trials with everything else that `harness run` does: database, live view, resume."""
     from harness.assets.sources import Sources
     from harness.cli.recording import Recorder, open_store
     from harness.results.store import Store

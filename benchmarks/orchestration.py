@@ -1,4 +1,4 @@
-"""What running a trial costs beyond its work: 40 and 10,000 trials that do nothing, on Ray, with the database."""
+"""Overhead of a trial: 40 and 10,000 trials that do nothing, on Ray, with the database."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""OD at 15 % of positions against TextBrewer's masked mode, and at a vocabulary of 250,002 words: time and
-memory."""
+"""OD at 15 % of positions against TextBrewer's masked mode, and at a vocabulary of 250,002 words: time and memory."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Each method's training step as its paper would write it, in plain PyTorch on transformers' own models: the
-reference that the harness is measured against.
+"""Each method's training step as its paper would write it, in plain PyTorch on transformers' own models: the reference
+for the harness.
 
-Teacher and student run whole, tensors are held whole, losses are written as their formulas. Optimiser (fused
-AdamW), clipping, dropout and batches are those of the harness.
+Teacher and student run completely, tensors are materialised, losses follow their formulas. Optimiser (fused AdamW),
+clipping, dropout and batches are those of the harness.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class PlainStep:
     def __init__(
         self, world: World, student: Student, loss: Callable[[PlainStep], Loss], *, bf16: bool
     ) -> None:
-        """`loss(self)` makes the loss once the models stand, with its projections appended to `extra`."""
+        """`loss(self)` builds the loss once the models exist, with its projections appended to `extra`."""
         loaded = world.load_teacher()
         device = world.conditions.torch_device
         self.device = device
@@ -95,7 +95,7 @@ def _relation(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _last_projections(model: Any) -> dict[str, Tensor]:
-    """Filled anew by every forward pass."""
+    """Last layer's projections; a dict that every forward pass refills."""
     outputs: dict[str, Tensor] = {}
     attention = model.bert.encoder.layer[-1].attention.self
     for name in ("query", "key", "value"):
@@ -152,6 +152,6 @@ METHODS: dict[str, Callable[[PlainStep], Loss]] = {"minilmv2": minilmv2, "hs-uni
 def plain_step(
     conditions: Conditions, method: str, student: str, precision: str, vocabulary: int
 ) -> PlainStep:
-    """The reference of a method of the harness, by its name there."""
+    """The reference of a method, by its name in the harness."""
     world = World.make(conditions, vocabulary)
     return PlainStep(world, conditions.student(student), METHODS[method], bf16=precision == "bf16")

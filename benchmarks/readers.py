@@ -27,25 +27,25 @@ from tests.results.boards import Board, entries, write_store
 from tests.results.ingredients import GLUE, QUICK
 
 PAGES = ("ranking", "runs", "tasks", "compare", "trial")
-"""Sessions take turns with these; only Runs counts trials."""
+"""Sessions take turns with these pages; only Runs counts trials."""
 TROUBLE = ", ".join(
     f"[data-testid={box}]" for box in ("stException", "stAlertContentError", "stAlertContentWarning")
 )
-"""Boxes that must not be seen; one that says what to choose is none of them."""
+"""Selectors of error boxes, which must not appear; hints do not count."""
 PATIENCE = 120_000
-"""Milliseconds a page may take on a busy machine."""
+"""Milliseconds that a page may take on a busy machine."""
 IDLE = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
 COUNT = re.compile(r"([\d,]+) of ([\d,]+)")
 MENDED = 15.0
-"""Seconds after which a page must show what was written last."""
+"""Seconds after which a page must show the latest data."""
 
 
 @dataclass
 class Seen:
-    """What the readers saw."""
+    """Observations of the readers."""
 
     written: int = 0
-    """Trials recorded meanwhile."""
+    """Trials recorded during the test."""
     loads: int = 0
     troubles: list[str] = field(default_factory=list)
 
@@ -74,7 +74,7 @@ def read_while_writing(
 
 @contextmanager
 def _writing(store: Store, deadline: float, seen: Seen) -> Iterator[None]:
-    """A thread that records trials like a run does: as begun, then with their results."""
+    """A thread that records trials as a run does: first as running, then with their results."""
 
     def write() -> None:
         try:
@@ -116,7 +116,7 @@ def _load_all(pages: list[Page], server: Served, seen: Seen) -> None:
 
 
 def _finished(page: Page) -> int | None:
-    """The number of trials that the page says are done; None where it counts none."""
+    """The number of trials that the page reports as done; None if it reports none."""
     metric = page.locator("[data-testid=stMetric]").filter(has_text="Done")
     found = COUNT.search(metric.first.inner_text()) if metric.count() else None
     return int(found.group(1).replace(",", "")) if found else None

@@ -40,11 +40,11 @@ def run(conditions: Conditions) -> Iterator[Row]:
 
 
 Loss = Callable[[], tuple[Tensor, list[Tensor]]]
-"""-> (0-d loss, its gradients in the student's query, key and value)."""
+"""Returns (0-d loss, its gradients in the student's query, key and value)."""
 
 
 def harness_loss(conditions: Conditions) -> Loss:
-    """The term as a method uses it."""
+    """The loss as a method's term computes it."""
     teacher, student, shape = _inputs(conditions)
     term = RelationsLoss(Relations(pairs=("qq", "kk", "vv"), heads=RELATION_HEADS), shape, shape)
     batch = _batch(conditions, teacher[0])
@@ -59,7 +59,7 @@ def harness_loss(conditions: Conditions) -> Loss:
 
 
 def plain_loss(conditions: Conditions) -> Loss:
-    """The formula as it stands."""
+    """The formula, written directly."""
     teacher, student, _ = _inputs(conditions)
 
     def loss() -> tuple[Tensor, list[Tensor]]:
@@ -90,7 +90,7 @@ def _batch(conditions: Conditions, like: Tensor) -> Batch:
 
 
 def _difference(what: str, found: list[Tensor], expected: list[Tensor]) -> Row:
-    """Norm of the difference over the norm of what is expected, the largest of all tensors."""
+    """Norm of the difference over the norm of the expected gradient, the largest of all tensors."""
     each = [float((a - b).norm() / b.norm()) for a, b in zip(found, expected, strict=True)]
     return Row(what, max(each), unit="relative", target=1e-5, sense="at most")
 

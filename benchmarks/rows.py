@@ -1,4 +1,4 @@
-"""One line of the table of results: a target, what was reached, met or not."""
+"""One row of the table of results: a target, the measured value, met or not."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Row:
     """None for a figure that is reported and has no target."""
     sense: Literal["at least", "at most"] = "at least"
     sides: Mapping[str, float] = field(default_factory=dict)
-    """What was measured on each side, in `side_unit`: medians where it is time."""
+    """Measurement of each side, in `side_unit`: medians for time."""
     side_unit: str = "ms"
     spread: Mapping[str, float] = field(default_factory=dict)
-    """Interquartile range over the median of each side, where it was timed."""
+    """Interquartile range over the median of each timed side."""
     note: str = ""
-    """What a reader must know to judge it."""
+    """What a reader needs to know to interpret it."""
 
     @property
     def met(self) -> bool | None:
@@ -40,12 +40,12 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """In a word."""
+        """`met` in a word."""
         return {True: "met", False: "not met", None: "–"}[self.met]
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """Of the Markdown table."""
+        """Cells of the Markdown table."""
         aim = (
             "–"
             if self.target is None
@@ -67,13 +67,13 @@ HEADINGS = ("what", "target", "reached", "", "sides (median ± half the interqua
 
 
 def table(rows: Iterable[Row]) -> str:
-    """As Markdown."""
+    """Markdown table."""
     lines = [HEADINGS, ("---",) * len(HEADINGS), *(row.cells for row in rows)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def quantity(value: float, unit: str) -> str:
-    """Three digits, and no more precision than that."""
+    """The value with three significant digits and its unit."""
     size = abs(value)
     if 0 < size < 0.1:
         return f"{value:.2g} {unit}"

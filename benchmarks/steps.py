@@ -15,7 +15,7 @@ NAMES = {"minilmv2": "MiniLMv2", "hs-uniform": "HS (uniform)", "od": "OD, 15 % o
 STUDENT = "6L-384"
 VOCABULARY = 30_522
 TARGETS = {"minilmv2": (2.5, 1.4), "hs-uniform": (2.5, 1.4), "od": (None, None)}
-"""Against the plain fp32 reference and against the plain bf16 reference."""
+"""Method -> target ratio against the plain fp32 and the plain bf16 reference."""
 
 
 def run(conditions: Conditions) -> Iterator[Row]:

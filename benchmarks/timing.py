@@ -1,4 +1,4 @@
-"""Sides of a comparison, timed in turn."""
+"""The sides of a comparison, timed alternately."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from benchmarks.rows import Row
 
 @dataclass(frozen=True)
 class Timing:
-    """What one side took."""
+    """Timing of one side."""
 
     seconds: Sequence[float]
-    """Of each round, in order."""
+    """Seconds of each round, in order."""
 
     @property
     def median(self) -> float:
-        """Seconds."""
+        """Median in seconds."""
         return statistics.median(self.seconds)
 
     @property
@@ -35,8 +35,8 @@ class Timing:
 def alternate(
     sides: Mapping[str, Callable[[], object]], conditions: Conditions, warmup: int = 1
 ) -> dict[str, Timing]:
-    """Run each side once a round, in order (A B A B ...), after `warmup` rounds that do not count: what
-    disturbs the machine for a while disturbs all."""
+    """Run each side once per round, in order (A B A B ...), after `warmup` rounds that do not count, so that a
+    disturbance of the machine affects all sides."""
     rounds = 2 if conditions.quick else conditions.rounds
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(warmup + rounds):
@@ -53,7 +53,7 @@ def alternate(
 def faster(
     what: str, ours: str, theirs: str, timings: Mapping[str, Timing], target: float | None, note: str = ""
 ) -> Row:
-    """How many times as long as `ours` side `theirs` takes, by medians."""
+    """Speed-up of `ours` over side `theirs`, by medians."""
     both = {name: timings[name] for name in dict.fromkeys((ours, theirs))}
     return Row(
         what,

@@ -31,14 +31,14 @@ from harness.spec.recipes import Distil, Precision, Resources
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 WORDS = 12_000
-"""Of the corpus: a little over 80 blocks of 128 tokens, so that looking at held-out text takes no time."""
+"""Words of the corpus: a little over 80 blocks of 128 tokens, so that held-out text costs no time."""
 ENDLESS = 10**6
-"""Steps of a trial that is never run to its end."""
+"""Steps of a trial that is never completed."""
 
 
 @dataclass(frozen=True)
 class World:
-    """What all sides of a comparison read."""
+    """Inputs shared by all sides of a comparison."""
 
     conditions: Conditions
     shape: Shape
@@ -47,7 +47,7 @@ class World:
 
     @classmethod
     def make(cls, conditions: Conditions, vocabulary: int = 30_522) -> World:
-        """Write the teacher and the corpus below the run's folder, once for each vocabulary."""
+        """Write the teacher and the corpus below the run's folder, once per vocabulary."""
         shape = conditions.teacher(vocabulary)
         folder = conditions.folder / f"teacher-{shape.vocabulary}"
         words = [f"w{number}" for number in range(shape.vocabulary - len(SPECIAL))]
@@ -67,14 +67,14 @@ class World:
 
     @property
     def site(self) -> Site:
-        """Where trials of this world run; nothing is saved on the way."""
+        """Where trials of this world run; no checkpoints are saved."""
         conditions = self.conditions
         runs = conditions.folder / "runs"
         return Site(runs, self.sources, device=conditions.device, checkpoint_seconds=float("inf"))
 
     @property
     def sources(self) -> Sources:
-        """Of what the harness derives: token blocks, the machine's profile."""
+        """Sources with the cache of token blocks and the machine's profile."""
         return Sources(cache_dir=self.conditions.cache)
 
     def load_teacher(self) -> LoadedModel:
@@ -88,7 +88,7 @@ class World:
         return build_student(teacher, student, Initialisation(), seed=1)
 
     def recipe(self, precision: Precision, steps: int = ENDLESS) -> Distil:
-        """No dropout, AdamW, clipping at 1: the same as every other side."""
+        """No dropout, AdamW, clipping at 1: the same as on every other side."""
         return Distil(
             steps=steps,
             warmup_steps=0,
@@ -139,7 +139,7 @@ def _local(folder: Path) -> Asset:
 
 
 def write_model(folder: Path, shape: Shape, pieces: BertWordPieceTokenizer) -> None:
-    """A BERT with random weights of this shape, and its tokenizer."""
+    """Write a BERT of this shape with random weights, and its tokenizer."""
     torch.manual_seed(0)
     with quiet_transformers():
         model = BertForMaskedLM(

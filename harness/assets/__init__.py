@@ -1,3 +1,3 @@
-"""Files from outside: what an asset is, where its bytes may come from (a folder, the hub, the web, a package), bringing them
-here and verifying them by content, and the lock file that pins what a branch names. What the bytes mean is for
+"""Files from outside: what an asset is, where its bytes may come from (a folder, the hub, the web, a package), fetching
+and verifying them by content, and the lock file that pins branches to commits. What the bytes mean belongs to
 `harness.formats`, `harness.models` and `harness.tasks`."""

@@ -1,4 +1,5 @@
-"""Files out of untrusted archives: none leaves its folder or is larger than allowed, and no code runs."""
+"""Extraction of files from untrusted archives: no file leaves its folder or exceeds the size limits,
+and no code runs."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may hold."""
+    """Limits on the content of an archive."""
 
     member: int = 1024 * MEBIBYTE
     """Bytes of one file."""
@@ -41,8 +42,8 @@ class _Member:
 
 
 def matching(names: Iterable[str], patterns: Iterable[str]) -> tuple[str, ...]:
-    """Names that any glob pattern matches, sorted; `*` crosses folders, as in the hub's own patterns. A pattern that is
-    the name of a file, though as a glob it would not match itself (`part[1].txt`), means that file."""
+    """Names that any glob pattern matches, sorted; `*` crosses folders, as in the hub's own patterns. A pattern that
+    equals a file name matches that file even where as a glob it would not (`part[1].txt`)."""
     names = tuple(names)
     found: set[str] = set()
     for pattern in patterns:
@@ -63,9 +64,9 @@ def extract(
 ) -> tuple[str, ...]:
     """Write the files of a zip or tar archive that `include` matches below `into`; returns their names.
 
-    `strip` leading folders are dropped first, names then count from `root`. With `nested`, the files are
-    those of that archive inside the archive. Raises UnavailableError where a path leaves the folder, an
-    entry to be taken is a link or is listed twice, or a limit is passed.
+    `strip` leading folders are dropped first; names are then relative to `root`. With `nested`, the files are those of
+    that archive inside the archive. Raises UnavailableError if a path leaves the folder, a selected entry is a link or
+    listed twice, or a limit is exceeded.
     """
     if nested is not None:
         with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
@@ -88,14 +89,14 @@ def extract(
 
 @dataclass(frozen=True)
 class _Selection:
-    """Which entries are taken, and under which name."""
+    """The entries to extract, and their names."""
 
     include: tuple[str, ...]
     root: str
     strip: int
 
     def name_of(self, entry: str) -> str | None:
-        """Name relative to the root, None for an entry not wanted; refuses paths that lead outside."""
+        """Name relative to the root; None for an entry that is not selected. Rejects paths that lead outside."""
         path = PurePosixPath(entry.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
             raise UnavailableError(f"the archive's entry {entry!r} leaves its folder")
@@ -110,7 +111,7 @@ class _Selection:
 
 @contextmanager
 def _members(archive: Path, limits: Limits, selection: _Selection) -> Iterator[Iterator[_Member]]:
-    """The regular files of a zip or tar archive that are wanted, one after another."""
+    """The selected regular files of a zip or tar archive, one after another."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
@@ -151,7 +152,7 @@ def _tar_members(tarred: tarfile.TarFile, limits: Limits, selection: _Selection)
 
 
 def _copy(member: _Member, target: Path, limit: int) -> int:
-    """Copy at most `limit` bytes, counted as they come: the size an archive declares is not believed."""
+    """Copy at most `limit` bytes, counted while copying: the size that an archive declares is not trusted."""
     written = 0
     with target.open("wb") as out:
         while chunk := member.stream.read(MEBIBYTE):

@@ -1,4 +1,4 @@
-"""Whether the assets of a plan can be had, told within seconds and before anything is downloaded."""
+"""Whether the assets of a plan are available, checked within seconds and before anything is downloaded."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from harness.assets.web import web_identity
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether an asset can be had, without having fetched it."""
+    """Whether an asset is available, checked without fetching it."""
 
     ok: bool
     where: str = ""
-    """What would serve it."""
+    """The source that would serve it."""
     problem: str = ""
-    """Each source tried with its reason."""
+    """Each source tried, with the reason why it cannot serve the asset."""
 
 
 def check(asset: Asset, sources: Sources) -> Availability:
-    """Whether the asset can be had, within a few seconds and without downloading it."""
+    """Whether the asset is available; takes a few seconds and downloads nothing."""
     problems: list[str] = []
     for name, attempt in local_attempts(asset, sources):
         try:
@@ -54,7 +54,7 @@ def check(asset: Asset, sources: Sources) -> Availability:
 
 
 def check_all(assets: Mapping[str, Asset], sources: Sources) -> dict[str, Availability]:
-    """`check` of many assets at once, so that an unreachable index costs its time-out once."""
+    """`check` for many assets concurrently, so that an unreachable index costs its time-out once."""
     if not assets:
         return {}
     with ThreadPoolExecutor(max_workers=min(16, len(assets))) as pool:
@@ -63,7 +63,7 @@ def check_all(assets: Mapping[str, Asset], sources: Sources) -> dict[str, Availa
 
 
 def _reach(source: HubSource | PypiSource | NpmSource | WebSource, asset: Asset, sources: Sources) -> str:
-    """Whether a source answers and has what is asked. Raises UnavailableError."""
+    """Ask whether a source answers and has the files. Raises UnavailableError."""
     source = sources.pinned(source) if isinstance(source, HubSource) else source
     if isinstance(source, HubSource) and cached_snapshot(source, asset.include) is not None:
         return f"{describe(source)} (cache)"

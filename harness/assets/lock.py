@@ -1,7 +1,7 @@
-"""The lock file beside a spec: at which commit each hub repository is read that the spec leaves open.
+"""The lock file beside a spec: the commit at which each hub repository is read, where the spec does not pin one.
 
-A branch moves; a benchmark should not. What a spec names without a commit is resolved once, noted here, and read
-at that commit ever after, by everybody who has the file.
+Branches move; a benchmark should not. A repository without a commit is resolved once, and read at that commit from then
+on by everyone who has the lock file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Lock(Frozen):
-    """What the file holds."""
+    """Content of the lock file."""
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     hub: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]] = {}
@@ -35,7 +35,7 @@ def lock_path(spec: Path) -> Path:
 
 
 def read_lock(spec: Path) -> dict[str, str]:
-    """Repository -> commit; empty where there is no lock file. InputError where it cannot be understood."""
+    """Repository -> commit; empty if there is no lock file. InputError if it cannot be parsed."""
     path = lock_path(spec)
     try:
         return dict(Lock.model_validate_json(path.read_bytes()).hub)
@@ -50,30 +50,30 @@ def read_lock(spec: Path) -> dict[str, str]:
 
 
 def write_lock(spec: Path, pins: Mapping[str, str]) -> None:
-    """Write the file, sorted, so that it reads well in a diff."""
+    """Write the file, sorted, so that diffs stay small."""
     lock = Lock(hub=dict(sorted(pins.items())))
     write_atomically(lock_path(spec), lock.model_dump_json(indent=2, by_alias=True) + "\n")
 
 
 def key_of(source: HubSource) -> str:
-    """How the lock file names what a source reads."""
+    """Key of a source in the lock file."""
     return f"{source.repo_type}s/{source.hub}@{source.revision or 'main'}"
 
 
 def is_commit(revision: str | None) -> bool:
-    """Whether a revision can never mean anything else."""
+    """Whether a revision is a full commit hash, which never moves."""
     return revision is not None and COMMIT.fullmatch(revision) is not None
 
 
 def open_sources(assets: Iterable[Asset]) -> list[HubSource]:
-    """The hub sources that a lock file pins: of assets whose content is not pinned, at no commit."""
+    """The hub sources that a lock file pins: those without a commit, of assets without a content hash."""
     sources = (source for asset in assets if asset.sha256 is None for source in asset.sources)
     found = {key_of(s): s for s in sources if isinstance(s, HubSource) and not is_commit(s.revision)}
     return list(found.values())
 
 
 def pins_of(contents: Mapping[Asset, str | None]) -> dict[str, str]:
-    """Repository -> commit, of assets whose content (as `harness.assets.fetch.identify` tells it) is a commit."""
+    """Repository -> commit, for assets whose content is identified by a commit (`harness.assets.fetch.identify`)."""
     pins: dict[str, str] = {}
     for asset, content in contents.items():
         repository, _, rest = (content or "").partition("@")

@@ -1,4 +1,4 @@
-"""Pinned archives from a package index: found by version, streamed to disk, kept if the SHA-256 is right.
+"""Pinned archives from a package index: located by version, streamed to disk, kept only if the SHA-256 matches.
 
 Nothing is installed, and no code of a package ever runs.
 """
@@ -25,7 +25,7 @@ from harness.assets.package_settings import PackageSettings, npm_default_registr
 from harness.assets.problems import UnavailableError
 
 LARGEST_ARCHIVE = 512 * MEBIBYTE
-"""Bytes; a download that passes it is given up."""
+"""Bytes; a larger download is aborted."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class PackageIndex:
     def __init__(self, settings: PackageSettings, timeout: float = 15.0) -> None:
         self._settings = settings
         self._timeout = timeout
-        """Seconds without an answer before an index is given up."""
+        """Seconds without an answer after which an index counts as unreachable."""
         self._session = requests.Session()
         if settings.certificates:
             self._session.verify = settings.certificates
 
     def locate(self, source: PypiSource | NpmSource) -> Located:
-        """Where the pinned archive lies. Raises UnavailableError."""
+        """Where the pinned archive is. Raises UnavailableError."""
         try:
             return self._locate_pypi(source) if isinstance(source, PypiSource) else self._locate_npm(source)
         except (requests.RequestException, OSError) as error:
@@ -138,7 +138,7 @@ class PackageIndex:
         return folder / archive.sha256
 
     def _chunks(self, archive: Located) -> Iterator[bytes]:
-        """The archive's bytes, never more than LARGEST_ARCHIVE."""
+        """The archive's bytes, at most LARGEST_ARCHIVE."""
         received = 0
         for chunk in self._raw_chunks(archive):
             received += len(chunk)
@@ -164,7 +164,7 @@ class PackageIndex:
 
 
 def _is_wanted(package: DistributionPackage, source: PypiSource, version: str) -> bool:
-    """Whether this file of the project is the pinned archive, as far as the index says."""
+    """Whether this file of the project is the pinned archive, according to the index."""
     if package.package_type != ("sdist" if source.sdist else "wheel"):
         return False
     try:
@@ -177,7 +177,7 @@ def _is_wanted(package: DistributionPackage, source: PypiSource, version: str) -
 
 
 def _cause(error: Exception) -> str:
-    """One line for what went wrong on the network, without addresses (they may hold passwords)."""
+    """One line about a network error, without addresses (they may contain passwords)."""
     if isinstance(error, requests.Timeout):
         return "the index did not answer in time"
     if isinstance(error, requests.HTTPError) and error.response is not None:

@@ -19,18 +19,18 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 @dataclass(frozen=True)
 class PackageSettings:
-    """Package indexes in the order in which they are asked."""
+    """Package indexes, in the order in which they are tried."""
 
     pypi: tuple[str, ...]
     """PEP 503/691 index addresses; `file://` folders are allowed."""
     npm: str | None
-    """Address of the npm registry; None where the settings name none (`npm_default_registry` then)."""
+    """Address of the npm registry; None if the settings name none (then `npm_default_registry`)."""
     npm_scopes: Mapping[str, str] = field(default_factory=dict)
     """`@scope` -> its own registry."""
     npm_tokens: Mapping[str, str] = field(default_factory=dict)
     """Registry address without its scheme -> bearer token."""
     certificates: str | None = None
-    """CA bundle; None for the library's own."""
+    """CA bundle; None for the library's default."""
 
     @classmethod
     def configured(cls, environ: Mapping[str, str] = os.environ) -> PackageSettings:
@@ -73,7 +73,7 @@ def _pip_indexes(environ: Mapping[str, str], pip: Mapping[str, str]) -> Iterator
 
 
 def _without_name(index: str) -> str:
-    """uv allows `name=address`."""
+    """The address alone: uv allows `name=address`."""
     return re.sub(r"^[A-Za-z0-9_.-]+=(?=[a-z]+://)", "", index)
 
 
@@ -135,7 +135,7 @@ def _npm_settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 @cache
 def npm_default_registry() -> str | None:
-    """The registry that an installed npm client uses, asked once a process (npm starts slowly)."""
+    """The registry that an installed npm client uses; asked once per process, as npm starts slowly."""
     client = shutil.which("npm")
     if client is None:
         return None

@@ -1,5 +1,5 @@
-"""An asset's files where they are: on this machine, else their addresses on the hub or the web; nothing of those is
-downloaded. For text that is streamed (`harness.corpora.streamed`)."""
+"""An asset's files where they are: on this machine, else their addresses on the hub or the web, without downloading
+them. For text that is streamed (`harness.corpora.streamed`)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from harness.errors import AssetError
 
 @dataclass(frozen=True)
 class RemoteFolder:
-    """An asset's files elsewhere."""
+    """An asset's files on another machine."""
 
     address: str
-    """What stands before their names: `hf://datasets/…@COMMIT/…` or `https://…`."""
+    """Prefix of their names: `hf://datasets/…@COMMIT/…` or `https://…`."""
     files: tuple[str, ...]
     """Names below `address`, sorted."""
     sha256: str
-    """What the content is: hub commit, or what the web server tells of the files; not a hash of bytes."""
+    """Identity of the content: the hub commit, or a hash of what the web server reports about the files; not
+    a hash of bytes."""
     source: str
-    """Which source names them, for people."""
+    """The source that lists them, for display."""
 
     def matching(self, pattern: str) -> tuple[str, ...]:
         """Addresses of the files whose names a glob matches, in order of name."""
@@ -35,8 +36,8 @@ class RemoteFolder:
 
 
 def open_folder(asset: Asset, sources: Sources) -> AssetFolder | RemoteFolder:
-    """The asset's folder on this machine where it is there, else where it can be streamed from; packages, which are
-    small, are fetched. Raises AssetError naming every source that was tried."""
+    """The asset's folder on this machine if it is there, else the place to stream it from; packages, which are small,
+    are fetched. Raises AssetError naming every source that was tried."""
     try:
         return fetch(asset, dataclasses.replace(sources, offline=True))
     except AssetError:

@@ -1,4 +1,4 @@
-"""Where this run looks for bytes. Passed down explicitly; nothing reads the environment later."""
+"""Where this run looks for files. Passed as an argument everywhere; nothing reads the environment later."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Sources:
     """Search order of an asset: `data_dir` (hub layout), then its own sources, cached below `cache_dir`."""
 
     cache_dir: Path
-    """One folder for all that is fetched or derived (files, token blocks). Never inside the project."""
+    """Folder for everything fetched or derived (files, token blocks); never inside the project."""
     data_dir: Path | None = None
     """Local folder in hub layout (`glue/sst2/train-*.parquet`, `xnli/de/...`, `models/<org>/<name>`)."""
     offline: bool = False
-    """Do not ask the hub or a package index; only what is on disk."""
+    """Use only what is on disk: ask neither the hub nor a package index."""
     pins: tuple[tuple[str, str], ...] = ()
-    """(repository as `harness.assets.lock.key_of` names it, commit), of a spec's lock file."""
+    """(repository, commit) from a spec's lock file; repositories are named by `harness.assets.lock.key_of`."""
 
     def pinned(self, source: HubSource) -> HubSource:
-        """The source at the commit it is locked to, where it is."""
+        """The source at its locked commit, if it has one."""
         commit = dict(self.pins).get(key_of(source))
         return source.model_copy(update={"revision": commit}) if commit else source
 

@@ -1,4 +1,4 @@
-"""Files at a web address: what the server tells of them, and their bytes as a stream."""
+"""Files at a web address: their identity as the server reports it, and their bytes as a stream."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from harness.assets.problems import UnavailableError
 from harness.base import digest
 
 PATIENCE = 30.0
-"""Seconds without an answer before a connection is given up."""
+"""Seconds without an answer after which a connection is given up."""
 PAUSES = (1.0, 5.0, 25.0, 60.0)
-"""Seconds before each attempt to take up a broken connection."""
+"""Seconds to wait before each attempt to resume a broken connection."""
 
 
 def web_identity(source: WebSource, include: tuple[str, ...], timeout: float) -> str:
-    """A hash of the files' sizes and entity tags (else dates), 64 hex digits; not of their bytes.
+    """SHA-256 (64 hex digits) of the files' sizes and entity tags (else dates), not of their bytes.
 
-    Raises UnavailableError, after about `timeout` seconds, where one is not there."""
+    Raises UnavailableError, after about `timeout` seconds, if a file is missing.
+    """
     told = []
     with requests.Session() as session:
         for name in sorted(set(include)):
@@ -36,9 +37,10 @@ def web_identity(source: WebSource, include: tuple[str, ...], timeout: float) ->
 
 
 class Body(io.RawIOBase):
-    """A file at a web address, from its beginning; a connection that breaks is taken up where it was.
+    """A file at a web address, read from its start; a broken connection is resumed at the same offset.
 
-    Reading raises OSError where the server does not come back, or has another file by then."""
+    Reading raises OSError if the server stays unreachable or the file has changed meanwhile.
+    """
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -48,11 +50,10 @@ class Body(io.RawIOBase):
         self._size: int | None = None
 
     def readable(self) -> bool:
-        """It is."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill `buffer` as far as the file goes."""
+        """Fill `buffer` until it is full or the file ends; the number of bytes read."""
         for pause in (*PAUSES, None):
             try:
                 found = self._connected().raw.read1(len(buffer))
@@ -72,7 +73,7 @@ class Body(io.RawIOBase):
         raise AssertionError("the last attempt returns or raises")
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._drop()
         super().close()
 

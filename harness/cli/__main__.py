@@ -1,4 +1,4 @@
-"""`python -m harness.cli`, where the command itself is not on the path."""
+"""`python -m harness.cli`, for when the command `harness` is not on the path."""
 
 from harness.cli import main
 

@@ -1,4 +1,4 @@
-"""`harness methods`, `new` and `schema`: what there is to write YAML with."""
+"""`harness methods`, `new` and `schema`: help with writing YAML."""
 
 from __future__ import annotations
 

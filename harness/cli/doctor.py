@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the report: what was looked at, and what was found."""
+    """One line of the report: the subject of the check, and its result."""
 
     what: str
     outcome: str
@@ -100,7 +100,7 @@ def _folders(runs_dir: Path, cache_dir: Path, data_dir: Path | None) -> Iterator
 
 
 def _sources_found(sources: Sources) -> Iterator[Check]:
-    """Whether each asset of the shipped catalog can be had."""
+    """Whether each asset of the shipped catalog is available."""
     from harness.assets.availability import check_all
     from harness.spec.catalog import Catalog
     from harness.spec.entries import Corpus, Task, Teacher

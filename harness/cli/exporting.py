@@ -13,7 +13,7 @@ from harness.errors import InputError
 
 
 class Format(StrEnum):
-    """How a ranking can be written."""
+    """File formats of a ranking."""
 
     csv = "csv"
     parquet = "parquet"
@@ -31,7 +31,7 @@ FORMAT_OF = {
     ".tex": Format.latex,
     ".html": Format.html,
 }
-"""A file's ending -> its format."""
+"""File extension -> format."""
 
 
 def register(app: typer.Typer) -> None:

@@ -1,4 +1,4 @@
-"""Entry point: puts the commands together and turns errors into one line and an exit code."""
+"""Entry point: registers the commands and turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.errors import (
 )
 
 EXIT_BUG = 70
-"""An error that is ours (EX_SOFTWARE of sysexits.h)."""
+"""Exit code of an internal error (EX_SOFTWARE of sysexits.h)."""
 
 app = typer.Typer(
     name="harness",
@@ -80,7 +80,7 @@ def _run(arguments: list[str], debug: bool) -> int:
 
 
 def _discard_output() -> int:
-    """Nobody reads any more: let what is still buffered go nowhere."""
+    """Redirect what is still buffered to nowhere: the reader of the output has gone."""
     assert sys.__stdout__ is not None
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
     return EXIT_OK

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what commands make of them."""
+"""Options that several commands share, and the objects that commands build from them."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ RUNS = Path("runs")
 
 
 class BackendName(StrEnum):
-    """Where trials run."""
+    """The backends that run trials."""
 
     ray = "ray"
     local = "local"
 
 
 def console() -> Console:
-    """Where tables go: as wide as the terminal, or as wide as they need where the output is not one."""
+    """Console for tables: as wide as the terminal, or as wide as needed where the output is not a terminal."""
     from rich.console import Console
 
     here = Console(highlight=False)
@@ -77,14 +77,14 @@ def console() -> Console:
 
 
 def database(db: Path | None, runs_dir: Path) -> Store:
-    """The database that `--db` and `--runs-dir` mean."""
+    """The database that `--db` and `--runs-dir` select."""
     from harness.results.store import Store
 
     return Store(db or runs_dir / "results.duckdb")
 
 
 def known_suite(board: Board, suite: str) -> str:
-    """`suite`, where it has results; else InputError."""
+    """`suite`, if it has results; else InputError."""
     from harness.registry import did_you_mean
 
     if suite not in board.suites():
@@ -94,5 +94,5 @@ def known_suite(board: Board, suite: str) -> str:
 
 
 def example(text: str) -> str:
-    """The closing line of a command's help."""
+    """The example that closes a command's help."""
     return f"Example: [bold]{text}[/bold]"

@@ -1,4 +1,4 @@
-"""`harness plan` and `harness validate`: what a spec asks for, and whether it can work. Nothing is written."""
+"""`harness plan` and `harness validate`: the trials of a spec, and whether it is valid. Nothing is written."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from harness.records.trial import Trial
 
 MOST_ROWS = 60
-"""Of a printed table; `--trials` lists all."""
+"""Rows of a printed table at most; `--trials` lists all."""
 
 
 def register(app: typer.Typer) -> None:
@@ -98,7 +98,7 @@ def plan(
 
 
 def _done(planned: Plan, runs_dir: Path) -> set[str]:
-    """Trials that need not run."""
+    """Trials that are finished."""
     from harness.records.folder import TrialFolder
 
     present = {path.name for path in runs_dir.iterdir()} if runs_dir.is_dir() else set()
@@ -130,7 +130,7 @@ def _overview(planned: Plan, seconds: Mapping[str, float], done: set[str]) -> Ta
 
 
 def _work(trials: Sequence[Trial], seconds: Mapping[str, float]) -> tuple[float, float]:
-    """(core-seconds of what runs on processors, GPU-seconds of what runs on GPUs)."""
+    """(core-seconds of the trials on CPUs, GPU-seconds of those on GPUs)."""
     used = {trial.id: seconds[trial.id] * trial.resources.workers for trial in trials}
     cores = sum(used[trial.id] * trial.resources.cpus for trial in trials if not trial.resources.gpus)
     return cores, sum(used[trial.id] * trial.resources.gpus for trial in trials)
@@ -267,7 +267,7 @@ def _yaml_files(path: Path) -> list[Path]:
 
 
 def _validate(file: Path, settings: list[str], catalog: list[Path], data_dir: Path | None) -> str:
-    """What the file declares, in a few words; HarnessError where it is wrong."""
+    """One-line summary of what the file declares; HarnessError if it is wrong."""
     from harness.cli.planned.from_spec import on_disk, sources_of
     from harness.cli.planned.whole_inputs import check_files, entry_problem
     from harness.plan.build import refuse_too_many

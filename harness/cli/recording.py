@@ -1,5 +1,5 @@
-"""Puts results into the database while a run goes on. The folders stay the truth: what cannot be written now,
-`harness ingest` puts in later."""
+"""Writes results to the database during a run. The folders remain authoritative: what cannot be written now,
+`harness ingest` adds later."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from harness.results.store import Store
 from harness.schedule.listener import Listener, RunSummary
 
 RETRY_SECONDS = 30.0
-"""After a write that failed, the next is tried so much later."""
+"""Seconds to wait after a failed write before the next attempt."""
 
 
 def open_store(store: Store, trials: Iterable[Trial], runs_dir: Path) -> None:
-    """Note the plan in the database, and what an earlier driver had no time to note; a database that is missing
-    while trials are recorded is first rebuilt from their folders.
+    """Record the plan in the database, with results that an earlier driver did not record; a database that is missing
+    although trials are recorded is first rebuilt from their folders.
 
-    InputError where the file is damaged, none of ours or from a newer harness: nothing is touched."""
+    InputError if the file is damaged, not a harness database or from a newer harness; nothing is changed then.
+    """
     if not store.exists and next(trial_folders(runs_dir), None) is not None:
         store.ingest(runs_dir)
     store.plan(trials)
@@ -32,10 +33,10 @@ def open_store(store: Store, trials: Iterable[Trial], runs_dir: Path) -> None:
 
 
 class Recorder(Listener):
-    """A listener that writes every result into the database, those that came together in one transaction."""
+    """A listener that writes every result to the database, those that arrive together in one transaction."""
 
     def __init__(self, store: Store, runs_dir: Path, listener: Listener) -> None:
-        """`listener` gets a message about what could not be written."""
+        """`listener` is notified of results that could not be written."""
         self.store = store
         self.runs_dir = runs_dir
         self.listener = listener
@@ -43,20 +44,20 @@ class Recorder(Listener):
         self._not_before = 0.0
 
     def on_trial_started(self, trial: Trial) -> None:
-        """It is to be noted as running."""
+        """Queue the trial to be recorded as running."""
         self._waiting[trial.id] = None
 
     def on_result(self, result: Result) -> None:
-        """What it left is to be put in."""
+        """Queue the result to be recorded."""
         self._waiting[result.trial_id] = None
 
     def on_pause(self) -> None:
-        """Write what has come together."""
+        """Write what is queued."""
         if self._waiting and time.monotonic() >= self._not_before:
             self._write()
 
     def on_end(self, summary: RunSummary) -> None:
-        """Write what is left, and say what could not be."""
+        """Write what is queued, and report what could not be written."""
         if self._waiting:
             self._write()
         if self._waiting:
@@ -76,7 +77,7 @@ class Recorder(Listener):
 
 
 class EstimateCheck(Listener):
-    """A listener that compares what trials took with what was estimated."""
+    """A listener that compares the duration of trials with the estimates."""
 
     def __init__(self, estimated: Mapping[str, float]) -> None:
         """`estimated`: trial id -> seconds."""
@@ -84,10 +85,10 @@ class EstimateCheck(Listener):
         self._results: list[Result] = []
 
     def on_result(self, result: Result) -> None:
-        """Keep it, to compare its seconds with the estimate."""
+        """Keep the result, to compare its seconds with the estimate."""
         self._results.append(result)
 
     @property
     def sentence(self) -> str | None:
-        """How far off the estimate was, in a line; None where nothing ended well."""
+        """One line on the error of the estimate; None if no trial ended well."""
         return hindsight(self._estimated, self._results)

@@ -1,4 +1,4 @@
-"""`harness status`, `report`, `show` and `ingest`: what is recorded."""
+"""`harness status`, `report`, `show` and `ingest`: recorded results."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _report_losses(store: Store, as_json: bool) -> None:
 
 
 def _ranking_as_json(board: Board, suites: Sequence[str]) -> str:
-    """Suite -> what `harness export` writes as JSON."""
+    """Suite -> the JSON that `harness export` writes."""
     from harness.ranking.cells.scope import Filters
     from harness.ranking.render.exports import export
 

@@ -1,4 +1,4 @@
-"""`harness run`: do what is missing of a plan."""
+"""`harness run`: run the missing trials of a plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`harness verify`, `gc`, `bundle` and `import`: looking after results, and passing them on."""
+"""`harness verify`, `gc`, `bundle` and `import`: maintaining and sharing results."""
 
 from __future__ import annotations
 

@@ -38,15 +38,15 @@ PACKING_VERSION = 1
 
 _MANIFEST = "manifest.json"
 _PIECE = 512
-"""Documents tokenised at a time."""
+"""Documents per call of the tokenizer."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What the stream must know of a tokenizer."""
+    """What the stream needs to know about a tokenizer."""
 
     size: int
-    """One more than the highest id: the pieces, special ones included, where no id is left out."""
+    """Highest id + 1; the number of pieces, special ones included, if no id is left out."""
     cls: int
     sep: int
     mask: int
@@ -55,7 +55,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
-        """Of a transformers tokenizer; InputError where it lacks a token that masked-LM training needs."""
+        """From a transformers tokenizer; InputError if it lacks a token that masked-LM training needs."""
         needed = {name: getattr(tokenizer, f"{name}_token_id") for name in ("cls", "sep", "mask")}
         missing = [name for name, number in needed.items() if number is None]
         if missing:
@@ -72,7 +72,7 @@ class LanguageBlocks:
 
     text: LanguageText
     tokens: int
-    """Text tokens of the training share, separators aside."""
+    """Tokens of the training share, without separators."""
     blocks: int
     """Training blocks."""
     held_out_tokens: int
@@ -85,21 +85,21 @@ class TokenBlocks:
 
     path: Path
     length: int
-    """Tokens a block, special tokens included."""
+    """Tokens per block, special tokens included."""
     alpha: float
     """Exponent of language sampling."""
     vocabulary: Vocabulary
     languages: Mapping[str, LanguageBlocks]
-    """By ISO code, alphabetically."""
+    """ISO code -> language, in alphabetical order."""
     sha256: str
-    """Identity: corpus, tokenizer and length."""
+    """Identity of the corpus, the tokenizer and the length."""
 
     def training(self, language: str) -> NDArray[Any]:
         """(blocks, length) token ids, memory-mapped, read-only."""
         return self._open(_files_of(language)[0])
 
     def held_out_blocks(self, language: str) -> NDArray[Any]:
-        """(blocks, length) token ids of the documents kept for measuring."""
+        """(blocks, length) token ids of the held-out documents, memory-mapped, read-only."""
         return self._open(_files_of(language)[1])
 
     def pieces(self) -> set[int]:
@@ -112,7 +112,7 @@ class TokenBlocks:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What a result must say of this text: `thin_language:<code>` for less of it than the corpus's floor."""
+        """Flags that results on this text carry: `thin_language:<code>` if a language has less than the corpus's floor."""
         return tuple(f"thin_language:{code}" for code, entry in self.languages.items() if entry.text.thin)
 
     def _open(self, name: str) -> NDArray[Any]:
@@ -133,11 +133,11 @@ def build_blocks(
     length: int,
     sources: Sources,
 ) -> TokenBlocks:
-    """The corpus as token blocks: from the cache, or read, cleaned, tokenised and packed now, in a stream. What was
-    cut off goes on with the language it was at.
+    """The corpus as token blocks: from the cache, or read, cleaned, tokenised and packed now, as a stream. After an
+    interruption, finished languages are reused.
 
-    `tokenizer_sha256` identifies the tokenizer. Raises AssetError where text cannot be had, InputError where
-    a language has too little text to fill one block.
+    `tokenizer_sha256` identifies the tokenizer. Raises AssetError if text is not available, InputError if a language
+    has too little text to fill one block.
     """
     reader = CorpusReader(corpus, sources)
     vocabulary = Vocabulary.of(tokenizer)
@@ -160,17 +160,17 @@ def build_blocks(
 
 @dataclass
 class _Builder:
-    """Turns one language after another into files of blocks."""
+    """Writes the blocks of one language after another."""
 
     reader: CorpusReader
     tokenizer: PreTrainedTokenizerBase
     vocabulary: Vocabulary
     length: int
     kept: Path
-    """Folder of the languages that are done while others are not."""
+    """Folder of finished languages, until all are finished."""
 
     def keep(self, language: str) -> None:
-        """Build a language unless it is there; whole or not at all."""
+        """Build a language unless it exists; atomic."""
         final = self.kept / language
         if (final / _MANIFEST).is_file():
             return
@@ -183,7 +183,7 @@ class _Builder:
             _give_place(folder, final)
 
     def assemble(self, final: Path) -> None:
-        """Make one folder of all languages, and only then give it its place."""
+        """Collect all languages in one folder, then rename it into place."""
         with tempfile.TemporaryDirectory(dir=final.parent, prefix=".new-") as scratch:
             folder = Path(scratch) / "blocks"
             folder.mkdir()
@@ -235,7 +235,7 @@ class _Builder:
 
 
 class _Packer:
-    """Joins documents with [SEP] and cuts the stream into blocks; a rest that fills no block is dropped."""
+    """Joins documents with [SEP] and cuts the token stream into blocks; a remainder shorter than a block is dropped."""
 
     def __init__(self, file: BinaryIO, vocabulary: Vocabulary, length: int) -> None:
         self._file = file
@@ -247,7 +247,7 @@ class _Packer:
         self.blocks = 0
 
     def add(self, ids: list[int]) -> None:
-        """Append one document."""
+        """Append one document (token ids)."""
         self.tokens += len(ids)
         if self._buffer:
             self._buffer.append(self._vocabulary.sep)
@@ -266,7 +266,7 @@ class _Packer:
 
 @contextmanager
 def _one_at_a_time(final: Path) -> Iterator[None]:
-    """Others that would build the same wait here, and find it done."""
+    """Lock: other processes that need the same blocks wait, then find them finished."""
     final.parent.mkdir(parents=True, exist_ok=True)
     with final.with_name(f".{final.name}.lock").open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)  # the kernel drops it when the process dies
@@ -274,12 +274,12 @@ def _one_at_a_time(final: Path) -> Iterator[None]:
 
 
 def _files_of(language: str) -> tuple[str, str]:
-    """Names of a language's training and held-out blocks."""
+    """File names of a language's training and held-out blocks."""
     return f"{language}.train.bin", f"{language}.held_out.bin"
 
 
 def _link(file: Path, name: Path) -> None:
-    """A second name for a file; a copy where the file system has no such thing."""
+    """Hard-link a file; copy it where the file system has no hard links."""
     try:
         os.link(file, name)
     except FileNotFoundError:
@@ -289,7 +289,7 @@ def _link(file: Path, name: Path) -> None:
 
 
 def _give_place(folder: Path, final: Path) -> None:
-    """Rename into place; where another process was first its copy, which is the same, stays."""
+    """Rename into place; if another process was first, its identical copy stays."""
     try:
         os.rename(folder, final)
     except OSError:
@@ -298,5 +298,5 @@ def _give_place(folder: Path, final: Path) -> None:
 
 
 def _dtype(vocabulary: int) -> type[np.uint16] | type[np.uint32]:
-    """Two bytes a token where they are enough."""
+    """uint16 where the vocabulary fits, else uint32."""
     return np.uint16 if vocabulary <= 2**16 else np.uint32

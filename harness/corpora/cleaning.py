@@ -1,4 +1,4 @@
-"""Documents on their way into a corpus: repeated and evaluated sentences are taken out, and counted."""
+"""Cleaning the documents of a corpus: repeated and evaluated sentences are removed and counted."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from harness.sentences import normalise, sentences
 Hashes = NDArray[np.uint64]
 
 _PIECE = 256
-"""Documents cleaned at a time."""
+"""Documents cleaned per batch."""
 
 
 def hashes_of(normalised: Iterable[str]) -> Hashes:
-    """Sorted 64-bit hashes of normalised sentences; a foreign one is among n with chance n / 2^64."""
+    """Sorted 64-bit hashes of normalised sentences; an unrelated sentence collides with one of n with
+    probability n / 2^64."""
     return np.unique(np.fromiter((text_hash(key) for key in normalised), dtype=np.uint64))
 
 
 @dataclass
 class CleaningCounts:
-    """What came in, what went out, and why."""
+    """Counts of what was kept and dropped."""
 
     documents: int = 0
-    """Documents with text left."""
+    """Documents with text left after cleaning."""
     sentences: int = 0
     """Sentences kept."""
     characters: int = 0
@@ -39,17 +40,17 @@ class CleaningCounts:
     excluded: Counter[str] = field(default_factory=Counter)
     """Task -> sentences dropped because one of its evaluation splits holds them."""
     remaining: Counter[str] = field(default_factory=Counter)
-    """Task -> sentences kept although one of its evaluation splits holds them (tasks only watched)."""
+    """Task -> sentences kept although one of its evaluation splits holds them (tasks that are only watched)."""
 
 
 class SeenHashes:
-    """A set of 64-bit hashes, 8 bytes each: sorted runs that are merged as they double."""
+    """A set of 64-bit hashes, 8 bytes each: sorted runs, merged as they double in size."""
 
     def __init__(self) -> None:
         self._runs: list[Hashes] = []
 
     def first(self, hashes: Hashes) -> NDArray[np.bool_]:
-        """Which entries were not seen before, nor earlier in `hashes`; remembers all."""
+        """Mask of the entries that are new, both to the set and within `hashes`; adds all of them."""
         new = np.zeros(len(hashes), dtype=bool)
         unique, where = np.unique(hashes, return_index=True)
         fresh = np.ones(len(unique), dtype=bool)
@@ -64,7 +65,7 @@ class SeenHashes:
 
 
 def contains(sorted_hashes: Hashes, hashes: Hashes) -> NDArray[np.bool_]:
-    """Which entries of `hashes` are among the sorted ones."""
+    """Mask of the entries of `hashes` that are in `sorted_hashes`."""
     if len(sorted_hashes) == 0:
         return np.zeros(len(hashes), dtype=bool)
     at = np.minimum(np.searchsorted(sorted_hashes, hashes), len(sorted_hashes) - 1)
@@ -77,9 +78,9 @@ def clean(
     watched: Mapping[str, Hashes],
     counts: CleaningCounts,
 ) -> Iterator[str]:
-    """The documents without sentences that came before or that tasks in `excluded` evaluate on.
+    """The documents without repeated sentences and without those that tasks in `excluded` evaluate on.
 
-    Adds to `counts`. Documents that end up without words are dropped.
+    Adds to `counts`. Documents without words left are dropped.
     """
     seen = SeenHashes()
     stream = iter(documents)

@@ -1,4 +1,4 @@
-"""A corpus as cleaned documents: what its files hold, language by language, and what the plan shows of it."""
+"""A corpus as cleaned documents: the text of its files by language, and the counts that a plan shows."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from harness.spec.entries import Corpus, CorpusText, Task
 from harness.tasks.task_data import evaluation_sentences
 
 CLEANING_VERSION = 2
-"""Raised when a change of code changes which text a corpus is made of."""
+"""Raised when a change of code changes the text of a corpus."""
 
 
 @dataclass(frozen=True)
 class LanguageText:
-    """What one language of a corpus amounts to, after cleaning."""
+    """Counts of one language of a corpus after cleaning."""
 
     documents: int
     sentences: int
@@ -40,14 +40,14 @@ class LanguageText:
     excluded: Mapping[str, int] = field(default_factory=dict)
     """Task -> sentences dropped because its dev or test split holds them."""
     overlap: Mapping[str, int] = field(default_factory=dict)
-    """Task -> sentences that are still there although its dev or test split holds them."""
+    """Task -> sentences kept although its dev or test split holds them."""
     thin: bool = False
     """Fewer characters than the corpus's floor."""
 
 
 class CorpusReader:
-    """The cleaned documents of a corpus. Fetches its assets unless they are streamed, and the tasks whose sentences
-    it leaves out."""
+    """The cleaned documents of a corpus. Fetches its assets unless they are streamed, and the tasks
+    whose sentences it excludes."""
 
     def __init__(self, corpus: Corpus, sources: Sources, watched: tuple[Task, ...] = ()) -> None:
         self.corpus = corpus
@@ -60,7 +60,7 @@ class CorpusReader:
 
     @property
     def identity(self) -> str:
-        """Hash of all that the documents depend on: files, readers, excluded tasks, the cleaning itself."""
+        """Hash of everything that determines the documents: files, readers, excluded tasks, version of the cleaning."""
         tasks = [[task, self._task_files(task)] for task in self._excluded()]
         files = [folder.sha256 for folder in self._folders]
         return digest([CLEANING_VERSION, self.corpus, files, tasks], 32)
@@ -71,7 +71,7 @@ class CorpusReader:
         return digest([[task, self._task_files(task)] for task in self._watched], 32)
 
     def documents(self, language: str, counts: CleaningCounts) -> Iterator[str]:
-        """One language's documents, in the order of its files; adds to `counts` as they are drawn."""
+        """One language's documents, in file order; adds to `counts` while they are drawn."""
         if language not in self.corpus.languages:
             known = did_you_mean(language, list(self.corpus.languages))
             raise InputError(f"corpus {self.corpus.name} has no text in {language!r}; {known}")
@@ -87,8 +87,8 @@ class CorpusReader:
                 yield from documents_of(Path(file), text.reader, text.field)
 
     def _files(self, language: str) -> list[tuple[CorpusText, Path | str]]:
-        """Files in the order of the corpus; under a token budget in the order of a hash of their names, for
-        the first files of a large collection are no fair sample of it."""
+        """Files in the order of the corpus; under a token budget in the order of a hash of their names, as the first
+        files of a large collection are not a fair sample of it."""
         found: list[tuple[CorpusText, Path | str]] = []
         for text, folder in zip(self.corpus.texts, self._folders, strict=True):
             if text.language == language:
@@ -112,7 +112,7 @@ class CorpusReader:
         return tuple(task for task in self.corpus.exclude if isinstance(task, Task))
 
     def _hashes(self, task: Task) -> Hashes:
-        """Hashes of the task's evaluation sentences; computed once, then cached on disk."""
+        """Hashes of the task's evaluation sentences; computed once, then read from the cache."""
         key = digest([CLEANING_VERSION, task, self._task_files(task)], 32)
         memory = self._sources.cache_dir / "evaluated" / f"{key}.npy"
         if not memory.is_file():
@@ -130,13 +130,13 @@ class CorpusReader:
 
 
 def survey(corpus: Corpus, tasks: tuple[Task, ...], sources: Sources) -> dict[str, LanguageText]:
-    """Documents, sentences and characters by language and, for each task, how many evaluated sentences are still there;
-    read once, then cached. Fetches what is not there."""
+    """Documents, sentences and characters per language and, per task, the evaluated sentences that remain; read once,
+    then cached. Fetches missing files."""
     return _survey(CorpusReader(corpus, sources, watched=tasks), sources)
 
 
 def evaluation_overlap(corpus: Corpus, tasks: tuple[Task, ...], sources: Sources) -> dict[str, int]:
-    """Task -> sentences of its dev and test splits that the corpus still holds after `exclude`."""
+    """Task -> sentences of its dev and test splits that the corpus still contains after `exclude`."""
     by_language = survey(corpus, tasks, sources)
     return {task.name: sum(text.overlap.get(task.name, 0) for text in by_language.values()) for task in tasks}
 

@@ -1,8 +1,8 @@
 """The one input stream: batch `step` as a pure function of (token blocks, recipe, seed, step).
 
-Access is random, at a cost that depends neither on the step nor on the size of the corpus, so a
-resumed trial reads exactly what an uninterrupted one would have read. Method and student play no part, so all
-methods are compared on the same tokens in the same order with the same corruption.
+Random access, at a cost independent of the step and of the size of the corpus, so a resumed trial reads exactly what an
+uninterrupted one reads. The stream depends on neither method nor student: all methods see the same tokens in the same
+order with the same corruption.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.shuffle import generator, key_of, permuted
 from harness.spec.recipes import TokenBatches
 
 _PERIOD = 4096
-"""Rows after which the shares of the languages have been met exactly (to 1/4096)."""
+"""Rows per period; each period meets the languages' shares exactly (to 1/4096)."""
 
 
 def sampling_shares(tokens: dict[str, int], alpha: float) -> dict[str, float]:
@@ -33,8 +33,8 @@ def sampling_shares(tokens: dict[str, int], alpha: float) -> dict[str, float]:
 
 
 class BatchStream:
-    """Batches by step. Languages are drawn in shuffled periods that meet their shares; within a language each
-    block is seen once an epoch, in an order of that epoch's own."""
+    """Batches by step. Languages are drawn in shuffled periods that meet their shares; within a language each block
+    occurs once per epoch, in a new order each epoch."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class BatchStream:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of each language among the rows, as it is met in every period."""
+        """Share of each language among the rows of every period."""
         return {
             name: float(quota / _PERIOD) for name, quota in zip(self._languages, self._quota, strict=True)
         }
@@ -86,7 +86,7 @@ class BatchStream:
         return ids
 
     def _make_schedule(self, period: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """For each row of a period its language, and how many rows of that language stand before it."""
+        """For each row of a period, its language and the number of earlier rows of that language."""
         languages = np.repeat(np.arange(len(self._quota)), self._quota)
         ranks = np.concatenate([np.arange(quota) for quota in self._quota])
         if len(self._quota) == 1:
@@ -98,7 +98,7 @@ class BatchStream:
         return languages[shuffled], ranked
 
     def _blocks(self, language: int, draws: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Blocks of a language by number of draw: epoch = draw // blocks, in that epoch's own order."""
+        """Block indices of a language by draw number: epoch = draw // blocks, shuffled anew in each epoch."""
         data = self._data[language]
         chosen = np.empty(len(draws), dtype=np.int64)
         for epoch in np.unique(draws // len(data)):
@@ -130,13 +130,13 @@ def held_out_batches(
 
 
 def _evenly(count: int, wanted: int, total: int) -> NDArray[np.int64]:
-    """Indices of this part's share of `wanted` blocks out of `total`, spread evenly over its `count`."""
+    """Indices of this part's share of `wanted` blocks out of `total`, evenly spaced over its `count`."""
     share = count if total <= wanted else max(1, count * wanted // total) if count else 0
     return (np.arange(share) * count) // max(share, 1)
 
 
 def _quotas(shares: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Rows a period for each language: largest remainders, at least one each."""
+    """Rows per period for each language: largest remainders, at least one each."""
     exact = shares * _PERIOD
     quota = np.maximum(np.floor(exact).astype(np.int64), 1)
     while (missing := _PERIOD - int(quota.sum())) != 0:

@@ -1,5 +1,5 @@
-"""Documents of files that are read as a stream: each is opened when its turn comes, here, on the hub or on the web.
-`harness.formats.documents` gives the same documents of files that are here."""
+"""Documents of files that are read as a stream: each file is opened when it is needed, on this machine, the hub or the
+web. `harness.formats.documents` does the same for local files."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from harness.formats.opened import PACKED, UnreadableError
 
 
 def streamed(file: Path | str, reader: str, field: str) -> Iterator[str]:
-    """Documents of one file, by its path or address; opened when the first is asked for, read no further than the
-    last.
+    """Documents of one file, by its path or address; opened when the first document is requested, and read only
+    as far as needed.
 
-    `reader`: one of `harness.spec.entries.STREAMED`. gz, xz and bz2 are unpacked on the way. Raises AssetError where
-    the file cannot be read (on)."""
+    `reader`: one of `harness.spec.entries.STREAMED`. gz, xz and bz2 are decompressed while reading. Raises AssetError
+    if the file cannot be read (further).
+    """
     try:
         if isinstance(file, Path):
             yield from documents_of(file, reader, field)
@@ -59,7 +60,7 @@ def _remote(address: str, reader: str, field: str) -> Iterator[str]:
 
 @contextmanager
 def _opened(address: str) -> Iterator[IO[Any]]:
-    """The bytes behind an address, exactly as it is written: no pattern in it is expanded."""
+    """The bytes at an address, taken literally: no pattern in it is expanded."""
     if address.startswith("hf://"):
         from huggingface_hub import HfFileSystem
 

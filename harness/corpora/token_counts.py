@@ -1,4 +1,4 @@
-"""How many tokens a corpus has under a teacher's tokenizer, told before anything is trained. Loads no torch."""
+"""The number of tokens in a corpus under a teacher's tokenizer, before any training. Loads no torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.corpora.corpus import CorpusReader
 from harness.files import FileHashes, text_fraction, write_atomically
 
 SAMPLE = 1_000_000
-"""Characters a language that are tokenised to tell how many tokens there are; of more text, a fixed choice."""
+"""Characters per language that are tokenised to estimate its tokens; of more text, a fixed sample."""
 _PIECE = 512
 
 
@@ -27,7 +27,7 @@ class TokenCount:
 
     tokens: int
     exact: bool
-    """Counted, not inferred from a sample."""
+    """Counted in full, not estimated from a sample."""
 
 
 def count_tokens(
@@ -35,8 +35,8 @@ def count_tokens(
 ) -> dict[str, TokenCount]:
     """Language -> tokens, by the `tokenizer.json` at hand; counted once, then cached.
 
-    `characters`: what each language holds. Of a language with more than `SAMPLE`, documents are chosen by
-    hash of their text, and their tokens per character stand for all.
+    `characters`: the length of each language. Where a language has more than `SAMPLE`, documents are sampled by a hash
+    of their text, and their tokens per character are extrapolated.
     """
     sha256 = FileHashes(sources.cache_dir / "hashes").of(tokenizer)
     key = digest([reader.identity, sha256, SAMPLE], 32)

@@ -1,5 +1,5 @@
-"""How many processor cores this process may use, which is not how many the machine has: `taskset`, Slurm and cpusets
-allow some of them, a cgroup's quota (containers, systemd, Kubernetes) some of their time."""
+"""How many processor cores this process may use, which may be fewer than the machine has: `taskset`, Slurm and cpusets
+restrict the cores, a cgroup's quota (containers, systemd, Kubernetes) restricts their time."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ MOUNT = Path("/sys/fs/cgroup")
 
 
 def available_cores() -> int:
-    """Cores that this process may use, at least one: those it is bound to, within its cgroup's quota."""
+    """Cores that this process may use, at least one: its CPU affinity, within its cgroup's quota."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cgroup_quota(MEMBERSHIP, MOUNT)
     return bound if quota is None else max(1, min(bound, int(quota)))
 
 
 def cgroup_quota(membership: Path, mount: Path) -> float | None:
-    """Cores' worth of time that the cgroups of a process allow; None where they set no limit.
+    """CPU time that the cgroups of a process allow, in cores; None if they set no limit.
 
-    `membership` is its `/proc/PID/cgroup`, `mount` where cgroups are mounted. The limit of every group on the way up
-    counts (version 2: cpu.max; version 1: cpu.cfs_quota_us over cpu.cfs_period_us)."""
+    `membership` is its `/proc/PID/cgroup`, `mount` where cgroups are mounted. The limits of all groups up to the root
+    count (version 2: cpu.max; version 1: cpu.cfs_quota_us over cpu.cfs_period_us).
+    """
     limits = [limit for folder in _groups(membership, mount) if (limit := _limit(folder)) is not None]
     return min(limits, default=None)
 
 
 def _groups(membership: Path, mount: Path) -> Iterator[Path]:
-    """Folders of the process's groups that may limit its time, each with those above it."""
+    """Folders of the process's groups that may limit its CPU time, each with its ancestors."""
     try:
         lines = membership.read_text("utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""The rate at which this machine multiplies matrices: what the utilisation of a trial is a share of."""
+"""The matrix multiplication rate of this machine: the denominator of a trial's utilisation."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from harness.devices.provenance import fingerprint
 from harness.records.machine import MachineProfile
 
 SIZE = {"cpu": 2048, "cuda": 8192}
-"""Rows and columns of the square matrices: large enough for the processor's best rate."""
+"""Rows and columns of the square matrices: large enough to reach the processor's best rate."""
 REPEATS = 3
-"""Timed products after one for warm-up; the fastest counts, since every disturbance makes a product slower."""
+"""Timed products after one for warm-up; the fastest counts, since disturbances only slow a product down."""
 
 
 def matmul_peak(cache_dir: Path, device: str, precision: str, threads: int) -> float:
-    """Operations a second of a large matrix product: the fastest that any process has measured on this machine, kept
-    in its profile below `cache_dir`.
+    """Operations per second of a large matrix product: the fastest that any process measured on this machine, stored in
+    its profile below `cache_dir`.
 
-    Each process measures once, in about a second, since a process with a busy neighbour measures too little. `device`
+    Each process measures once, in about a second, since other load on the machine makes a measurement too low. `device`
     is `cpu` or `cuda`, `precision` fp32 or bf16. On a shared GPU the rate is that of the whole card.
     """
     here = fingerprint(threads)
@@ -36,9 +36,10 @@ def matmul_peak(cache_dir: Path, device: str, precision: str, threads: int) -> f
 
 @cache
 def measure_matmul(device: str, precision: str, threads: int) -> float:
-    """Operations a second, 2·n³ for a product of n × n matrices; measured once a process.
+    """Operations per second, 2·n³ for a product of n × n matrices; measured once per process.
 
-    fp32 on a GPU is torch's default there, without TF32."""
+    fp32 on a GPU is torch's default there, without TF32.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -48,7 +49,7 @@ def measure_matmul(device: str, precision: str, threads: int) -> float:
 
 
 def _seconds(device: str, precision: str) -> float:
-    """Seconds of one product, the fastest of a few. Random values: a GPU multiplies constants faster."""
+    """Seconds per product, the fastest of a few. Random values: a GPU multiplies constants faster."""
     draws = torch.Generator(device).manual_seed(0)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     x = torch.randn(SIZE[device], SIZE[device], generator=draws, device=device).to(dtype)

@@ -1,7 +1,7 @@
-"""Keep freed memory with the process while a trial runs.
+"""Keeps freed memory with the process while a trial runs.
 
-A training step allocates and frees the same hundreds of megabytes again and again. By default glibc hands large blocks
-back to the kernel each time and gets zeroed pages for the next; that was measured at a tenth of a step.
+A training step allocates and frees the same hundreds of megabytes again and again. By default glibc returns large
+blocks to the kernel each time and gets zeroed pages for the next; this was measured at a tenth of a step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """While open, freed memory stays with the process; at the end what is free goes back to the kernel.
+    """Within the context, freed memory stays with the process; at the end it is returned to the kernel.
 
     Does nothing where the C library is not glibc. The policy itself stays for the life of the process.
     """

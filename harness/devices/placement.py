@@ -16,14 +16,15 @@ Resolved = Literal["fp32", "bf16"]
 def attention_rule(device: torch.device, trains: bool) -> str:
     """transformers' attention implementation: `eager` for a model that trains on CPU, else `sdpa`.
 
-    On CPU the backward pass of scaled_dot_product_attention costs more than the plain product it replaces."""
+    On CPU the backward pass of scaled_dot_product_attention costs more than the plain product it replaces.
+    """
     return "eager" if trains and device.type == "cpu" else "sdpa"
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Resolved:
-    """`auto` as bf16 where `device` multiplies bfloat16 faster than fp32 (AMX on x86, its like on Arm, Ampere or later
-    on NVIDIA), else fp32; anything else as it stands. AVX512-BF16 alone does not count: without tiles a matmul in bf16
-    was measured at half the rate of fp32."""
+    """`auto` resolves to bf16 where `device` multiplies bfloat16 faster than fp32 (AMX on x86, its equivalent on Arm,
+    Ampere or later on NVIDIA), else to fp32; other values stay. AVX512-BF16 alone does not count: without tiles a bf16
+    matmul was measured at half the rate of fp32."""
     if precision != "auto":
         return precision
     return "bf16" if _multiplies_bf16(device) else "fp32"
@@ -39,8 +40,8 @@ def _multiplies_bf16(device: torch.device) -> bool:
 
 
 def place_teacher(model: PreTrainedModel, device: torch.device, precision: Resolved) -> PreTrainedModel:
-    """`model` itself, moved to `device`, cast to `precision`, frozen, in eval mode. It can no longer train, and in
-    bf16 no longer be copied from: build students first."""
+    """`model` itself, moved to `device`, cast to `precision`, frozen, in eval mode. It can no longer be trained, nor
+    copied from in bf16: build students first."""
     model.set_attn_implementation(attention_rule(device, trains=False))
     model.requires_grad_(False)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32

@@ -31,7 +31,7 @@ _MATMUL_CLASSES = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "avx", "asimd",
 
 
 def fingerprint(threads: int) -> str:
-    """Hardware and thread class of this machine, readable; equal strings promise comparable timings.
+    """Readable name of this machine's hardware and thread class; timings are comparable where it is equal.
 
     Example: `Intel(R) Xeon(R) Processor, amx_bf16, 2 cores, no GPU, 1 thread`.
     """
@@ -82,7 +82,7 @@ def _device_name(device: str) -> str:
 
 @cache
 def _cpuinfo() -> dict[str, str]:
-    """Fields of the first processor; empty where the system does not list them."""
+    """Fields of the first processor; empty if the system does not list them."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -105,7 +105,7 @@ def _matmul_class() -> str:
 
 @cache
 def _gpus() -> tuple[str, ...]:
-    """Names of NVIDIA cards as the driver lists them: asks neither torch nor a tool, so planning stays quick."""
+    """Names of NVIDIA cards as the driver lists them; uses neither torch nor a subprocess, so planning stays quick."""
     names = []
     for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -128,7 +128,7 @@ def _version(package: str) -> str | None:
 
 @cache
 def _commit() -> str | None:
-    """Commit of the checkout this runs from, with `+changes` where it differs; None outside a checkout."""
+    """Commit of the checkout this runs from, with `+changes` if it is modified; None outside a checkout."""
     root = Path(harness.__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None

@@ -2,8 +2,8 @@
 
 A family says how its config.json spells a model's size, which tensors are its masked-LM head, and where layers, query,
 key and value maps and the head stand inside transformers' model. Adding one takes a module here and a line below, or a
-package that offers an instance of `EncoderFamily` under the entry point `harness.families`. Nothing here imports
-torch: sizes are read when specs are validated. What is done with a model of any family belongs to `harness.models`.
+package that offers an instance of `EncoderFamily` under the entry point `harness.families`. Nothing here imports torch:
+sizes are read when specs are validated. What is done with a model of any family belongs to `harness.models`.
 
 family        the base class and what it returns
 bert          bert

@@ -1,4 +1,4 @@
-"""What the harness must know of a family of encoders, in one class with one instance per `model_type`."""
+"""What the harness needs to know about a family of encoders: one class, with one instance per `model_type`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class HeadTensors:
     """Names of a masked-LM head's tensors in a checkpoint."""
 
     required: tuple[frozenset[str], ...]
-    """Tensors besides the decoder matrix: of each set of spellings one must be in the files."""
+    """Tensors besides the decoder matrix: of each set of spellings, one must be in the files."""
     decoder: str
     """The decoder matrix; absent from the files where it is tied to the word embedding."""
 
@@ -73,7 +73,7 @@ class EncoderFamily(ABC):
     sizes: ClassVar[SizeKeys] = SizeKeys()
     head_tensors: ClassVar[HeadTensors]
     special_tokens: ClassVar[Mapping[str, str]]
-    """Role (`cls_token`, `pad_token`, ...) -> piece, for a tokenizer.json that comes without further files."""
+    """Role (`cls_token`, `pad_token`, ...) -> piece, for a tokenizer.json without further files."""
     dropout_fields: ClassVar[tuple[str, ...]]
     """Config fields that set dropout inside the encoder."""
     classifier_dropout_field: ClassVar[str] = "classifier_dropout"
@@ -81,17 +81,17 @@ class EncoderFamily(ABC):
     positions: ClassVar[int] = 512
     """Rows of the position embedding in the family's published checkpoints."""
     positions_follow_padding: ClassVar[bool] = False
-    """Whether positions are counted from the padding id + 1, which takes as many rows from the longest input."""
+    """Whether positions are counted from the padding id + 1, which uses up as many rows of the position embedding."""
     token_types: ClassVar[int | None] = 2
     """Rows of the token type embedding in the published checkpoints; None for a family without one."""
     has_pooler: ClassVar[bool] = True
     """Whether the bare encoder may end in a pooler, which `...ForMaskedLM` lacks."""
     classifies_first_token: ClassVar[bool] = False
-    """Whether the classification head reads the last state of the first token alone; needs
-    `attention` and `after_attention`."""
+    """Whether the classification head reads only the last state of the first token;
+    needs `attention` and `after_attention`."""
 
     def refusal(self, config: Mapping[str, Any]) -> str | None:
-        """Why a model with this config.json cannot be tapped; None where it can."""
+        """Why hidden states of a model with this config.json cannot be read; None if they can."""
         if config.get("is_decoder"):
             return "the model is a decoder (is_decoder: true); an encoder is needed"
         kind = config.get("position_embedding_type", "absolute")
@@ -100,7 +100,7 @@ class EncoderFamily(ABC):
         return None
 
     def longest_input(self, config: Config) -> int:
-        """Tokens that a model of this config has positions for."""
+        """Maximum input length of a model of this config, in tokens."""
         taken = config.pad_token_id + 1 if self.positions_follow_padding else 0
         return int(config.max_position_embeddings - taken)
 
@@ -117,8 +117,8 @@ class EncoderFamily(ABC):
         """Query, key and value maps of one layer."""
 
     def attention_input(self, layer: Module, states: Tensor) -> Tensor:
-        """What the three maps of a layer read, given the states below it: the states themselves, unless the
-        layer normalises them first."""
+        """The input of a layer's three maps, given the states below it: the states themselves, unless the layer
+        normalises them first."""
         return states
 
     def attention(self, layer: Module) -> Module:
@@ -144,6 +144,6 @@ FAMILIES: Registry[EncoderFamily] = Registry("family of encoders")
 
 
 def family_of(model_or_config: Model | Config) -> EncoderFamily:
-    """The family of a model or config; InputError for a `model_type` without one."""
+    """The family of a model or config; InputError if its `model_type` has none."""
     config: Config = getattr(model_or_config, "config", model_or_config)
     return FAMILIES[config.model_type]

@@ -1,7 +1,7 @@
-"""How text is read: one reader a format, from a file to its documents.
+"""Text readers: one per format, from a file to its documents.
 
-A document is what is kept together: an article, a paragraph, a message. Third parties add readers with the
-entry point `harness.readers`.
+A document is a unit of connected text: an article, a paragraph, a message. Third parties add readers with
+the entry point `harness.readers`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def nonblank(lines: Iterable[str]) -> Iterator[str]:
 
 
 def paragraphs_of(lines: Iterable[str]) -> Iterator[str]:
-    """What stands between blank lines, its lines joined."""
+    """The text between blank lines, its lines joined."""
     gathered: list[str] = []
     for line in lines:
         if text := line.strip():
@@ -45,7 +45,7 @@ def paragraphs_of(lines: Iterable[str]) -> Iterator[str]:
 
 
 def json_texts(lines: Iterable[str], field: str, name: str) -> Iterator[str]:
-    """The texts in `field` of JSON objects, one a line of the file called `name`. InputError where there is none."""
+    """The texts in `field` of JSON objects, one per line of the file called `name`. InputError if one lacks it."""
     for number, line in enumerate(lines, start=1):
         try:
             text = json.loads(line)[field]
@@ -56,13 +56,13 @@ def json_texts(lines: Iterable[str], field: str, name: str) -> Iterator[str]:
 
 
 def lines(path: Path, field: str) -> Iterator[str]:
-    """Plain text, one document a line."""
+    """Plain text, one document per line."""
     with open_text(path, errors="replace") as file:
         yield from nonblank(file)
 
 
 def paragraphs(path: Path, field: str) -> Iterator[str]:
-    """Plain text, documents parted by blank lines; lines within a paragraph are joined."""
+    """Plain text, documents separated by blank lines; lines within a paragraph are joined."""
     with open_text(path, errors="replace") as file:
         yield from paragraphs_of(file)
 
@@ -71,7 +71,7 @@ _CLOSING = re.compile(r" (?=[.,;:?!)\]}%]|'')|(?<=[(\[{$])\s|(?<=``) ")
 
 
 def brown(path: Path, field: str) -> Iterator[str]:
-    """The Brown corpus (word/tag, one sentence a line): a document a file, tags dropped, spaces put right."""
+    """The Brown corpus (word/tag, one sentence per line): one document per file, without tags, spaces normalised."""
     found = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         words = [token.rpartition("/")[0] for token in line.split()]
@@ -89,13 +89,14 @@ def jsonl(path: Path, field: str) -> Iterator[str]:
 
 
 def parquet(path: Path, field: str) -> Iterator[str]:
-    """Parquet, the text in column `field`; read in pieces."""
+    """Parquet, the text in column `field`; read in batches."""
     with open_parquet(path) as table:
         yield from parquet_texts(table, field, path.name)
 
 
 def parquet_texts(table: Any, field: str, name: str) -> Iterator[str]:
-    """The texts in column `field` of an open pyarrow `ParquetFile` called `name`. InputError where there is none."""
+    """The texts in column `field` of an open pyarrow `ParquetFile` called `name`. InputError if it
+    has no such column."""
     if field not in table.schema_arrow.names:
         raise InputError(f"{name}: no column {field!r}; it has {', '.join(table.schema_arrow.names)}")
     for piece in table.iter_batches(batch_size=1024, columns=[field]):
@@ -106,9 +107,9 @@ _PLACEHOLDER = re.compile(r"%\(\w+\)[sdif]|%[sdif%]|\{[\w.!:]*\}|<[^<>]*>|&\w+;"
 
 
 def gettext_messages(path: Path, field: str) -> Iterator[str]:
-    """A compiled message catalogue (.mo): one document a translated message, without mark-up.
+    """A compiled message catalogue (.mo): one document per translated message, without mark-up.
 
-    Messages with placeholders, and those left as in English, are no text of the language and are skipped.
+    Messages with placeholders and untranslated ones are skipped.
     """
     with path.open("rb") as file:
         catalogue = gettext.GNUTranslations(file)
@@ -122,9 +123,9 @@ def gettext_messages(path: Path, field: str) -> Iterator[str]:
 
 
 def json_messages(path: Path, field: str) -> Iterator[str]:
-    """A catalogue in Chrome's i18n format, {name: {"message": text}}: one document a message, no mark-up.
+    """A catalogue in Chrome's i18n format, {name: {"message": text}}: one document per message, without mark-up.
 
-    Messages with placeholders are skipped: they are no whole sentences.
+    Messages with placeholders are skipped: they are not whole sentences.
     """
     try:
         messages = [entry["message"] for entry in json.loads(path.read_text("utf-8")).values()]
@@ -180,14 +181,14 @@ def declaration_rows(path: Path) -> Iterator[dict[str, str]]:
 
 
 def declaration(path: Path, field: str) -> Iterator[str]:
-    """The Declaration of Human Rights, one document a paragraph."""
+    """The Declaration of Human Rights, one document per paragraph."""
     for row in declaration_rows(path):
         yield row["text"]
 
 
 def documents_of(path: Path, reader: str, field: str) -> Iterator[str]:
-    """The documents of one file by the reader of that name. InputError, naming the file, where a version control
-    system's pointer stands in its place or the reader cannot make sense of it."""
+    """The documents of one file, by the reader of that name. InputError, naming the file, if it is a version control
+    system's pointer or the reader cannot parse it."""
     refuse_stand_in(path, path.name)
     try:
         yield from READERS[reader](path, field)

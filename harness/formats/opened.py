@@ -1,4 +1,4 @@
-"""Files opened for reading: unpacked by the ending of their name, and never by a name that a library could expand."""
+"""Opening files for reading: decompressed by file extension, and never by a name that a library could expand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.errors import InputError
 from harness.intact.stand_ins import refuse_stand_in
 
 PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-"""Ending of a file's name -> what unpacks it as it is read."""
+"""File extension -> function that opens and decompresses it."""
 
 
 class UnreadableError(InputError):
@@ -25,8 +25,8 @@ class UnreadableError(InputError):
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a file, unpacked on the way. InputError where the file is cut short or damaged, or where a
-    version control system's pointer stands in its place."""
+    """The bytes of a file, decompressed. InputError if the file is truncated, damaged or a
+    version control system's pointer."""
     refuse_stand_in(path, path.name)
     try:
         with PACKED.get(path.suffix, open)(path, "rb") as file:
@@ -41,8 +41,8 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def open_text(path: Path, encoding: str = "utf-8", errors: str = "strict") -> Iterator[IO[str]]:
-    """The text of a file, as `open_bytes`, line ends as they are. InputError with the line of a byte that is not in
-    the encoding."""
+    """The text of a file, opened as by `open_bytes`, line ends unchanged. InputError with the line of a byte that the
+    encoding does not allow."""
     # A byte order mark, which spreadsheets write, belongs to no value.
     encoding = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     try:
@@ -58,7 +58,7 @@ def open_text(path: Path, encoding: str = "utf-8", errors: str = "strict") -> It
 
 @contextmanager
 def open_parquet(path: Path) -> Iterator[Any]:
-    """A pyarrow `ParquetFile`. InputError where the file, or what is read of it in the block, is damaged."""
+    """A pyarrow `ParquetFile`. InputError if the file, or what the block reads of it, is damaged."""
     import pyarrow
     import pyarrow.parquet
 
@@ -71,11 +71,11 @@ def open_parquet(path: Path) -> Iterator[Any]:
 
 
 _PARQUET = b"PAR1"
-"""First and last bytes of a parquet file; before the last ones stand the footer and its length."""
+"""First and last bytes of a parquet file; the footer and its length precede the last ones."""
 
 
 def require_whole_parquet(path: Path) -> None:
-    """UnreadableError where a parquet file lacks an end, as one does that is cut short."""
+    """UnreadableError if a parquet file lacks its first or last bytes, as a truncated one does."""
     refuse_stand_in(path, path.name)
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -101,6 +101,6 @@ def _line_of_error(path: Path, encoding: str) -> str:
 
 
 def unreadable(path: Path, error: BaseException) -> UnreadableError:
-    """The error that names the file and the first line of what its reader says."""
+    """The error that names the file and the first line of its reader's message."""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return UnreadableError(f"{path.name} cannot be read: {reason}")

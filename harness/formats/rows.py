@@ -1,10 +1,10 @@
-"""Rows of a labelled file: the columns that a task names, read from the file's own bytes by its format's own reader.
+"""Rows of a labelled file: the columns that a task names, read from the file's bytes by its format's own reader.
 
     columns = read_rows(path, Layout("csv"), ["sentence", "label"])
 
 Parquet and JSON lines keep the types of their values. csv and tsv have none: every value is the text between two
-separators, and only whoever knows what a column means (a label map) reads it as something else. Columns that nobody
-named are not looked at, but every line must have as many fields as the header.
+separators, and only code that knows what a column means (a label map) converts it. Unnamed columns are ignored, but
+every line must have as many fields as the header.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from harness.formats.documents import declaration_rows
 from harness.formats.opened import open_parquet, open_text, require_whole_parquet
 
 UNTYPED = ("csv", "tsv")
-"""Formats whose values are text, whatever they look like."""
+"""Formats whose values are always text."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the rows of a file are written."""
+    """Layout of the rows of a file."""
 
     format: str
     """parquet, jsonl, csv, tsv or udhr."""
     header: tuple[str, ...] | None = None
-    """Column names of csv and tsv files that have none."""
+    """Column names of csv and tsv files without a header line."""
     encoding: str = "utf-8"
-    """Of jsonl, csv and tsv."""
+    """Text encoding of jsonl, csv and tsv."""
 
 
 @dataclass(frozen=True)
@@ -42,25 +42,25 @@ class ColumnValues:
     """Columns of equal length."""
 
     values: Mapping[str, list[Any]]
-    """Column -> its value in each row, None where there is none."""
+    """Column -> its value in each row, None if missing."""
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Column of whole numbers -> the class names that the file itself states for them."""
+    """Integer column -> the class names stored in the file."""
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of rows."""
         return max(map(len, self.values.values()), default=0)
 
 
 def read_rows(path: Path, layout: Layout, names: Sequence[str]) -> ColumnValues:
-    """The columns `names` of one file. InputError, naming the file and where there are lines the line, where a
-    column is missing or the file is not what its layout says."""
+    """The columns `names` of one file. InputError, naming the file and, if it has lines, the line, where a column is
+    missing or the file does not match its layout."""
     return _READERS[layout.format](path, layout, tuple(dict.fromkeys(names)))
 
 
 def check_rows_file(path: Path, layout: Layout, names: Sequence[str]) -> int | None:
-    """How many rows a file has, None where only its own reader could tell. Loads no library: a parquet file is looked at
-    from its two ends, any other is read. Raises as `read_rows` does where the file is not whole."""
+    """Number of rows of a file, None if only its own reader could tell. Loads no library: a parquet file is checked at
+    both ends, any other is read. Raises as `read_rows` does if the file is incomplete."""
     if path.stat().st_size == 0:
         return 0
     if layout.format != "parquet":
@@ -70,7 +70,7 @@ def check_rows_file(path: Path, layout: Layout, names: Sequence[str]) -> int | N
 
 
 def iterate_rows(path: Path, layout: Layout, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The rows of `read_rows` one by one; no more of the file is read than is asked for."""
+    """The rows of `read_rows` one by one; the file is read only as far as requested."""
     names = tuple(dict.fromkeys(names))
     match layout.format:
         case "parquet":
@@ -88,7 +88,7 @@ def _lacks(path: Path, name: str, there: Sequence[str]) -> InputError:
 
 
 def _columns_of(path: Path, names: Sequence[str], there: Sequence[str]) -> None:
-    """InputError where one of `names` is not there, or is there twice."""
+    """InputError if one of `names` is missing or occurs twice."""
     for name in names:
         if name not in there:
             raise _lacks(path, name, there)
@@ -181,7 +181,7 @@ def _table_rows(path: Path, layout: Layout, names: tuple[str, ...]) -> Iterator[
 
 
 def _records(path: Path, lines: IO[str], format: str) -> Iterator[tuple[int, list[str]]]:
-    """(line on which it begins, fields) of each record; blank lines are none."""
+    """(first line, fields) of each record; blank lines are skipped."""
     csv.field_size_limit(sys.maxsize)  # a text may be longer than the module's 128 KiB
     dialect: dict[str, Any] = (
         {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if format == "tsv" else {"strict": True}

@@ -1,2 +1,3 @@
-"""Whether files are whole, told from their size and their first bytes before anything is loaded: stand-ins that a version
-control system leaves in place of content, weights, the pieces of a tokenizer. What a file *means* is for its reader."""
+"""Whether files are complete, judged by their size and first bytes before anything is loaded: weights, the pieces
+of a tokenizer, and pointer files that a version control system leaves in place of content. What a file *means*
+belongs to its reader."""

@@ -1,4 +1,4 @@
-"""The pieces of a tokenizer, read from its files without loading it: whether they are whole, and the highest id."""
+"""The pieces of a tokenizer, read from its files without loading it: whether they are complete, and the highest id."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from harness.intact.stand_ins import refuse_stand_in
 
 _SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model")
 _FILES = ("tokenizer.json", "vocab.txt", "vocab.json", *_SENTENCEPIECE)
-"""What pieces come in; the first that is there is read."""
+"""Files that hold pieces; the first that exists is read."""
 
 
 def highest_piece(folder: Path) -> int | None:
-    """The highest id that the tokenizer in `folder` can give; None where only loading it would tell.
+    """The highest id that the tokenizer in `folder` can produce; None if it would have to be loaded to know.
 
-    InputError where it has no files, or where one is empty, cut short or a version control system's pointer."""
+    InputError if it has no files, or if one is empty, truncated or a version control system's pointer.
+    """
     there = [name for name in _FILES if (folder / name).is_file()]
     if not there:
         raise InputError(f"{folder}: no tokenizer: none of {', '.join(_FILES)}")
@@ -33,7 +34,7 @@ def highest_piece(folder: Path) -> int | None:
 
 
 def require_rows_for(highest: int, rows: int, where: Path) -> None:
-    """InputError where the word embedding has no row for the highest id; a padded embedding has more than enough."""
+    """InputError if the word embedding has no row for the highest id; a padded embedding has more rows than needed."""
     if highest >= rows:
         raise InputError(
             f"{where}: its tokenizer's highest id is {highest}, but the word embedding has {rows} rows (0 to {rows - 1})"

@@ -1,4 +1,4 @@
-"""Whether a file is the file itself: not empty, and no stand-in that a version control system left in its place."""
+"""Whether a file holds its content: neither empty nor a pointer that a version control system left in its place."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _STAND_INS = {
 
 
 def stand_in(path: Path) -> str | None:
-    """What stands in the place of the file's content, and how to get that; None where the content is there."""
+    """Description of the pointer in place of the file's content, and how to get that; None if the content is there."""
     with path.open("rb") as file:
         start = file.read(64)
     return next((what for first, what in _STAND_INS.items() if start.startswith(first)), None)
 
 
 def refuse_stand_in(path: Path, name: str | None = None) -> None:
-    """InputError where a pointer stands in the place of the content; `name` is what the message calls the file."""
+    """InputError if the file is a pointer instead of its content; `name` is what the message calls the file."""
     what = stand_in(path)
     if what is not None:
         raise InputError(f"{name or path}: {what}")

@@ -1,7 +1,7 @@
-"""The weight files of a checkpoint: which they are, and what their headers say.
+"""The weight files of a checkpoint, and their headers.
 
-Where a folder has `model.safetensors.index.json`, the weights are the shards that it names; else they are
-`model.safetensors`. Loading, hashing and header reading all follow this one rule, whatever other files lie beside them.
+If a folder has `model.safetensors.index.json`, the weights are the shards that it names; else they are
+`model.safetensors`. Loading, hashing and header reading all follow this rule, whatever other files are there.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from harness.errors import InputError
 from harness.intact.stand_ins import refuse_stand_in
 
 LARGEST_HEADER = 100_000_000
-"""Bytes; the limit of the safetensors format itself."""
+"""Bytes; the limit of the safetensors format."""
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 _UNREAD = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack", "*.onnx")
-"""Weights in formats that are not read."""
+"""Weight formats that are not supported."""
 
 
 def weights_name(folder: Path) -> str:
-    """The file of `folder` that leads to its weights: the index of its shards or the one file."""
+    """File name of the shard index if `folder` has one, else of the single weight file."""
     return INDEX if (folder / INDEX).is_file() else SINGLE
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint, one or the shards of its index; empty where there are none."""
+    """The safetensors files of a checkpoint, one or the shards of its index; empty if there are none."""
     first = folder / weights_name(folder)
     if first.name == SINGLE:
         return [first] if first.is_file() else []
@@ -43,14 +43,14 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def tensor_names(folder: Path) -> frozenset[str]:
-    """Names of all tensors in a checkpoint, from the headers alone. InputError where a file is cut short."""
+    """Names of all tensors in a checkpoint, from the headers alone. InputError if a file is truncated."""
     return frozenset(
         name for path in weight_files(folder) for name in _header(path) if name != "__metadata__"
     )
 
 
 def require_weights(folder: Path) -> None:
-    """InputError where `folder` holds no weights in safetensors, or where they are cut short."""
+    """InputError if `folder` holds no safetensors weights, or truncated ones."""
     if weight_files(folder):
         tensor_names(folder)
         return
@@ -67,7 +67,7 @@ def require_weights(folder: Path) -> None:
 
 
 def _header(path: Path) -> dict[str, Any]:
-    """The header of one file, which lists its tensors; its length and the file's must agree."""
+    """The header of one file, which lists its tensors; checked against the file's length."""
     try:
         refuse_stand_in(path)
         with path.open("rb") as file:

@@ -1,5 +1,5 @@
-"""Results shared as a folder or a zip: records and predictions, no weights, no pickles; checked before
-anything is merged.
+"""Results shared as a folder or a zip: records and predictions, no weights, no pickles; checked
+before anything is merged.
 
     bundle.json                       what it is, and the SHA-256 of every file
     trials/<id>/trial.json
@@ -39,7 +39,7 @@ from harness.results.verify import (
 )
 
 FILES = ("trial.json", "result.json", "predictions.parquet", "progress.jsonl")
-"""What a trial's folder in a bundle may hold."""
+"""Files that a trial's folder in a bundle may contain."""
 MOST_TRIALS = 100_000
 MOST_BYTES = {
     "bundle.json": 64 * 2**20,
@@ -50,38 +50,38 @@ MOST_BYTES = {
 }
 MOST_BYTES_IN_ALL = 16 * 2**30
 MOST_RATIO = 200
-"""Largest ratio of a file's size to its size in the zip, above one MiB."""
+"""Largest compression ratio of a file above one MiB in the zip."""
 
 
 _UNREADABLE = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, OSError, EOFError, ValueError,
 )  # fmt: skip
-"""What `zipfile` and its decompressors raise on a damaged file."""
+"""Exceptions that `zipfile` and its decompressors raise on a damaged file."""
 
 
 class Manifest(Frozen):
-    """What bundle.json holds."""
+    """Content of bundle.json."""
 
     format: Literal["harness-bundle"] = "harness-bundle"
     schema_: Literal[1] = Field(default=1, alias="schema")
     origin: Annotated[str, Field(max_length=500)] = ""
-    """Who made it, in the maker's words."""
+    """Who made the bundle, in their own words."""
     files: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
     """Path -> SHA-256."""
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """Ids of the trials in a bundle, by what became of them."""
+    """Ids of the trials in a bundle, by outcome."""
 
     merged: tuple[str, ...]
     known: tuple[str, ...]
-    """Trials that were here already with a result; left as they are."""
+    """Trials that already had a result here; left unchanged."""
 
 
 def bundle(runs_dir: Path, out: Path, *, origin: str = "", trials: frozenset[str] | None = None) -> int:
-    """Write the trials that ended well (or only those named) to `out`, a zip if it ends in `.zip`, else a
-    new folder; how many.
+    """Write the trials that ended well (or only those named) to `out`, a zip if it ends in `.zip`, else a new folder;
+    returns their number.
 
     Fine-tuning trials without predictions are left out: their scores could not be checked.
     """
@@ -120,11 +120,10 @@ def _can_be_shared(folder: TrialFolder, wanted: frozenset[str] | None) -> bool:
 
 
 def import_bundle(path: Path, runs_dir: Path) -> ImportReport:
-    """Check everything in the bundle, then merge what is new into `runs_dir`; nothing is merged if
-    anything is wrong.
+    """Check everything in the bundle, then merge what is new into `runs_dir`; nothing is merged if anything is wrong.
 
-    Checked: names and sizes, hashes, schema, ids against contents, scores against predictions, and that every
-    parent comes along or is here. Raises InputError with one line. Each merged folder keeps `origin.json`.
+    Checked: names and sizes, hashes, schema, ids against contents, scores against predictions, and that every parent is
+    in the bundle or here. Raises InputError with one line. Each merged folder keeps `origin.json`.
     """
     with tempfile.TemporaryDirectory(prefix="harness-import-") as scratch:
         root = _unpacked(path, Path(scratch)) if path.is_file() else _checked_folder(path)
@@ -148,7 +147,7 @@ def import_bundle(path: Path, runs_dir: Path) -> ImportReport:
 
 
 def _unpacked(path: Path, scratch: Path) -> Path:
-    """The zip's files below `scratch`, after looking at every entry's name, kind and size."""
+    """The zip's files extracted below `scratch`, after checking every entry's name, kind and size."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -188,7 +187,7 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, scratc
 
 
 def _limit(name: str, path: Path) -> int:
-    """The most bytes a file of that name may have; InputError for a name that no bundle holds."""
+    """Largest allowed size of a file of that name, in bytes; InputError for a name that does not belong in a bundle."""
     parts = PurePosixPath(name).parts
     if name == "bundle.json":
         return MOST_BYTES[name]
@@ -206,7 +205,7 @@ def _limit(name: str, path: Path) -> int:
 
 
 def _checked_folder(path: Path) -> Path:
-    """A bundle that is a folder, after looking at every name in it."""
+    """A bundle that is a folder, after checking every name in it."""
     if not path.is_dir() or path.is_symlink():
         raise InputError(f"{path}: no such bundle")
     total = 0
@@ -237,7 +236,7 @@ def _manifest(file: Path, path: Path) -> Manifest:
 
 
 def _check_files(root: Path, manifest: Manifest, path: Path) -> None:
-    """The files are exactly those the manifest names, with their hashes."""
+    """InputError unless the files are exactly those of the manifest, with their hashes."""
     present = {one.relative_to(root).as_posix() for one in root.rglob("*") if one.is_file()} - {"bundle.json"}
     differing = sorted(present ^ set(manifest.files))
     if differing:
@@ -276,7 +275,7 @@ def _known_trials(runs_dir: Path, names: set[str]) -> dict[str, Trial]:
 
 
 def _first(error: BaseException) -> str:
-    """One line of an error that may have many."""
+    """First line of an error message."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(str(part) for part in first['loc']) or 'file'}: {first['msg']}"
@@ -284,7 +283,7 @@ def _first(error: BaseException) -> str:
 
 
 def _merge(source: Path, target: Path, origin: str, name: str) -> None:
-    """Copy one checked folder; result.json last, so that a half-copied folder counts as unfinished."""
+    """Copy one checked folder, result.json last, so that a half-copied folder counts as unfinished."""
     target.mkdir(parents=True, exist_ok=True)
     write_atomically(target / "origin.json", json.dumps({"bundle": name, "origin": origin}, indent=2))
     for file in sorted(FILES, key=lambda one: one == "result.json"):

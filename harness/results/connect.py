@@ -1,6 +1,4 @@
-"""Connections to the database file: short ones for writing, one writer at a time, and readers that wait
-for a lock to pass.
-"""
+"""Connections to the database file: short ones for writing, one writer at a time, and readers that wait for a lock."""
 
 from __future__ import annotations
 
@@ -20,14 +18,14 @@ from harness.results import database as schema
 from harness.results.holders import named_in, of_lock
 
 PATIENCE = 60.0
-"""Seconds to wait for a lock of another harness; a write takes some 20 ms, rebuilding a large database a minute."""
+"""Seconds to wait for the lock of another harness; a write takes about 20 ms, rebuilding a large database a minute."""
 BRIEFLY = 2.0
-"""Seconds to wait for another program, which may keep the database open for as long as it likes."""
+"""Seconds to wait for another program, which may keep the database open indefinitely."""
 
 
 @contextmanager
 def writing(path: Path, patience: float = PATIENCE) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that writes, inside one transaction; the file is made, or brought up to date, where need be."""
+    """A connection that writes, inside one transaction; the file is created or migrated if needed."""
     with exclusive(path, patience), _flock(_gate(path), fcntl.LOCK_EX, path, patience):
         con = _open(path, read_only=False, patience=patience)
         try:
@@ -45,7 +43,8 @@ def writing(path: Path, patience: float = PATIENCE) -> Iterator[duckdb.DuckDBPyC
 
 @contextmanager
 def reading(path: Path, patience: float = PATIENCE) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that only reads. InputError where the file is missing, damaged, none of ours or from a newer harness."""
+    """A read-only connection. InputError if the file is missing, damaged, not a harness database or
+    from a newer harness."""
     if not path.exists():
         raise InputError(
             f"{path}: there is no database yet; `harness run SPEC` makes one, `harness ingest` rebuilds "
@@ -68,7 +67,7 @@ def reading(path: Path, patience: float = PATIENCE) -> Iterator[duckdb.DuckDBPyC
 
 
 def _open_to_read(path: Path, patience: float) -> duckdb.DuckDBPyConnection:
-    """Open once no writer is waiting: readers that keep coming would otherwise hold a writer out for good."""
+    """Open once no writer is waiting: a steady flow of readers would otherwise block a writer forever."""
     if not _gate(path).exists():
         return _open(path, read_only=True, patience=patience)
     with _flock(_gate(path), fcntl.LOCK_SH, path, patience):
@@ -77,14 +76,14 @@ def _open_to_read(path: Path, patience: float) -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def exclusive(path: Path, patience: float = PATIENCE) -> Iterator[None]:
-    """The right to write `path`, held by one process or thread at a time; released by the system if its holder dies."""
+    """Exclusive lock on writing `path`, for one process or thread; the system releases it if its holder dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _flock(path.with_name(f".{path.name}.lock"), fcntl.LOCK_EX, path, patience):
         yield
 
 
 def _gate(path: Path) -> Path:
-    """What a writer closes while it has the file open, and a reader passes on its way in."""
+    """Lock file: a writer holds it while the database is open, and a reader waits for it."""
     return path.with_name(f".{path.name}.gate")
 
 
@@ -118,7 +117,7 @@ def _flock(lock: Path, mode: int, path: Path, patience: float) -> Iterator[None]
 
 
 def _open(path: Path, *, read_only: bool, patience: float) -> duckdb.DuckDBPyConnection:
-    """Open, waiting while another process or thread holds the file the other way."""
+    """Open, waiting while another process or thread has the file open in the other mode."""
     start = time.monotonic()
     pause = 0.005
     while True:
@@ -153,7 +152,7 @@ def _is_busy(error: duckdb.Error) -> bool:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Name the file in our own errors, and turn a full disk and signs of damage into one."""
+    """Add the file's name to our own errors, and turn a full disk and signs of damage into such errors."""
     try:
         yield
     except InputError as error:

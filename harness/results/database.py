@@ -1,7 +1,7 @@
-"""The database's tables and views, its version, and how older files are brought up to it.
+"""The database's tables and views, its version, and migration from older versions.
 
-Version n is made from version n - 1 by `MIGRATIONS[n]`; version 0 is an empty file, so a new database is made by
-the same steps as an old one is brought up to date. Views hold nothing and are made anew at every migration.
+`MIGRATIONS[n]` makes version n from version n - 1; version 0 is an empty file, so new and old databases go through the
+same steps. Views hold no data and are recreated at every migration.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.results import tables
 
 
 def _first_tables(con: duckdb.DuckDBPyConnection) -> None:
-    """Version 1."""
+    """Version 1: the first tables."""
     con.execute(
         """CREATE TABLE trials (
             trial_id VARCHAR PRIMARY KEY,
@@ -74,12 +74,12 @@ def _utilisation(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _no_information(con: duckdb.DuckDBPyConnection) -> None:
-    """Version 3: what guessing would score."""
+    """Version 3: the score of guessing."""
     con.execute("ALTER TABLE scores ADD COLUMN no_information DOUBLE")
 
 
 def _whole_identities(con: duckdb.DuckDBPyConnection) -> None:
-    """Version 4: measurements are keyed by the whole identity of what was measured, no longer by four fields."""
+    """Version 4: measurements are keyed by the whole identity of what was measured, instead of four fields."""
     trials: dict[str, Trial] = {}
     for row in con.execute(
         "SELECT trial_id, kind, parents, config_id, labels, config, data FROM trials WHERE config IS NOT NULL"
@@ -101,13 +101,13 @@ def _whole_identities(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _clipped(con: duckdb.DuckDBPyConnection) -> None:
-    """Version 5: how many steps were clipped."""
+    """Version 5: the number of clipped steps."""
     con.execute("ALTER TABLE progress ADD COLUMN clipped DOUBLE")
 
 
 def _names_by_content(con: duckdb.DuckDBPyConnection) -> None:
-    """Version 6: what names models, architectures and protocols is worked out anew, from the content of teachers and by
-    what enters ids now; protocols tell the precision that was computed in."""
+    """Version 6: names of models, architectures and protocols are recomputed from the content of teachers and from what
+    determines ids now; protocols include the precision that was used."""
     from harness.results.renaming import renamed
 
     if con.execute("SELECT count(*) FROM trials").fetchone() == (0,):
@@ -134,7 +134,7 @@ MIGRATIONS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
 """Version -> the step that makes it from the version before."""
 
 VERSION = max(MIGRATIONS)
-"""The version this code reads and writes."""
+"""The version that this code reads and writes."""
 
 VIEWS = """
 CREATE OR REPLACE VIEW cells AS
@@ -175,7 +175,7 @@ CREATE OR REPLACE VIEW models AS
 
 
 def version_of(con: duckdb.DuckDBPyConnection) -> int:
-    """The version stored in the file; 0 for an empty one. InputError for a database that is none of ours."""
+    """The version stored in the file; 0 for an empty one. InputError if it is not a harness database."""
     try:
         row = con.execute("SELECT max(version) FROM harness_schema").fetchone()
     except duckdb.CatalogException:
@@ -186,7 +186,7 @@ def version_of(con: duckdb.DuckDBPyConnection) -> int:
 
 
 def check_version(version: int) -> None:
-    """InputError where the file is from a newer harness."""
+    """InputError if the file is from a newer harness."""
     if version > VERSION:
         raise InputError(
             f"its schema version is {version}, and this harness knows up to {VERSION}; update the harness, "
@@ -195,9 +195,8 @@ def check_version(version: int) -> None:
 
 
 def migrate(con: duckdb.DuckDBPyConnection) -> list[int]:
-    """Bring the open database up to `VERSION` in one transaction; the versions made, in order (none where
-    it is current).
-    """
+    """Migrate the open database to `VERSION` in one transaction; returns the versions made, in order (none
+    if it is current)."""
     present = version_of(con)
     check_version(present)
     missing = [version for version in sorted(MIGRATIONS) if version > present]

@@ -1,4 +1,4 @@
-"""What no result needs any more: listed first, removed only when asked."""
+"""Files that no result needs: listed first, removed only on request."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Garbage:
     reason: str
     bytes: int
     on_board: bool = False
-    """Whether it is the weights of a student that a ranking shows."""
+    """Whether it holds the weights of a student that a ranking shows."""
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What the folders below a runs folder say."""
+    """Facts from the trial folders below a runs folder."""
 
     trials: Mapping[str, Trial]
     done: frozenset[str]
     """Ids of the trials that ended well or were pruned."""
 
     def needed(self, plans: Iterable[Trial]) -> set[str]:
-        """Trials whose models are read by one that is still to be run."""
+        """Trials whose models are read by a trial that is still to be run."""
         waiting = (trial for trial in (*plans, *self.trials.values()) if trial.id not in self.done)
         return {parent for trial in waiting for parent in trial.parents}
 
@@ -56,9 +56,9 @@ def garbage(runs_dir: Path, plans: Iterable[Trial] = (), *, weights: bool = Fals
     half-written temporary files.
 
     With `weights` also exported students all of whose evaluations are done: they stay ranked, but can no longer be
-    exported, and a further task distils them again. Models that a trial still to be run reads are kept: of
-    unfinished trials below `runs_dir`, and of `plans`. A `prepare` trial's model, and weights without any
-    evaluation, are always kept.
+    exported, and a further task distils them again. Models that a trial still to be run reads are kept: those of
+    unfinished trials below `runs_dir`, and of `plans`. A `prepare` trial's model, and weights without any evaluation,
+    are always kept.
     """
     folders = list(trial_folders(runs_dir))
     known = _known(folders)
@@ -110,7 +110,7 @@ def _item(path: Path, reason: str, on_board: bool = False) -> Garbage:
 
 
 def remove(items: Iterable[Garbage]) -> int:
-    """Remove what `garbage` listed; the bytes freed. Links are removed, never followed."""
+    """Remove what `garbage` listed; returns the bytes freed. Links are removed, never followed."""
     freed = 0
     for item in items:
         if item.path.is_symlink() or item.path.is_file():

@@ -16,7 +16,7 @@ class LockHolder:
 
     @property
     def command(self) -> str:
-        """How it was started, as far as this user may see it; empty where not at all."""
+        """Its command line, as far as this user may see it; else an empty string."""
         try:
             words = Path(f"/proc/{self.pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
@@ -25,7 +25,7 @@ class LockHolder:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is a harness or a leaderboard, which never hold a database for long."""
+        """Whether it is a harness or a leaderboard, which hold a database only briefly."""
         return "harness" in self.command or "streamlit" in self.command
 
     def __str__(self) -> str:
@@ -33,14 +33,14 @@ class LockHolder:
 
 
 def named_in(message: str) -> LockHolder | None:
-    """The process that DuckDB's message about a lock names."""
+    """The process named in DuckDB's message about a lock."""
     found = re.search(r"\(PID (\d+)\)", message)
     return LockHolder(int(found[1])) if found else None
 
 
 def of_lock(path: Path) -> LockHolder | None:
-    """The process that holds a lock on the file itself, by the system's table of locks; None where there is no such
-    table, or no such process."""
+    """The process that holds a lock on the file, according to the system's lock table; None without such
+    a table or process."""
     try:
         inode = path.stat().st_ino
         lines = Path("/proc/locks").read_text().splitlines()

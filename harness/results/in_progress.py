@@ -1,4 +1,4 @@
-"""What is going on in a runs folder right now: read from the folders of unfinished trials, as the database lags behind."""
+"""Trials now running in a runs folder, read from the folders of unfinished trials, as the database lags behind."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from harness.records.folder import TrialFolder, trial_folders
 from harness.records.result import Progress
 
 SILENT = 120.0
-"""Seconds without a line of progress after which a trial no longer counts as running."""
+"""Seconds without a line of progress after which a trial counts as interrupted."""
 _TAIL = 8192
 """Bytes read from the end of a progress file."""
 
 
 @dataclass(frozen=True)
 class LiveTrial:
-    """A trial that has begun and not ended."""
+    """A trial that has started and not ended."""
 
     trial_id: str
     title: str
     kind: str
     last: Progress | None
     seconds_ago: float
-    """Since it last wrote progress."""
+    """Seconds since it last wrote progress."""
     seconds_left: float | None
-    """By its present speed, where two lines tell it."""
+    """Estimated from its present speed; None without two lines of progress."""
 
     @property
     def running(self) -> bool:
-        """Whether it seems to be at work; one that is not was interrupted, and is taken up by the next `harness run`."""
+        """Whether it seems to be running; if not, it was interrupted and the next `harness run` resumes it."""
         return self.seconds_ago < SILENT
 
 
 def live_trials(runs_dir: Path, finished: Iterable[str]) -> list[LiveTrial]:
-    """Trials below `runs_dir` without a result, the latest first; `finished` are ids that need not be looked at."""
+    """Trials below `runs_dir` without a result, the latest first; `finished` lists ids to skip."""
     done = set(finished)
     now = time.time()
     live = []
@@ -56,7 +56,7 @@ def live_trials(runs_dir: Path, finished: Iterable[str]) -> list[LiveTrial]:
 
 
 def _ends(folder: TrialFolder) -> tuple[Progress | None, Progress | None, float]:
-    """An earlier and the last line of progress within the file's tail, and when it was written."""
+    """An earlier and the last line of progress within the file's tail, and the time of writing."""
     try:
         with folder.progress_file.open("rb") as file:
             file.seek(0, 2)
@@ -85,7 +85,7 @@ def _left(first: Progress | None, last: Progress | None) -> float | None:
 
 
 def curve(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the table `progress` in long form: trial_id, step, term, loss; the weighted sum is the term `loss`."""
+    """The table `progress` in long form: trial_id, step, term, loss; the weighted sum is the term `loss`."""
     rows = []
     for line in frame.itertuples():
         terms = json.loads(line.terms) if isinstance(line.terms, str) else {}

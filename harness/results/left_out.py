@@ -1,4 +1,4 @@
-"""Tasks that a spec would evaluate on where it can and could not here: named wherever its results are shown."""
+"""Optional tasks of a spec whose data is not available here; named wherever its results are shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE = "left_out.json"
 
 
 class LeftOut(Frozen):
-    """An optional task whose data was not found."""
+    """An optional task whose data is not available."""
 
     spec: str
     suite: str
@@ -23,7 +23,7 @@ class LeftOut(Frozen):
 
     @property
     def sentence(self) -> str:
-        """As it is shown with results."""
+        """The sentence shown with results."""
         return (
             f"Not evaluated: {self.suite} (task {self.task}) of the spec {self.spec}: its data was not found."
         )
@@ -33,7 +33,7 @@ _FILE = TypeAdapter(tuple[LeftOut, ...])
 
 
 def read_left_out(runs_dir: Path) -> tuple[LeftOut, ...]:
-    """What the latest run of each spec left out; nothing where that is not known."""
+    """Tasks that the latest run of each spec left out; empty if unknown."""
     try:
         return _FILE.validate_json((runs_dir / FILE).read_bytes())
     except (OSError, ValidationError):
@@ -41,7 +41,7 @@ def read_left_out(runs_dir: Path) -> tuple[LeftOut, ...]:
 
 
 def note_left_out(runs_dir: Path, spec: str, tasks: Sequence[LeftOut]) -> None:
-    """Replace what is noted of one spec."""
+    """Replace the recorded tasks of one spec."""
     before = read_left_out(runs_dir)
     now = (*(one for one in before if one.spec != spec), *tasks)
     if now != before:

@@ -1,6 +1,4 @@
-"""Predictions that fine-tuning trials keep: read as plain columns, so that scores can be computed again
-and models paired.
-"""
+"""Predictions of fine-tuning trials, read as plain columns, so that scores can be recomputed and models paired."""
 
 from __future__ import annotations
 
@@ -14,16 +12,16 @@ import pyarrow.parquet as pq
 from harness.errors import InputError
 
 COLUMNS = ["split", "language", "row", "label", "prediction"]
-"""What every file of predictions holds; scores per class may follow."""
+"""Columns of every predictions file; scores per class may follow."""
 LABELS = b"labels"
-"""Key of the file's metadata that holds the label names in their order, as a JSON list."""
+"""Metadata key of the label names in order, as a JSON list."""
 MOST_BYTES = 512 * 2**20
 MOST_ROWS = 20_000_000
 MOST_UNPACKED = 4 * 2**30
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The columns `COLUMNS`. InputError where the file is oversized, no Parquet, or lacks one."""
+    """The columns `COLUMNS`. InputError if the file is oversized, not Parquet, or lacks one."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(f"{path}: larger than {MOST_BYTES >> 20} MiB")
@@ -49,8 +47,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def label_names(path: Path) -> tuple[str, ...] | None:
-    """The names to which labels and predictions are indices; None where the file does not state them, as those written
-    before it was asked."""
+    """The names that labels and predictions index; None if the file does not state them, as files of older versions."""
     try:
         stated = (pq.read_schema(path).metadata or {}).get(LABELS)
         names = None if stated is None else json.loads(stated)

@@ -1,4 +1,4 @@
-"""The names of models, architectures and protocols in an older database, worked out anew from what its trials are."""
+"""Names of models, architectures and protocols in an older database, recomputed from its trials."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRIALS = """
 
 
 def renamed(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """trial_id and `NAMES`, of every trial that the database holds."""
+    """trial_id and `NAMES` of every trial in the database."""
     trials: dict[str, Trial] = {}
     precisions: dict[str, str | None] = {}
     for *row, precision in con.execute(TRIALS).fetchall():

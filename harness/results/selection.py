@@ -1,24 +1,22 @@
-"""Which fine-tuning setting counts: chosen by dev scores alone, so that no reported score is read before
-its setting is fixed.
-"""
+"""Selection of fine-tuning settings by dev scores alone, so that no reported score influences it."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 GROUP = ["model_key", "suite", "task", "protocol"]
-"""One model on one task under one protocol: the settings compared differ in learning rate and epochs only."""
+"""One model on one task under one protocol: its settings differ only in learning rate and epochs."""
 SETTING = ["learning_rate", "epochs"]
 
 
 def choose_settings(trials: pd.DataFrame) -> pd.DataFrame:
-    """The chosen setting of every model and task, with what it was chosen from.
+    """The selected setting of every model and task, and the basis of the selection.
 
-    `trials`: one row a finished fine-tuning trial with `GROUP`, `SETTING`, finetune_seed and dev_value. The
-    dev value of a setting is its mean over fine-tuning seeds. Only settings with as many seeds as the group's
-    best-covered one compete, so that a setting whose unlucky seed failed gains nothing by it. Higher is
-    better; an undefined dev value loses to any number; ties go to the lower learning rate, then to fewer
-    epochs. Returns GROUP, SETTING, dev_value, seeds and settings (how many competed).
+    `trials`: one row per finished fine-tuning trial with `GROUP`, `SETTING`, finetune_seed and dev_value. The dev value
+    of a setting is its mean over fine-tuning seeds. Only settings with as many seeds as the group's best-covered one
+    compete, so that a setting whose unlucky seed failed gains nothing by it. Higher is better; an undefined dev value
+    loses to any number; ties go to the lower learning rate, then to fewer epochs. Returns GROUP, SETTING, dev_value,
+    seeds and settings (how many competed).
     """
     settings = trials.groupby([*GROUP, *SETTING], dropna=False, as_index=False).agg(
         dev_value=("dev_value", lambda values: values.mean(skipna=False)), seeds=("finetune_seed", "nunique")
@@ -33,7 +31,7 @@ def choose_settings(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def selected_trials(trials: pd.DataFrame) -> list[str]:
-    """Ids of the trials at the chosen settings, in order. `trials` as for `choose_settings`, with trial_id."""
+    """Ids of the trials at the selected settings, in order. `trials` as for `choose_settings`, with trial_id."""
     if trials.empty:
         return []
     chosen = choose_settings(trials)[[*GROUP, *SETTING]]

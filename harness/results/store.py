@@ -31,9 +31,9 @@ from harness.results.connect import PATIENCE, exclusive, reading, writing
 from harness.results.selection import selected_trials
 
 FEW = 20
-"""Up to so many rows are inserted one by one; a frame costs more to set up, and less per row."""
+"""Up to this many rows are inserted one by one; a data frame costs more to set up, and less per row."""
 DEFAULT = Path("runs/results.duckdb")
-"""Where the leaderboard looks without --db and HARNESS_DB."""
+"""Default database of the leaderboard, without --db and HARNESS_DB."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class IngestReport:
     trials: int
     results: int
     unreadable: tuple[str, ...]
-    """Folders whose trial.json or result.json cannot be read; they are left out."""
+    """Folders whose trial.json or result.json cannot be read; they are skipped."""
 
     def __str__(self) -> str:
         broken = (
@@ -64,18 +64,16 @@ class Store:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a file; it may still be empty or damaged."""
+        """Whether the file exists; it may still be empty or damaged."""
         return self.path.is_file()
 
     @property
     def runs_dir(self) -> Path:
-        """The folder the database indexes, by convention the one it lies in."""
+        """The folder that the database indexes: by convention its own."""
         return self.path.parent
 
     def state(self) -> tuple[int, ...]:
-        """Changes whenever the data does: (inode, size, time of change) of the file and its log. What
-        caches are keyed by.
-        """
+        """Cache key that changes whenever the data does: (inode, size, time of change) of the file and its log."""
         stamps: list[int] = []
         for path in (self.path, _log_of(self.path)):
             try:
@@ -87,20 +85,18 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A read-only connection; keep it short, a writer waits for it."""
+        """A read-only connection; keep it short, since writers wait for it."""
         with reading(self.path, self.patience) as con:
             yield con
 
     def frame(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pd.DataFrame:
-        """The answer to one query; parameters by place (`?`) or by name (`$name`)."""
+        """The result of one query; parameters by position (`?`) or by name (`$name`)."""
         given = dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
         with self.read() as con:
             return con.execute(query, given).df()
 
     def plan(self, trials: Iterable[Trial]) -> None:
-        """Note trials that are about to be run, so that progress can be shown as a share; those known
-        already stay as they are.
-        """
+        """Record planned trials, so that progress can be shown as a share; known trials stay unchanged."""
         planned = list(trials)
         family = {trial.id: trial for trial in planned}
         with writing(self.path, self.patience) as con:
@@ -113,7 +109,7 @@ class Store:
             _insert(con, "trials", new)
 
     def unfinished(self) -> list[str]:
-        """Ids of the trials that have not ended well as far as the database knows."""
+        """Ids of the trials that have not ended well according to the database."""
         with self.read() as con:
             rest = con.execute("SELECT trial_id FROM trials WHERE status NOT IN ('ok', 'pruned')").fetchall()
         return [trial_id for (trial_id,) in rest]
@@ -140,9 +136,8 @@ class Store:
         progress: Iterable[Progress] = (),
         origin: str | None = None,
     ) -> None:
-        """Put in one trial: as running without a result, else with everything its result holds. What was
-        there of it is replaced.
-        """
+        """Record one trial: as running without a result, else with everything its result holds. Replaces earlier rows
+        of the trial."""
         self.record_all([Recorded(trial, result, rows.progress_rows(trial.id, progress), origin)])
 
     def record_all(self, entries: Sequence[Recorded]) -> None:
@@ -160,7 +155,7 @@ class Store:
                 _select(con, {(row["model_key"], row["task"]) for row in finetuned})
 
     def ingest_folders(self, folders: Iterable[TrialFolder]) -> int:
-        """Put in the trials of these folders, of those that can be read; how many."""
+        """Record the trials of these folders that can be read; returns their number."""
         entries = [entry for folder in folders if (entry := read_recorded(folder))]
         if entries:
             self.record_all(entries)
@@ -169,7 +164,7 @@ class Store:
     def ingest(self, runs_dir: Path | None = None) -> IngestReport:
         """Rebuild the whole database from the trial folders: into a new file, then renamed over the old one.
 
-        A damaged, older or newer file in its place does not matter: the folders are the truth.
+        A damaged, older or newer file in its place does not matter: the folders are authoritative.
         """
         runs_dir = runs_dir or self.runs_dir
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -191,14 +186,14 @@ class Store:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the folder of one trial holds."""
+    """Content of one trial's folder."""
 
     trial: Trial
     result: Result | None
     progress: list[rows.Row]
     """Rows of the learning curve, thinned."""
     origin: str | None = None
-    """The bundle it came in; None for what was run here."""
+    """The bundle it was imported from; None for a trial run here."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +203,7 @@ class _Found:
 
 
 def read_recorded(folder: TrialFolder) -> Recorded | None:
-    """What a folder holds; None where its trial cannot be read."""
+    """Content of a folder; None if its trial cannot be read."""
     trial = folder.read_trial()
     if trial is None:
         return None
@@ -247,7 +242,7 @@ def _content(entries: Sequence[Recorded], family: Mapping[str, Trial]) -> dict[s
 
 
 def write_database(path: Path, entries: Sequence[Recorded]) -> None:
-    """A whole database in one go, at a path where there is none."""
+    """Write a whole database at once, to a path where there is none."""
     content = _content(entries, {entry.trial.id: entry.trial for entry in entries})
     con = duckdb.connect(str(path))
     try:
@@ -262,7 +257,7 @@ def write_database(path: Path, entries: Sequence[Recorded]) -> None:
 
 
 def _insert(con: duckdb.DuckDBPyConnection, table: str, content: list[rows.Row]) -> None:
-    """Append rows; columns they lack are null."""
+    """Append rows; missing columns are null."""
     if not content:
         return
     columns = [
@@ -294,9 +289,9 @@ def _remove(con: duckdb.DuckDBPyConnection, trial_ids: Sequence[str]) -> None:
 
 
 def _select(con: duckdb.DuckDBPyConnection, groups: Collection[tuple[str, str]] | None = None) -> None:
-    """Mark the trials at the settings that dev scores choose; of these pairs of model and task, or of all.
+    """Mark the trials at the settings selected by dev scores; of these pairs of model and task, or of all.
 
-    So many statements however many groups there are: each reads the whole table.
+    The number of statements does not depend on the number of groups: each reads the whole table.
     """
     only, given = "kind = 'finetune'", {}
     if groups is not None:
@@ -318,7 +313,7 @@ def _select(con: duckdb.DuckDBPyConnection, groups: Collection[tuple[str, str]] 
 
 
 def _ancestors(con: duckdb.DuckDBPyConnection, trials: Sequence[Trial]) -> dict[str, Trial]:
-    """These trials and those they descend from, as far as the database knows them."""
+    """These trials and their ancestors, as far as the database knows them."""
     known = {trial.id: trial for trial in trials}
     open_ids = {parent for trial in trials for parent in trial.parents}
     while open_ids := open_ids - known.keys():
@@ -334,7 +329,7 @@ def _ancestors(con: duckdb.DuckDBPyConnection, trials: Sequence[Trial]) -> dict[
 
 
 def _origin(folder: TrialFolder) -> str | None:
-    """Where an imported folder came from; None for one that was run here."""
+    """Origin of an imported folder; None for a trial run here."""
     try:
         noted = json.loads((folder.path / "origin.json").read_text(encoding="utf-8"))
         return " · ".join(str(part) for part in (noted["bundle"], noted["origin"]) if part)

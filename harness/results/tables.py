@@ -29,15 +29,15 @@ T = TypeVar("T")
 _JOB: TypeAdapter[Job] = TypeAdapter(Job)
 
 PROGRESS_POINTS = 200
-"""Most points of a learning curve kept per trial."""
+"""Points of a learning curve stored per trial, at most."""
 
 _SETTING = ("learning_rate", "epochs")
-"""Fields of a fine-tuning recipe that the dev score chooses; all others belong to the protocol."""
+"""Fields of a fine-tuning recipe that are selected by dev score; all others belong to the protocol."""
 
 
 def model_key(source: ModelSource, data: Mapping[str, str]) -> str:
-    """Names a model: the trial that made it (`@step` for a milestone), or the content of a teacher as shipped, of which
-    the trial's `data` tells."""
+    """Key of a model: the trial that made it (`@step` for a milestone), or the content of a teacher as shipped, taken
+    from the trial's `data`."""
     if source.trial is None:
         assert source.teacher is not None
         return shipped_key(source.teacher, data)
@@ -45,12 +45,12 @@ def model_key(source: ModelSource, data: Mapping[str, str]) -> str:
 
 
 def shipped_key(teacher: Teacher, data: Mapping[str, str]) -> str:
-    """Names a checkpoint as shipped, by its content as a trial's `data` has it."""
+    """Key of a checkpoint as shipped: its content according to a trial's `data`."""
     return digest([teacher, _of_teacher(data)])
 
 
 def _of_teacher(data: Mapping[str, str]) -> dict[str, str]:
-    """The content of a teacher among all that a trial reads."""
+    """Content hashes of a teacher among all that a trial reads."""
     return {
         name: content
         for name, content in data.items()
@@ -59,10 +59,10 @@ def _of_teacher(data: Mapping[str, str]) -> dict[str, str]:
 
 
 def arch_key(teacher: Teacher, student: Student | None) -> str:
-    """Names an architecture: the identities of a teacher and of a student built from it.
+    """Key of an architecture: the identities of a teacher and of a student built from it.
 
-    A field that `Student` gains is part of it by itself. Left out is only where the weights start, which no
-    measurement depends on.
+    A new field of `Student` becomes part of it automatically. Only the initialisation of the weights is left out, as no
+    measurement depends on it.
     """
     if student is None:
         return digest([teacher, None])
@@ -71,14 +71,14 @@ def arch_key(teacher: Teacher, student: Student | None) -> str:
 
 
 def measured_key(teacher: Teacher, student: Student | None, data: Mapping[str, str]) -> str:
-    """Names what one measurement serves: an architecture with the content of its teacher, whose size nothing else
-    states."""
+    """Key shared by trials that one measurement serves: an architecture with the content of its teacher, which alone
+    states its size."""
     return digest([arch_key(teacher, student), _of_teacher(data)])
 
 
 def protocol_of(job: FinetuneJob, data: Mapping[str, str], precision: str | None = None) -> str:
-    """Names everything that must be equal before two scores of a task may be compared, besides the model: 8 hex digits.
-    `precision`: what `auto` came to, once that is known."""
+    """Key (8 hex digits) of everything, besides the model, that must be equal for two scores of a task to be compared.
+    `precision`: the one that `auto` resolved to, once known."""
     recipe = {name: value for name, value in identity(job.recipe).items() if name not in _SETTING}
     if precision is not None:
         recipe["precision"] = precision
@@ -89,7 +89,7 @@ def protocol_of(job: FinetuneJob, data: Mapping[str, str], precision: str | None
 def trial_row(
     trial: Trial, result: Result | None, *, parents: Mapping[str, Trial], status: str | None = None
 ) -> Row:
-    """The row of `trials`. `parents` holds the trials it descends from, as far as they are known."""
+    """The row of `trials`. `parents` holds its ancestors, as far as they are known."""
     labels = trial.labels
     row: Row = {
         "trial_id": trial.id,
@@ -115,7 +115,7 @@ def trial_row(
 
 
 def job_columns(trial: Trial, parents: Mapping[str, Trial], precision: str | None) -> Row:
-    """The columns that follow from what a trial is; `precision` as for `protocol_of`."""
+    """The columns that follow from the trial's definition; `precision` as for `protocol_of`."""
     job = trial.job
     if isinstance(job, PrepareJob):
         return {
@@ -186,14 +186,14 @@ def _finetune_columns(
 
 
 def measured_as(trial: Trial, parents: Mapping[str, Trial]) -> str | None:
-    """`arch_key` of the model that a trial makes, scores or measures; None where its teacher is not known."""
+    """`arch_key` of the model that a trial makes, scores or measures; None if its teacher is not known."""
     key: str | None = job_columns(trial, parents, None).get("arch_key")
     return key
 
 
 def root_trial(trial: Trial, parents: Mapping[str, Trial]) -> Trial | None:
-    """The trial at the root of a chain of prepared teachers and assistants that reads a checkpoint as shipped, where the
-    chain is known."""
+    """The root of a chain of prepared teachers and assistants: the trial that reads a checkpoint as
+    shipped; None if unknown."""
     job = trial.job
     if not isinstance(job, DistilJob) or job.teacher.teacher is not None:
         return trial
@@ -239,7 +239,7 @@ def _result_columns(result: Result) -> Row:
 
 
 def record_sha256(record: Trial | Result) -> str:
-    """SHA-256 of a record's canonical JSON, independent of how its file was laid out."""
+    """SHA-256 of a record's canonical JSON, independent of its file's layout."""
     canonical = json.dumps(
         record.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":")
     )
@@ -247,7 +247,7 @@ def record_sha256(record: Trial | Result) -> str:
 
 
 def score_rows(trial: Trial, result: Result) -> list[Row]:
-    """The rows of `scores`; `selected` is set later, by the dev scores of the trial's neighbours."""
+    """The rows of `scores`; `selected` is set later, by the dev scores of the trial's group."""
     job = trial.job if isinstance(trial.job, FinetuneJob) else None
     return [
         {
@@ -284,9 +284,7 @@ def measurement_rows(trial: Trial, result: Result, row: Row) -> list[Row]:
 
 
 def progress_rows(trial_id: str, lines: Iterable[Progress]) -> list[Row]:
-    """The rows of `progress`: the last line of each step, thinned evenly to `PROGRESS_POINTS` with the
-    first and last kept.
-    """
+    """The rows of `progress`: the last line of each step, thinned evenly to `PROGRESS_POINTS`, first and last kept."""
     by_step = {line.step: line for line in lines}
     return [
         {
@@ -302,14 +300,14 @@ def progress_rows(trial_id: str, lines: Iterable[Progress]) -> list[Row]:
 
 
 def thinned(items: Sequence[T], most: int) -> list[T]:
-    """At most `most` of `items`, evenly spaced, the first and last among them."""
+    """At most `most` of `items`, evenly spaced, including the first and the last."""
     if len(items) <= most:
         return list(items)
     return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
 
 
 def finite(value: float | None) -> float | None:
-    """The number; None unless it is finite, as one NaN would spoil every average."""
+    """The number, or None unless it is finite: one NaN would make every average NaN."""
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -320,7 +318,7 @@ def _json(value: Any) -> str:
 def trial_of(
     trial_id: str, kind: Any, parents: list[str], config_id: str | None, labels: str, config: str, data: str
 ) -> Trial:
-    """A trial again from its row, as far as its descendants need it; not checked a second time."""
+    """A trial rebuilt from its row, as far as its descendants need it; not validated again."""
     job = _JOB.validate_json(config)
     return Trial.model_construct(
         id=trial_id,

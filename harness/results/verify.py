@@ -1,4 +1,4 @@
-"""Do folders, their files and the database agree? Everything is computed again from what lies on disk."""
+"""Whether folders, their files and the database agree; everything is recomputed from the files on disk."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from harness.results import tables as rows
 from harness.results.store import Store
 
 CLOSE = 1e-9
-"""Scores this near count as equal: a sum may be taken in another order on another machine."""
+"""Scores this close count as equal: another machine may add in another order."""
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Something about one trial that does not agree with the rest."""
+    """An inconsistency of one trial."""
 
     trial_id: str
     message: str
@@ -34,7 +34,7 @@ class Disagreement:
 
 
 def verify(runs_dir: Path, store: Store | None = None) -> list[Disagreement]:
-    """Every disagreement below `runs_dir`, and with the database if one is given; empty where all is well."""
+    """Every disagreement below `runs_dir`, and with the database if one is given; empty if there is none."""
     disagreements: list[Disagreement] = []
     hashes: dict[str, str | None] = {}
     folders = list(trial_folders(runs_dir))
@@ -52,7 +52,7 @@ def verify(runs_dir: Path, store: Store | None = None) -> list[Disagreement]:
 
 
 def folder_problems(folder: TrialFolder) -> Iterator[str]:
-    """What is wrong inside one folder."""
+    """Problems inside one folder."""
     trial = folder.read_trial()
     if trial is None:
         yield "trial.json is missing or unreadable"
@@ -70,7 +70,7 @@ def folder_problems(folder: TrialFolder) -> Iterator[str]:
 
 
 def trial_problems(trial: Trial, name: str) -> Iterator[str]:
-    """Whether the id, and a student's configuration, follow from what the trial is."""
+    """Problems if the id, or a student's configuration, does not follow from the trial's content."""
     if trial.id != name:
         yield f"trial.json is of another trial ({trial.id})"
     if trial.job.kind != trial.kind:
@@ -86,7 +86,7 @@ def trial_problems(trial: Trial, name: str) -> Iterator[str]:
 
 
 def family_problems(trial: Trial, parents: dict[str, Trial]) -> Iterator[str]:
-    """Whether an evaluation belongs to the configuration of the student it scores."""
+    """Problems if an evaluation does not belong to the configuration of the student it scores."""
     job = trial.job
     if not isinstance(job, FinetuneJob) or job.model.trial is None:
         return
@@ -98,7 +98,7 @@ def family_problems(trial: Trial, parents: dict[str, Trial]) -> Iterator[str]:
 
 
 def result_problems(trial: Trial, result: Result) -> Iterator[str]:
-    """Whether the result belongs to the trial and is whole."""
+    """Problems if the result does not belong to the trial or is incomplete."""
     if result.trial_id != trial.id:
         yield f"result.json is of another trial ({result.trial_id})"
     if result.kind != trial.kind:
@@ -114,7 +114,7 @@ def result_problems(trial: Trial, result: Result) -> Iterator[str]:
 
 
 def split_problems(job: FinetuneJob, result: Result) -> Iterator[str]:
-    """Whether the split that is reported was scored, and no score passes for one of it."""
+    """Problems if the reported split has no score, or `dev_as_test` is not set exactly on reported dev scores."""
     report = job.task.report
     if job.counts and result.status == "ok" and report not in {score.split for score in result.scores}:
         yield f"it reports the split {report}, of which it has no score"
@@ -125,14 +125,14 @@ def split_problems(job: FinetuneJob, result: Result) -> Iterator[str]:
 
 
 def weight_problems(folder: TrialFolder, result: Result) -> Iterator[str]:
-    """Whether the weights are those that the result names; weights that were removed are no problem."""
+    """Problems if the weights differ from those named in the result; removed weights are no problem."""
     weights = folder.model / "model.safetensors"
     if result.weights_sha256 and weights.is_file() and sha256_of(weights) != result.weights_sha256:
         yield "model.safetensors is not the file that result.json names"
 
 
 def score_problems(trial: Trial, result: Result, path: Path) -> Iterator[str]:
-    """Whether the scores follow from the predictions, where they are kept."""
+    """Problems if the scores do not follow from the predictions, where these are kept."""
     if not isinstance(trial.job, FinetuneJob) or not path.is_file():
         return
     try:
@@ -187,7 +187,7 @@ def _database_problems(store: Store, hashes: dict[str, str | None]) -> Iterator[
 
 
 def _reported_problems(store: Store, trials: dict[str, Trial]) -> Iterator[Disagreement]:
-    """Whether the database reports the split that each trial does."""
+    """Trials for which the database reports another split than the trial does."""
     stored = store.frame("SELECT DISTINCT trial_id, split FROM scores WHERE reported")
     for name, split in zip(stored["trial_id"], stored["split"], strict=True):
         job = trials[name].job if name in trials else None

@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoadedPlan:
-    """A plan and what it was built from."""
+    """A plan and the inputs it was built from."""
 
     plan: Plan
     resolved: ResolvedSpec
-    """The spec, and where each part of it is written."""
+    """The spec, and the position of each part in its file."""
     sources: Sources
     """Where its inputs are read, at the commits of the lock file."""
     left_out: tuple[LeftOut, ...] = ()
-    """Optional tasks whose data cannot be had."""
+    """Optional tasks whose data is not available."""
 
 
 def sources_of(data_dir: Path | None) -> Sources:
-    """Where bytes are looked for; InputError where `--data-dir` is no folder."""
+    """Sources of files; InputError if `--data-dir` is not a folder."""
     sources = Sources.from_environment(data_dir)
     if sources.data_dir is not None and not sources.data_dir.is_dir():
         named = "--data-dir" if data_dir is not None else "HARNESS_DATA"
@@ -49,7 +49,7 @@ def sources_of(data_dir: Path | None) -> Sources:
 
 
 def require_cache(sources: Sources) -> None:
-    """InputError where nothing can be kept in the cache folder, as in a home that is read-only."""
+    """InputError if the cache folder cannot be written to, as in a read-only home."""
     folder = sources.cache_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -69,9 +69,10 @@ def load_plan(
     sources: Sources,
     update_lock: bool = False,
 ) -> LoadedPlan:
-    """Read, check and expand a spec. SpecError, one line a mistake, where it is wrong.
+    """Read, check and expand a spec. SpecError, one line per mistake, if it is wrong.
 
-    `update_lock` asks the hub for the newest commits, whatever the lock file says."""
+    `update_lock` asks the hub for the newest commits, whatever the lock file says.
+    """
     from harness.assets.fetch import newest_commits
     from harness.cli.planned.whole_inputs import check_files
     from harness.devices.provenance import fingerprint
@@ -95,7 +96,7 @@ def load_plan(
 
 
 def _missing_tasks(resolved: ResolvedSpec, sources: Sources) -> tuple[LeftOut, ...]:
-    """The optional tasks whose data cannot be had; InputError where no other task is left."""
+    """The optional tasks whose data is not available; InputError if no other task is left."""
     from harness.assets.availability import check_all
 
     optional = {
@@ -120,7 +121,7 @@ def _missing_tasks(resolved: ResolvedSpec, sources: Sources) -> tuple[LeftOut, .
 
 
 def note_lock(path: Path, loaded: LoadedPlan) -> str:
-    """Write what is newly pinned to the lock file beside the spec; what happened in a sentence, or nothing."""
+    """Write new pins to the lock file beside the spec; a sentence about it, or an empty string."""
     before, now = read_lock(path), dict(loaded.sources.pins)
     if now == before:
         return ""
@@ -132,10 +133,11 @@ def note_lock(path: Path, loaded: LoadedPlan) -> str:
 
 
 def speed_here(plan: Plan, runs_dir: Path, sources: Sources, measure: bool = False) -> Speed:
-    """What the estimate of costs stands on: trials recorded in `runs_dir`, this machine's profile, the tasks' data
+    """The basis of cost estimates: trials recorded in `runs_dir`, this machine's profile, and the tasks' data
     that is on it.
 
-    `measure` spends a moment on the processor's speed where the profile does not know it."""
+    `measure` takes a moment to measure the processor's speed if the profile lacks it.
+    """
     from harness.plan.cost import speed_of
     from harness.records.latest import latest_trials
     from harness.tasks.sizes import task_sizes
@@ -158,7 +160,7 @@ def _profile(cache_dir: Path, threads: int, measure: bool) -> MachineProfile:
 
 
 def identities(assets: Iterable[Asset], sources: Sources) -> dict[Asset, str | None]:
-    """What each asset's content is; asked together, so that a slow index costs its time-out once."""
+    """Identity of each asset's content; queried concurrently, so that a slow index costs its time-out once."""
     from harness.assets.fetch import identify
 
     wanted = set(assets)
@@ -172,7 +174,7 @@ def identities(assets: Iterable[Asset], sources: Sources) -> dict[Asset, str | N
 
 
 def on_disk(sources: Sources) -> Callable[[Asset], Path | None]:
-    """Finds the folder of an asset that is on this machine already; asks nobody else."""
+    """Function that returns the folder of an asset if it is already on this machine; uses no network."""
     offline = dataclasses.replace(sources, offline=True)
 
     def locate(asset: Asset) -> Path | None:
@@ -187,7 +189,7 @@ def on_disk(sources: Sources) -> Callable[[Asset], Path | None]:
 
 
 def require_rows(plan: Plan, sources: Sources) -> None:
-    """InputError where a task's rows are not what its file says: all are read once before the first trial."""
+    """InputError if a task's rows do not match its file; all are read once before the first trial."""
     from harness.tasks.task_data import check_rows
 
     for task in plan.tasks:
@@ -202,7 +204,7 @@ def require_rows(plan: Plan, sources: Sources) -> None:
 
 
 def require_inputs(plan: Plan, sources: Sources) -> None:
-    """AssetError, one line for each input that cannot be reached, and one with the ways out."""
+    """AssetError, one line for each unreachable input and one with the ways out."""
     from harness.assets.availability import check_all
     from harness.assets.fetch import ways_out
 

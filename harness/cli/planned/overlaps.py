@@ -1,4 +1,4 @@
-"""What a plan's corpora amount to, and that none holds a sentence its tasks are scored on."""
+"""Sizes of a plan's corpora, and the check that none contains a sentence its tasks are scored on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.corpora.token_counts import TokenCount
 
 SMALL = 100_000_000
-"""Bytes of files up to which a plan counts a corpus unasked."""
+"""Size of files in bytes up to which a plan counts a corpus unasked."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,16 @@ class Survey:
 
     corpus: Corpus
     languages: Mapping[str, LanguageText] | None = None
-    """None: not counted."""
+    """None if not counted."""
     tokens: Mapping[str, TokenCount] = field(default_factory=dict)
-    """Empty where the teacher's tokenizer is not at hand."""
+    """Empty if the teacher's tokenizer is not at hand."""
     trains: bool = True
-    """Whether a model of the plan learns from it."""
+    """Whether a model of the plan is trained on it."""
     unchecked: tuple[str, ...] = ()
-    """Tasks whose evaluated sentences are not at hand, so that nothing is known about an overlap."""
+    """Tasks whose evaluated sentences are not at hand, so that an overlap cannot be checked."""
 
     def tokens_used(self, language: str) -> int | None:
-        """Within the token budget."""
+        """Tokens of a language within the token budget."""
         if language not in self.tokens:
             return None
         budget = self.corpus.tokens_per_language
@@ -49,7 +49,7 @@ class Survey:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of each language in the batches; empty where tokens are not known."""
+        """Share of each language in the batches; empty if tokens are not counted."""
         used = {code: self.tokens_used(code) or 0 for code in self.tokens}
         weights = {code: tokens**self.corpus.alpha for code, tokens in used.items()}
         total = sum(weights.values())
@@ -86,7 +86,7 @@ def corpora_of(plan: Plan) -> list[tuple[Corpus, Teacher | None]]:
 
 
 def _learnt_from(plan: Plan) -> list[Corpus]:
-    """Corpora that train a model: controls, which are not distilled, learn nothing from theirs."""
+    """Corpora that train a model; controls, which are not distilled, use none."""
     jobs = [trial.job for trial in plan.trials]
     found = [
         job.corpus
@@ -107,8 +107,8 @@ def _root(plan: Plan, source: ModelSource) -> Teacher | None:
 
 
 def refuse_overlap(plan: Plan, sources: Sources) -> None:
-    """InputError where a corpus that a model learns from still holds dev or test sentences of a task; reads the corpora,
-    once (then cached)."""
+    """InputError if a corpus that a model is trained on still contains dev or test sentences of a task; reads the
+    corpora once (then cached)."""
     from harness.corpora.corpus import evaluation_overlap
 
     for corpus in _learnt_from(plan):
@@ -126,9 +126,10 @@ def refuse_overlap(plan: Plan, sources: Sources) -> None:
 
 
 def surveys(plan: Plan, sources: Sources, fetch: bool) -> Iterator[Survey]:
-    """Each corpus of the plan; not counted where its files are not on this machine, or are many.
+    """Each corpus of the plan; not counted if its files are not on this machine, or are large.
 
-    With `fetch`, they are fetched and read whatever their size, unless they are streamed."""
+    With `fetch`, they are fetched and read whatever their size, unless they are streamed.
+    """
     here = sources if fetch else dataclasses.replace(sources, offline=True)
     learnt = {id(corpus) for corpus in _learnt_from(plan)}
     for corpus, teacher in corpora_of(plan):
@@ -171,7 +172,7 @@ def _is_here(task: Task, sources: Sources) -> bool:
 
 
 def _tokenizer(teacher: Teacher | None, sources: Sources) -> Path | None:
-    """The teacher's tokenizer.json, where it can be had."""
+    """The teacher's tokenizer.json, if available."""
     from harness.assets.fetch import fetch
 
     if teacher is None:
@@ -197,7 +198,7 @@ def _is_small(corpus: Corpus, offline: Sources) -> bool:
 
 
 def not_counted(corpus: Corpus) -> str:
-    """What to say of a corpus that is too large to be read for a plan."""
+    """Message about a corpus that is too large to be read for a plan."""
     if not corpus.streaming:
         return f"corpus {corpus.name}: not counted; --survey fetches and counts it"
     budget = corpus.tokens_per_language
@@ -206,7 +207,7 @@ def not_counted(corpus: Corpus) -> str:
 
 
 def survey_table(survey: Survey) -> Table:
-    """One line a language."""
+    """Table with one line per language."""
     from rich.table import Table
 
     assert survey.languages is not None
@@ -230,7 +231,7 @@ def survey_table(survey: Survey) -> Table:
 
 
 def survey_remarks(survey: Survey) -> Iterator[str]:
-    """What must be known beside the table."""
+    """Remarks printed below the table."""
     assert survey.languages is not None
     thin = [code for code, text in survey.languages.items() if text.thin]
     if thin:

@@ -1,4 +1,5 @@
-"""Whether the data of a spec that is on this machine is whole, told at the line that names it before anything is trained."""
+"""Whether the data of a spec that is on this machine is whole; problems are reported at the line that names the data,
+before any training."""
 
 from __future__ import annotations
 
@@ -23,18 +24,19 @@ from harness.spec.yaml.source import Complaint, refuse
 from harness.tasks.layout import as_laid_out, columns_by_role, languages_of, layout_of, pattern_of
 
 SMALL = 100_000_000
-"""Bytes of files up to which they are read unasked."""
+"""Size of files in bytes up to which they are read unasked."""
 CHECK_VERSION = 1
-"""Raised when a change of code changes what is refused."""
+"""Raised when a change of code changes what is rejected."""
 
 Folders = Mapping[Asset, AssetFolder]
 
 
 def check_files(resolved: ResolvedSpec, sources: Sources, rows: bool) -> None:
-    """SpecError with one line for each task and corpus whose files are damaged or not what they are declared to be.
+    """SpecError with one line for each task and corpus whose files are damaged or do not match their declaration.
 
-    `rows`: read tasks as their trials would, labels included; else look only whether their files are whole. What is not
-    on this machine, and what is too large to be read unasked, is left to `harness run`."""
+    `rows`: read tasks as their trials would, labels included; else check only whether their files are whole. Data that
+    is not on this machine, or too large to be read unasked, is left to `harness run`.
+    """
     here = dataclasses.replace(sources, offline=True)
     complaints = [
         Complaint(resolved.mark(path), message)
@@ -63,7 +65,7 @@ def _corpora(resolved: ResolvedSpec, sources: Sources) -> Iterator[tuple[tuple[s
 
 
 def require_cores(resolved: ResolvedSpec, kinds: Iterable[Kind], cores: int) -> None:
-    """SpecError where a kind of trial asks for more than the `cores` of this machine that may be used."""
+    """SpecError if a kind of trial asks for more than the `cores` of this machine that may be used."""
     complaints = [
         Complaint(
             resolved.mark(("resources", kind, "cpus")),
@@ -78,7 +80,7 @@ def require_cores(resolved: ResolvedSpec, kinds: Iterable[Kind], cores: int) -> 
 
 
 def entry_problem(entry: CatalogEntry, sources: Sources) -> str | None:
-    """What is wrong with the files of a catalog entry that are on this machine; None where nothing is."""
+    """What is wrong with the files of a catalog entry that are on this machine; None if nothing is."""
     here = dataclasses.replace(sources, offline=True)
     match entry:
         case Task():
@@ -101,7 +103,7 @@ def _folder_here(asset: Asset, sources: Sources) -> Path | None:
 
 
 def task_problem(task: Task, languages: tuple[str, ...], sources: Sources, rows: bool) -> str | None:
-    """What is wrong with a task's files in these languages; None where nothing is, or they are not at hand."""
+    """What is wrong with a task's files in these languages; None if nothing is, or they are not at hand."""
     folders = _folders(task.assets.values(), sources)
     if folders is None:
         return None
@@ -118,7 +120,7 @@ def task_problem(task: Task, languages: tuple[str, ...], sources: Sources, rows:
 
 
 def shared_rows(tasks: Iterable[Task], sources: Sources) -> list[str]:
-    """A sentence for each task at hand that is scored on rows it trains on."""
+    """One sentence for each task at hand that is scored on rows it trains on."""
     here = dataclasses.replace(sources, offline=True)
     found = (_shared_rows(task, here) for task in tasks if "train" in task.splits)
     return [sentence for sentence in found if sentence]
@@ -148,7 +150,7 @@ def _shared_rows(task: Task, sources: Sources) -> str:
 
 
 def corpus_problem(corpus: Corpus, sources: Sources) -> str | None:
-    """What is wrong with a corpus's files; None where nothing is, or they are streamed or not at hand."""
+    """What is wrong with a corpus's files; None if nothing is, or they are streamed or not at hand."""
     folders = None if corpus.streaming else _folders([text.asset for text in corpus.texts], sources)
     if folders is None:
         return None
@@ -158,7 +160,7 @@ def corpus_problem(corpus: Corpus, sources: Sources) -> str | None:
 
 
 def _folders(assets: Iterable[Asset], sources: Sources) -> Folders | None:
-    """Where the assets are; None where one is not on this machine, or all together are large."""
+    """Folders of the assets; None if one is not on this machine, or together they are large."""
     try:
         folders = {asset: fetch(asset, sources) for asset in assets}
     except AssetError:
@@ -172,7 +174,7 @@ def _content(folders: Folders) -> list[str]:
 
 
 def _problem(question: list[object], check: Callable[[], None], sources: Sources) -> str | None:
-    """What `check` raises; that it raises nothing is remembered of the same content."""
+    """The message of the error that `check` raises, or None; success is cached for the same content."""
     memory = sources.cache_dir / "checked" / digest([CHECK_VERSION, question], 32)
     if memory.is_file():
         return None

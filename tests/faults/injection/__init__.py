@@ -1,6 +1,6 @@
 """Fault injection: break a small but real run on purpose, then check what must still hold.
 
-Here belongs whatever damages a run, a file or a machine and judges the outcome; samples of it run in `tests/faults`.
+Whatever damages a run, a file or a machine and checks the outcome belongs here; samples of it run in `tests/faults`.
 Every module of the first list is a command, run from the root of the repository:
 
     python -m tests.faults.injection.kill_driver     kill -9 of the driver at random moments
@@ -11,8 +11,8 @@ Every module of the first list is a command, run from the root of the repository
     python -m tests.faults.injection.hostile_files   malicious bundles, checkpoints and models
     python -m tests.faults.injection.soak            hundreds of trials, with the driver's memory watched
 
-`--count` is the number of faults, `--seed` chooses them. Each command prints one line of figures; it exits with 1 and
-names each claim that did not hold.
+`--count` is the number of faults, `--seed` determines them. Each command prints one line of figures; it exits with 1
+and names each claim that did not hold.
 
     tiny.py            a small plan, and `harness run` on it in a process of its own
     aftermath.py       the undisturbed run, and comparison with it

@@ -1,4 +1,4 @@
-"""What an undisturbed run of the tiny plan gives, and whether a disturbed one came to the same in the end."""
+"""The result of an undisturbed run of the tiny plan, and its comparison with disturbed runs."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ class Reference:
     spec: Path
     answers: dict[str, Any]
     seconds: float
-    """From the first trial's start to the end."""
+    """From the start of the first trial to the end."""
     options: tuple[str, ...]
-    """Of `harness run`, for the disturbed runs too."""
+    """Options of `harness run`, for the disturbed runs too."""
 
     def until_next(self, faults: int) -> float:
-        """Seconds within which the next of so many faults comes: all together they reach over the whole run,
-        as points drawn from it would."""
+        """Upper bound of the delay before the next of so many faults, in seconds: together they cover the whole run, as
+        points drawn from it would."""
         return 2 * self.seconds / (faults + 1)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What was on disk at one moment."""
+    """State of the disk at one moment."""
 
     done: dict[str, int]
-    """Trials that had ended well -> when."""
+    """Trials that had ended well -> when (ns)."""
     saved: frozenset[str]
-    """Trials under way that had a checkpoint."""
+    """Running trials that had a checkpoint."""
 
     @classmethod
     def of(cls, runs: Path) -> Moment:
@@ -61,8 +61,8 @@ class Moment:
 def undisturbed(
     folder: Path, options: Sequence[str] = (), prefix: Sequence[str] = (), **changes: Any
 ) -> Reference:
-    """Write the plan below `folder` (`changes` as of `write_spec`) and run it once to its end; `options` and
-    `prefix` as of `harness_run`."""
+    """Write the plan below `folder` (`changes` as of `write_spec`) and run it once to its end; `options` and `prefix`
+    as of `harness_run`."""
     spec = write_spec(folder, **changes)
     driver = harness_run(spec, folder / "undisturbed", options, prefix)
     if not driver.wait_until(lambda: bool(driver.started())):
@@ -75,8 +75,8 @@ def undisturbed(
 
 
 def check(verdict: Verdict, runs: Path, reference: Reference, *moments: Moment) -> None:
-    """Every trial has the undisturbed answer, none that had ended at one of the `moments` was run again, and
-    nothing in the folders or the database disagrees."""
+    """Every trial has the undisturbed result, none that had ended at one of the `moments` was run again, and folders
+    and database agree."""
     found = answers(runs)
     for name, expected in reference.answers.items():
         given = found.get(name)
@@ -89,9 +89,9 @@ def check(verdict: Verdict, runs: Path, reference: Reference, *moments: Moment) 
 
 
 def check_drivers(verdict: Verdict, runs: Path, drivers: Sequence[Driver], moments: Sequence[Moment]) -> None:
-    """Of the drivers that brought one plan to its end, none started a trial that had ended before it or one
-    more often than it lost the worker of it, and none left a process behind; what had a checkpoint went on from
-    there. `moments[i]`: when driver `i` was gone, of each but the last."""
+    """Of the drivers that completed one plan, none started a trial that had ended before it, or started one more often
+    than it lost its worker; none left a process behind; trials with a checkpoint resumed from it. `moments[i]`: when
+    driver `i` was gone, for each but the last."""
     results = recorded(runs)
     for number, driver in enumerate(drivers):
         starts = Counter(driver.started())

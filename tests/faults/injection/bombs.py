@@ -1,4 +1,4 @@
-"""Content that leaves a file named `executed...` behind should anybody run it."""
+"""Content that leaves a file named `executed...` behind if it is executed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class _Bomb:
 
 
 def pickled(place: Path) -> bytes:
-    """A pickle that makes a folder."""
+    """A pickle that makes a folder when it is loaded."""
     return pickle.dumps(_Bomb(place / "executed-by-pickle"))
 
 
 def torch_zip(place: Path) -> bytes:
-    """The same in the form of a torch checkpoint."""
+    """The same as a torch checkpoint."""
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w") as archive:
         archive.writestr("archive/data.pkl", pickled(place))
@@ -35,7 +35,7 @@ def torch_zip(place: Path) -> bytes:
 
 
 def parquet_with_a_pickled_type(place: Path) -> bytes:
-    """A table whose column type is a pickle, as pyarrow once read them unasked."""
+    """A table whose column type is a pickle, which old versions of pyarrow loaded by default."""
     plain = pa.field("prediction", pa.int64())
     names = {"ARROW:extension:name": "arrow.py_extension_type", "ARROW:extension:metadata": pickled(place)}
     table = pa.table([pa.array([1, 2, 3])], schema=pa.schema([plain.with_metadata(names)]))

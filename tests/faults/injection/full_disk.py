@@ -21,11 +21,11 @@ from tests.faults.injection.tiny import harness_run
 from tests.faults.injection.verdict import CannotTryError, Verdict, command
 
 ROOM = 512 * 2**20
-"""Bytes after room was made."""
+"""Size of the file system in bytes after it was enlarged."""
 TRIES = 5
-"""A disk that the plan fits on is made smaller, so often in a row at most."""
+"""Attempts with ever smaller disks until the plan no longer fits."""
 TELLING = ("disk_full", "No space left", "disk is full")
-"""One of these must be said."""
+"""Messages of a full disk; one of them must appear."""
 
 
 def prove(folder: Path, count: int, seed: int, options: Sequence[str] = (), **changes: Any) -> Verdict:
@@ -46,7 +46,8 @@ def prove(folder: Path, count: int, seed: int, options: Sequence[str] = (), **ch
 
 
 def _fill(verdict: Verdict, disk: Path, reference: Reference, needed: int, draw: random.Random) -> int:
-    """Run on a disk that is too small, then on the same made larger; how many trials the first run did."""
+    """Run on a disk that is too small, then on the same disk enlarged; returns the trials that
+    the first run finished."""
     size = 0
     for attempt in range(TRIES):
         runs = disk / f"runs-{attempt}"
@@ -92,7 +93,7 @@ def small_disk(where: Path) -> Iterator[Path]:
 
 
 def resize(disk: Path, size: int) -> None:
-    """Give the file system at `disk` room for `size` bytes."""
+    """Resize the file system at `disk` to `size` bytes."""
     subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
 
 

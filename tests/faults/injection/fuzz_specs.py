@@ -32,15 +32,15 @@ from tests.faults.injection.verdict import Verdict, command
 from tests.faults.injection.watch import WATCH
 
 LIMIT_SECONDS = 2.0
-"""Processor time that one file may take."""
+"""Processor time allowed per file."""
 SAMPLE = 100
-"""One in so many goes through a process of its own too."""
+"""One file in so many also goes through a process of its own."""
 SMALL = 2_000
-"""Trials of a plan that is also made; larger ones take time by right."""
+"""Largest number of trials of a plan that is also made; larger ones may take longer."""
 
 
 class HangError(BaseException):
-    """The limit is passed. No ordinary error, so that nobody on the way takes it for one."""
+    """The time limit is exceeded. A BaseException, so that no handler on the way catches it."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class Seed:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a command ended."""
+    """Outcome of a command."""
 
     code: int | None
-    """None where it did not."""
+    """Exit code; None if it did not end."""
     said: str
 
 
@@ -93,7 +93,7 @@ def prove(folder: Path, count: int, seed: int) -> Verdict:
 
 
 def _seeds() -> list[Seed]:
-    """Every shipped YAML file; specs as often as all others together, being the largest surface."""
+    """Every shipped YAML file; specs as often as all others together, as they are the largest surface."""
     shipped = shipped_specs()
     found = []
     for path in sorted(shipped.rglob("*.yaml")):
@@ -117,7 +117,7 @@ def _write(folder: Path, number: int, seed: Seed, other: Seed, draw: random.Rand
 
 @contextmanager
 def _on_an_island(home: Path) -> Iterator[None]:
-    """No hub, no data, no cache but an empty one; an empty working folder."""
+    """Isolation: no hub, no data, an empty cache and an empty working folder."""
     home.mkdir()
     before = Path.cwd()
     os.chdir(home)

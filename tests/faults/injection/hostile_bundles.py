@@ -29,11 +29,11 @@ NAMES = (
     "trials/{id}/checkpoint/00000001/tensors.safetensors", "~/executed", "trials/{id}/result.json\x00.png",
     "bundle.json/x", "trials/" + "0" * 3000 + "/trial.json", "trials/{id}/.running", "results.duckdb", "driver.json",
 )  # fmt: skip
-"""Entries that no bundle holds."""
+"""Entries that do not belong in a bundle."""
 
 
 def attacks(folder: Path) -> Callable[[Path, random.Random], str]:
-    """Make an honest bundle below `folder`; the attack that alters a copy of it and imports that."""
+    """Make a valid bundle below `folder`; returns the attack that alters a copy of it and imports that."""
     board = boards.Board(methods=("od",), students=("3L-192",), seeds=(1,), tasks=QUICK[:1], rows=60)
     boards.write_folders(folder / "runs", board, predictions=True)
     bundle(folder / "runs", folder / "honest")
@@ -128,7 +128,7 @@ _ALTERATIONS = (_bytes, _bytes, _data, _data, _data, _bomb, _foreign_file, _link
 
 
 def _make_hashes_agree(root: Path) -> None:
-    """What an attacker would do."""
+    """Recompute the hashes, as an attacker would."""
     path = root / "bundle.json"
     try:
         manifest = json.loads(path.read_bytes()) if path.is_file() and not path.is_symlink() else None
@@ -144,7 +144,7 @@ def _make_hashes_agree(root: Path) -> None:
 
 
 def _zipped(root: Path, place: Path, draw: random.Random) -> Path:
-    """The bundle as a zip, perhaps with an entry more that no bundle holds, perhaps damaged as a zip."""
+    """The bundle as a zip, perhaps with an illegal entry, perhaps damaged as a zip."""
     path = place / "bundle.zip"
     identity = next((one.name for one in (root / "trials").iterdir()), "0" * 16)
     with warnings.catch_warnings(), zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

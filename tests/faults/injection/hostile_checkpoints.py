@@ -1,4 +1,4 @@
-"""Attacks on what a trial under way left behind."""
+"""Attacks on the checkpoints of a running trial."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.trials.world import World, distil_trial, make_world, stop_after
 
 STEPS = 4
 NEWEST = "00000003"
-"""Folder of the newest checkpoint of the honest trial; the one before is kept too."""
+"""Folder of the newest checkpoint of the valid trial; the one before is kept too."""
 _FILES = ("tensors.safetensors", "facts.json", "manifest.json")
 
 
 def attacks(folder: Path) -> Callable[[Path, random.Random], str]:
-    """Interrupt an honest trial below `folder`; the attack that alters a copy of its checkpoints and takes
-    it up again."""
+    """Interrupt a valid trial below `folder`; returns the attack that alters a copy of its
+    checkpoints and resumes it."""
     world = make_world(folder / "world")
     trial = distil_trial(world, "hs-last", steps=STEPS, warmup_steps=1)
     for steps in (2, 1):

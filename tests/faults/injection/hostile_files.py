@@ -18,7 +18,7 @@ from tests.faults.injection.verdict import Verdict, command
 from tests.faults.injection.watch import WATCH
 
 Attack = Callable[[Path, random.Random], str]
-"""(own empty folder, chance) -> what came of it, in a word. Raises BrokenClaimError."""
+"""(own empty folder, generator) -> outcome in a word. Raises BrokenClaimError."""
 
 
 def prove(folder: Path, count: int, seed: int) -> Verdict:

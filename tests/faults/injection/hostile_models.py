@@ -21,7 +21,7 @@ _AUTO = dict.fromkeys(
 
 
 def attacks(folder: Path) -> Callable[[Path, random.Random], str]:
-    """Make an honest model below `folder`; the attack that alters a copy of it and loads that."""
+    """Make a valid model below `folder`; returns the attack that alters a copy of it and loads that."""
     make_world(folder)
     return partial(_attack, folder / "teacher")
 
@@ -41,7 +41,7 @@ def _attack(honest: Path, place: Path, draw: random.Random) -> str:
 
 
 def _own_code(model: Path, place: Path, draw: random.Random) -> None:
-    """Classes of the checkpoint's own, as `trust_remote_code` would run them."""
+    """Classes of the checkpoint's own, which `trust_remote_code` would run."""
     (model / "modeling_evil.py").write_text(bombs.python_source(place))
     path = model / draw.choice(("config.json", "tokenizer_config.json"))
     content = json.loads(path.read_bytes())
@@ -59,7 +59,7 @@ def _pickled_weights(model: Path, place: Path, draw: random.Random) -> None:
 
 
 def _index(model: Path, place: Path, draw: random.Random) -> None:
-    """A list of shards that points elsewhere."""
+    """A shard index that points elsewhere."""
     name = draw.choice(("../../undisturbed", "/etc/passwd", "pytorch_model.bin", "model.safetensors"))
     (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"bert.x": name}}))
     if draw.random() < 0.5:

@@ -18,9 +18,9 @@ from tests.faults.injection.tiny import Driver, harness_run, recorded
 from tests.faults.injection.verdict import Verdict, command
 
 KILLS = 4
-"""Of successive drivers of one plan: most of what a kill costs is starting anew."""
+"""Kills of successive drivers per plan: most of a kill's cost is the new start."""
 TRIES = 5
-"""Plans that ended before anything could be killed, so often in a row at most."""
+"""Consecutive attempts at plans that end before anything could be killed."""
 
 
 def prove(folder: Path, count: int, seed: int, options: Sequence[str] = (), **changes: Any) -> Verdict:
@@ -49,8 +49,8 @@ def prove(folder: Path, count: int, seed: int, options: Sequence[str] = (), **ch
 def _live_through(
     verdict: Verdict, reference: Reference, runs: Path, draw: random.Random, kills: int
 ) -> list[Moment]:
-    """Bring one plan to its end although its first `kills` drivers are killed (fewer where one ends before);
-    what was on disk after each kill."""
+    """Run one plan to its end although its first `kills` drivers are killed (fewer if one ends before); returns the
+    state of the disk after each kill."""
     moments: list[Moment] = []
     drivers = [harness_run(reference.spec, runs, reference.options)]
     while len(moments) < kills and _kill(drivers[-1], draw.uniform(0, reference.until_next(kills))):
@@ -64,7 +64,7 @@ def _live_through(
 
 
 def _kill(driver: Driver, seconds: float) -> bool:
-    """Kill it so long after the start of its first trial; whether it had not ended by then."""
+    """Kill it this many seconds after the start of its first trial; returns whether it was still running."""
     driver.wait_until(lambda: bool(driver.started()))
     at = time.monotonic() + seconds
     if not driver.wait_until(lambda: time.monotonic() >= at):

@@ -22,9 +22,9 @@ from tests.faults.injection.tiny import Driver, harness_run, recorded
 from tests.faults.injection.verdict import Verdict, command
 
 KILLS = 2
-"""In one plan at most: a trial that loses three workers while it is alone fails, as it should."""
+"""Kills per plan, at most: a trial that loses three workers while it is alone fails, as intended."""
 TRIES = 5
-"""Plans that ended before anything could be killed, so often in a row at most."""
+"""Consecutive attempts at plans that end before anything could be killed."""
 _ACTOR = re.compile(r"ray::(Worker|Slot|ResourceTrainable|DispatcherActor)\b")
 _ROLES = {"ResourceTrainable": "Slot"}
 """Tune runs a slot as a subclass of this name."""
@@ -56,8 +56,8 @@ def prove(folder: Path, count: int, seed: int) -> Verdict:
 def _live_through(
     verdict: Verdict, reference: Reference, runs: Path, draw: random.Random, kills: int
 ) -> list[str]:
-    """Bring one plan to its end although `kills` of its processes are killed (fewer where it ends before);
-    their roles."""
+    """Run one plan to its end although `kills` of its processes are killed (fewer if it ends
+    before); returns their roles."""
     roles: list[str] = []
     seen: list[Moment] = []
     ends: list[Moment] = []
@@ -84,8 +84,8 @@ def _live_through(
 
 
 def _kill(driver: Driver, draw: random.Random, seconds: float) -> str:
-    """Kill one of its actors so long after the start of its first trial, or after now where that has been;
-    what it was. Empty where the run ended before."""
+    """Kill one of its actors this many seconds after the start of its first trial, or from now if that has started;
+    returns its role, empty if the run ended before."""
     driver.wait_until(lambda: bool(driver.started()))
     at = time.monotonic() + seconds
     while driver.wait_until(lambda: time.monotonic() >= at):

@@ -19,7 +19,7 @@ from tests.faults.injection.tiny import answers, harness_run, recorded
 from tests.faults.injection.verdict import CannotTryError, Verdict, command
 
 HEADROOM = 400 * 2**20
-"""Bytes that the run may use beyond what it takes without the large student."""
+"""Bytes that the run may use beyond its peak without the large student."""
 HOG = {"name": "hog", "layers": 24, "width": 2048, "heads": 16, "ffn": 8192}
 """Weights of 4.8 GB in float32."""
 METHOD, SEED = "od", 1
@@ -50,7 +50,7 @@ def prove(folder: Path, count: int, seed: int) -> Verdict:
 
 
 def _with_the_hog(spec: Path) -> Path:
-    """The same plan with one large student more."""
+    """The same plan with the large student added."""
     plan = json.loads(spec.read_text(encoding="utf-8"))
     others = [method for method in plan["grid"]["method"] if method != METHOD]
     seeds = [seed for seed in plan["grid"]["seed"] if seed != SEED]
@@ -79,19 +79,19 @@ class _Group:
 
     @property
     def prefix(self) -> tuple[str, ...]:
-        """A command that runs the one after it inside the group."""
+        """Command prefix that runs a command inside the group."""
         return ("sh", "-c", f'echo $$ > {self.folder}/cgroup.procs; exec "$@"', "sh")
 
     def limit(self, size: int) -> None:
-        """Allow `size` bytes to all processes of the group together."""
+        """Limit all processes of the group together to `size` bytes."""
         (self.folder / self.files["limit"]).write_text(str(size))
 
     def peak(self) -> int:
-        """Most bytes that were used at once."""
+        """Peak memory of the group in bytes."""
         return int((self.folder / self.files["peak"]).read_text())
 
     def kills(self) -> int:
-        """Processes that the kernel killed for the limit."""
+        """Number of processes that the kernel killed for exceeding the limit."""
         lines = (self.folder / self.files["kills"]).read_text().splitlines()
         return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 

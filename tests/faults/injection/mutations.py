@@ -1,4 +1,4 @@
-"""Damage done to files at random: to their bytes, or to the data that they hold."""
+"""Random damage to files: to their bytes, or to the data in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SNIPPETS: tuple[bytes, ...] = (
     b"1e999", b".nan", b"-.inf", b"0x" + b"f" * 60, b"9" * 5000, b"1_000_000_000", b"~", b"__proto__: 1\n", b"#",
     b"${HOME}", b"{{7*7}}", b"../" * 30 + b"etc/passwd", "ｅｖｉｌ: ‮".encode(), b": ", b"\n\n\n", b" " * 500,
 )  # fmt: skip
-"""What is put into files beside random bytes."""
+"""Byte strings inserted into files, besides random bytes."""
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2, 3, 7, 64, 10**9, 10**12, -(10**30), 2**63, 0.0, 0.5, -0.1, 1e-300, 1e300, "", " ", "x",
     "none", "od", "en", "all", "same", "xnli15", "auto", "1", "1e-4", "no such name", "../../etc/passwd", "/etc/passwd",
@@ -24,11 +24,11 @@ VALUES: tuple[Any, ...] = (
     [1, 2, 3], ["en", "de"], ["en"] * 50, [0] * 200, {"term": "logits"}, {"a": {"b": {"c": {}}}}, {"": ""}, {"name": "x"},
     {"schema": 1}, {"path": "/"}, {"method": "od"}, list(range(300)),
 )  # fmt: skip
-"""What values are replaced by."""
+"""Replacement values."""
 
 
 def damage_bytes(content: bytes, other: bytes, draw: random.Random) -> bytes:
-    """`content` after one to four blows; pieces of `other` may come into it."""
+    """`content` after one to four random edits, which may insert pieces of `other`."""
     for _ in range(draw.choice((1, 1, 2, 4))):
         start = draw.randrange(len(content) + 1)
         stop = min(len(content), start + int(draw.expovariate(1 / 12)))
@@ -53,7 +53,7 @@ def damage_bytes(content: bytes, other: bytes, draw: random.Random) -> bytes:
 
 
 def damage_data(data: Any, other: Any, draw: random.Random) -> Any:
-    """A copy of JSON-like `data` after one to three changes; parts of `other` may come into it."""
+    """A copy of JSON-like `data` after one to three random edits, which may insert parts of `other`."""
     changed = [copy.deepcopy(data)]  # in a list, so that the whole may be replaced too
     for _ in range(draw.choice((1, 1, 2, 3))):
         places = list(_places(changed))

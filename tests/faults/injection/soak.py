@@ -19,25 +19,25 @@ from tests.faults.injection.tiny import SETTINGS, Driver, harness_run, recorded,
 from tests.faults.injection.verdict import Verdict, command
 
 SLACK = 16 * 2**20
-"""Bytes that the driver may grow by: allocators do not give everything back."""
+"""Bytes that the driver may grow by: allocators do not return everything."""
 EVERY = 0.5
 """Seconds between two samples."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at the processes of a run."""
+    """Memory of a run's processes at one moment."""
 
     done: int
     """Trials that had ended."""
     driver: int
     """Resident bytes."""
     others: dict[str, int]
-    """What each Ray process of this run is -> resident bytes of the largest of its kind."""
+    """Kind of Ray process -> resident bytes of the largest of that kind in this run."""
 
 
 def prove(folder: Path, count: int, seed: int) -> Verdict:
-    """Run a plan of `count` trials or a few more; `seed` is the first student's."""
+    """Run a plan of at least `count` trials; `seed` is the first student's."""
     verdict = Verdict("soak")
     spec = write_spec(
         folder,
@@ -87,7 +87,7 @@ def _sample(run: Driver) -> Sample:
 
 
 def _early(samples: list[Sample], trials: int) -> list[Sample]:
-    """Samples from about when a fifth of the trials was done."""
+    """Samples from the time when about a fifth of the trials was done."""
     after = [sample for sample in samples if sample.done >= trials / 5]
     return after[:5] or samples[:1]
 
@@ -97,7 +97,7 @@ def _driver(samples: list[Sample]) -> float:
 
 
 def _others(early: list[Sample], late: list[Sample]) -> str:
-    """Growth of the other processes, for the reader; they end with their slots."""
+    """Growth of the other processes, for the report; they end with their slots."""
     names = sorted(set(early[0].others) & set(late[0].others))
     parts = [
         f"{name} {early[0].others[name] / 2**20:.0f} to {late[0].others[name] / 2**20:.0f}" for name in names

@@ -1,4 +1,4 @@
-"""A small plan that is real in every part, and `harness run` on it as a process of its own."""
+"""A small plan that uses every real component, and `harness run` on it in a process of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.results.verify import verify
 from tests.trials.world import make_world, verb_task
 
 PATIENCE = 1800.0
-"""Seconds after which a run that has not ended is given up."""
+"""Time-out of a run, in seconds."""
 SETTINGS: dict[str, Any] = {
     "schema": 1,
     "name": "tiny",
@@ -41,12 +41,12 @@ SETTINGS: dict[str, Any] = {
     "measure": {"batch_sizes": [1], "length": 16, "repeats": 5, "warmup": 1},
     "resources": {"prepare": {"cpus": 1}},
 }  # fmt: skip
-"""A prepared teacher, six students, a task, measuring: 17 trials of a few seconds at most."""
+"""A prepared teacher, six students, a task, measurements: 17 trials of a few seconds at most."""
 
 
 def write_spec(folder: Path, **changes: Any) -> Path:
-    """A teacher, a corpus and a task below `folder`, and the spec that names them; `changes` replace sections
-    of `SETTINGS`."""
+    """Write a teacher, a corpus and a task below `folder`, and the spec that names them; `changes`
+    replace sections of `SETTINGS`."""
     world = make_world(folder / "world")
     task = verb_task(folder / "world" / "task").model_dump(mode="json", exclude_unset=True)
     corpus = world.corpus.model_dump(mode="json", exclude_unset=True)
@@ -62,29 +62,29 @@ def write_spec(folder: Path, **changes: Any) -> Path:
 
 @dataclass
 class Driver:
-    """One `harness run`."""
+    """One running `harness run`."""
 
     process: subprocess.Popen[bytes]
     log: Path
     family: dict[int, psutil.Process] = field(default_factory=dict)
-    """Every process below it that was seen."""
+    """Every descendant process seen so far, by id."""
 
     @property
     def said(self) -> str:
-        """All it has printed so far."""
+        """Its output so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process is gone."""
+        """Whether the process has ended."""
         return self.process.poll() is not None
 
     def started(self) -> list[str]:
-        """Ids of the trials it took up, once for each time."""
+        """Ids of the trials it started, once per start."""
         return re.findall(r"^\S+ start  ([0-9a-f]{16}) ", self.said, flags=re.MULTILINE)
 
     def lost(self) -> list[int]:
-        """How many trials went back into the queue, begun but not ended, each time that a worker was lost."""
+        """For each lost worker, the number of trials that were returned to the queue unfinished."""
         told = re.findall(
             r"^\S+ [0-9a-f]{16} .*?(?: and (\d+) more)?: .*(?<!before it could begin); tried again$",
             self.said,
@@ -93,7 +93,7 @@ class Driver:
         return [1 + int(more or 0) for more in told]
 
     def look(self) -> list[psutil.Process]:
-        """The processes below it now, which are remembered."""
+        """Its descendant processes now, which are added to `family`."""
         with suppress(psutil.NoSuchProcess):
             below = psutil.Process(self.process.pid).children(recursive=True)
             self.family |= {one.pid: one for one in below}
@@ -101,7 +101,7 @@ class Driver:
         return []
 
     def wait_until(self, condition: Callable[[], bool]) -> bool:
-        """Whether `condition` came about before the driver ended."""
+        """Whether `condition` became true before the driver ended."""
         until = time.monotonic() + PATIENCE
         while not self.has_ended and time.monotonic() < until:
             self.look()
@@ -111,7 +111,7 @@ class Driver:
         return False
 
     def wait(self) -> int:
-        """Its exit code; a run without end is killed and reads as -9."""
+        """Its exit code; a run that times out is killed and gives -9."""
         self.wait_until(lambda: False)
         if not self.has_ended:
             self.kill()
@@ -124,7 +124,7 @@ class Driver:
         self.process.wait()
 
     def orphans(self, seconds: float = 60.0) -> list[str]:
-        """Command lines of the processes below it that outlive it by `seconds`."""
+        """Command lines of its descendants that outlive it by `seconds`."""
         _, alive = psutil.wait_procs(list(self.family.values()), timeout=seconds)
         left = []
         for one in alive:
@@ -134,8 +134,8 @@ class Driver:
 
 
 def harness_run(spec: Path, runs: Path, options: Sequence[str] = (), prefix: Sequence[str] = ()) -> Driver:
-    """Start `harness run`; checkpoints follow one another fast, so that there is something to go on from.
-    `prefix`: a command that runs it."""
+    """Start `harness run` with frequent checkpoints, so that there is one to resume from. `prefix`: a
+    command that runs it."""
     (spec.parent / "logs").mkdir(exist_ok=True)
     log = spec.parent / "logs" / f"{runs.name}.{time.time_ns()}.log"
     command = [*prefix, sys.executable, "-m", "harness.cli", "run", str(spec), "--runs-dir", str(runs)]
@@ -157,14 +157,13 @@ def harness_run(spec: Path, runs: Path, options: Sequence[str] = (), prefix: Seq
 
 
 def recorded(runs: Path) -> dict[str, Result]:
-    """Results below a runs directory by trial."""
+    """Trial id -> result, below a runs directory."""
     results = {folder.path.name: folder.read_result() for folder in trial_folders(runs)}
     return {name: result for name, result in results.items() if result is not None}
 
 
 def answers(runs: Path) -> dict[str, Any]:
-    """What two runs must agree on to the last bit: weights and scores of each trial; of timings, that there
-    are some."""
+    """Trial id -> what two runs must agree on bit for bit: weights and scores; of timings, only that they exist."""
     return {
         name: (result.status, result.weights_sha256, result.scores, result.dev_value)
         for name, result in recorded(runs).items()
@@ -172,10 +171,10 @@ def answers(runs: Path) -> dict[str, Any]:
 
 
 def stamps(runs: Path, trials: Sequence[str]) -> dict[str, int]:
-    """When the results of these trials were written, nanoseconds."""
+    """Modification times of these trials' results, in nanoseconds."""
     return {name: (TrialFolder.of(runs, name).path / "result.json").stat().st_mtime_ns for name in trials}
 
 
 def disagreements(runs: Path) -> list[str]:
-    """What `harness verify` finds below a runs directory and in its database."""
+    """What `harness verify` reports on a runs directory and its database."""
     return [str(finding) for finding in verify(runs, Store(runs / "results.duckdb"))]

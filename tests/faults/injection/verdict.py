@@ -1,4 +1,4 @@
-"""What a proof has found: figures in one line, and the claims that did not hold."""
+"""The outcome of a fault injection: figures in one line, and the claims that did not hold."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import NoReturn
 
 
 class CannotTryError(Exception):
-    """This machine does not allow the fault to be made; the message says what it lacks."""
+    """This machine does not allow the fault to be injected; the message says what it lacks."""
 
 
 @dataclass
 class Verdict:
-    """Collects what went wrong while a proof goes on."""
+    """Collects the claims that do not hold."""
 
     title: str
     figures: str = ""
-    """What was tried and what came of it."""
+    """What was tried, and its outcome."""
     broken: list[str] = field(default_factory=list)
-    """Claims that failed, each with where."""
+    """Claims that failed, each with its place."""
 
     def claim(self, holds: bool, otherwise: str) -> None:
-        """Note `otherwise` where the claim does not hold."""
+        """Record `otherwise` unless the claim holds."""
         if not holds:
             self.broken.append(otherwise)
 
@@ -36,11 +36,11 @@ class Verdict:
 
 
 Proof = Callable[[Path, int, int], Verdict]
-"""(empty folder to work in, count, seed) -> what was found. Raises CannotTryError."""
+"""(empty folder to work in, count, seed) -> verdict. Raises CannotTryError."""
 
 
 def command(proof: Proof, count: int) -> NoReturn:
-    """A proof as a command; `count` is what it promises when nothing is said."""
+    """Run a proof as a command; `count` is its default number of faults."""
     module = sys.modules[proof.__module__]
     parser = argparse.ArgumentParser(
         description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

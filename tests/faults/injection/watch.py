@@ -1,7 +1,7 @@
-"""What this process does while it reads something hostile: files written, programs started, pickles opened.
+"""Actions of this process while it reads hostile content: files written, programs started, pickles opened.
 
-Python's audit events are watched (they see what Python code does), and the folders beside the permitted one are
-listed before and after (native code's writes show there too).
+Python's audit events are recorded (they cover Python code), and the folders beside the permitted one are listed before
+and after (which shows writes by native code too).
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ _STARTS = frozenset({
     "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn", "subprocess.Popen",
     "pickle.find_class", "socket.connect", "socket.bind",
 })  # fmt: skip
-"""Events that start something or unpickle."""
+"""Audit events of starting a program or unpickling."""
 _WRITES = frozenset({
     "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.chmod", "os.chown", "os.truncate",
     "shutil.move", "shutil.rmtree",
 })  # fmt: skip
-"""Events whose arguments are paths that are changed."""
+"""Audit events whose arguments are paths that are changed."""
 _LINKS = ("os.symlink", "os.link")
-"""Of these the second path is written."""
+"""Audit events that write to their second path."""
 _NULL = os.devnull
 
 
 class Watch:
-    """Records the misdeeds of this process while it is armed. There is one: audit hooks stay for ever."""
+    """Records forbidden actions of this process while it is armed. There is one instance: audit
+    hooks cannot be removed."""
 
     def __init__(self) -> None:
         self._roots: tuple[str, ...] = ()
@@ -41,8 +42,8 @@ class Watch:
 
     @contextmanager
     def over(self, hostile: Path, *permitted: Path) -> Iterator[list[str]]:
-        """Inside, what is noticed is added to the list: writing elsewhere than below `permitted` or into
-        temporary files, starting programs, unpickling, running code that lies below `hostile`."""
+        """Context in which forbidden actions are added to the list: writing outside `permitted` and temporary files,
+        starting programs, unpickling, running code that lies below `hostile`."""
         if not self._hooked:
             sys.addaudithook(self._hear)
             self._hooked = True
