@@ -68,7 +68,7 @@ def lost_students(
 
 
 def lost_in_words(lost: pd.DataFrame, planned: pd.Series) -> pd.Series:
-    """By row_id: `1 of 3 seeds failed: not_finite; 1 of 3 seeds not done`. `planned`: row_id to all its seeds."""
+    """By row_id: `1 of 3 seeds failed: nan; 1 of 3 seeds not done`. `planned`: row_id to all its seeds."""
     words: dict[str, list[str]] = {}
     what = ("failed: " + lost["reason"].astype(object)).where(lost["reason"].notna(), "not done")
     counted = lost.groupby(["row_id", what])["model_key"].nunique().reset_index(name="seeds")
