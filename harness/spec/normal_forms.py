@@ -61,7 +61,7 @@ def evaluated_text(task: Task) -> dict[str, Any]:
         for split in evaluated_splits(task)
     ]
     return {
-        "type": task.type,
+        "type": task.kind.name,
         "header": task.header,
         "encoding": task.encoding,
         "languages": sorted(set(task.languages)),

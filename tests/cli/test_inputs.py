@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.trials.world import make_world, sentences
 
 from harness.cli import main
 from tests.spec.writing import line_of
+from tests.trials.world import make_world, sentences
 
 SPEC = """\
 schema: 1

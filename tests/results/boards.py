@@ -49,7 +49,12 @@ from .ingredients import (
     teacher_of,
 )
 
-WEIGHTS = {"teacher": digest("weights", 64)}
+
+def weights_of(teacher: str) -> dict[str, str]:
+    """The identity of a teacher's files, as a trial records it."""
+    return {"teacher": digest(f"weights of {teacher}", 64)}
+
+
 T0 = 1_790_000_000.0
 
 
@@ -140,7 +145,7 @@ def _students(
                 ),
                 seed=seed,
             )
-            config = config_id(job, WEIGHTS, (source.trial,) if source.trial else ())
+            config = config_id(job, weights_of(board.teacher), (source.trial,) if source.trial else ())
             names = labels | {"method": method, "family": family, "student": student.name, "seed": str(seed)}
             names |= {"select": board.select} if board.select else {}
             trial = _trial("distil", job, (source.trial,) if source.trial else (), config, names)
@@ -183,7 +188,9 @@ def _evaluations(
                     "finetune_seed": str(seed),
                 }
                 parents = (maker.id,) if maker else ()
-                read = {f"task/{shape.name}": digest(shape.name)} | ({} if parents else WEIGHTS)
+                read = {f"task/{shape.name}": digest(shape.name)} | (
+                    {} if parents else weights_of(board.teacher)
+                )
                 trial = _trial("finetune", job, parents, config, names, read)
                 scores = list(_scores(trial, shape, skill - 0.01 * abs(np.log(rate / 3e-5)), board.rows))
                 if board.undefined.get(labels.get("method", "")) == shape.name and labels.get("seed") == str(
@@ -255,7 +262,7 @@ def _trial(
     labels: dict[str, str],
     data: dict[str, str] | None = None,
 ) -> Trial:
-    data = data or WEIGHTS
+    data = data or weights_of(labels["teacher"])
     return Trial(
         id=trial_id(kind, job, data, parents),
         id_rule=RULE,

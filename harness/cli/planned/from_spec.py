@@ -78,7 +78,6 @@ def load_plan(
     from harness.devices.provenance import fingerprint
 
     resolved = load_spec(path, catalog, settings)
-    require_cache(sources)
     inputs = inputs_of(resolved).values()
     pins = newest_commits(open_sources(inputs)) if update_lock else read_lock(path)
     sources = dataclasses.replace(sources, pins=tuple(sorted(pins.items())))
@@ -87,6 +86,7 @@ def load_plan(
         resolved = load_spec(path, catalog, settings, without={one.task for one in left_out})
     cells = expand(resolved)
     check_cells(resolved, cells, on_disk(sources))
+    require_cache(sources)
     check_files(resolved, sources, rows=True)
     contents = identities(inputs_of(resolved).values(), sources)
     sources = dataclasses.replace(sources, pins=tuple(sorted({**pins, **pins_of(contents)}.items())))

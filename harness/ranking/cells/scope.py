@@ -156,8 +156,9 @@ def build_scope(
 
 def _lost(frames: Frames, cells: pd.DataFrame, waiting: pd.DataFrame, present: pd.DataFrame) -> pd.DataFrame:
     """Students that failed or are not done, of the rows that have begun."""
-    pairs = cells[["task", "protocol"]].drop_duplicates().astype(str)
-    lost = lost_students(waiting, set(pairs.itertuples(index=False, name=None)), set(present["row_id"]))
+    keys = ["model_key", "task", "protocol"]
+    here, everywhere = (frame[keys].drop_duplicates() for frame in (cells, frames.cells))
+    lost = lost_students(waiting, here, everywhere, set(present["row_id"]))
     return lost[lost["model_key"].isin(frames.models.index)]
 
 

@@ -49,22 +49,32 @@ EVALUATIONS = """
 
 
 def lost_students(
-    waiting: pd.DataFrame, protocols: Collection[tuple[str, str]], scored: Collection[str]
+    waiting: pd.DataFrame, cells: pd.DataFrame, everywhere: pd.DataFrame, scored: Collection[str]
 ) -> pd.DataFrame:
     """The students that lack a score in a scope: model_key, row_id, reason (null while it may still be done).
 
-    `waiting`: the answer to `STUDENTS`, with row_id; `protocols`: pairs of task and fine-tuning protocol of the
-    scope; `scored`: the rows that have a score in it. Rows with neither a score nor a failure are left out: they
+    `waiting`: the answer to `STUDENTS`, with row_id; `cells` and `everywhere`: the scores of the scope and of the whole
+    database (model_key, task, protocol); `scored`: the rows that have a score in the scope. A trial that has not run
+    states the precision it was declared with, `auto` say, so its protocol is nobody's yet: it belongs to the scope's
+    protocol of its task unless its student has that score. Rows with neither a score nor a failure are left out: they
     have only been planned.
     """
-    keys = pd.MultiIndex.from_frame(waiting[["task", "protocol"]])
-    asked = waiting["task"].isna() | keys.isin(list(protocols))
+    protocol = _pairs(waiting, "task", "protocol")
+    open_protocol = ~protocol.isin(_pairs(everywhere, "task", "protocol"))
+    has_score = _pairs(waiting, "model_key", "task").isin(_pairs(cells, "model_key", "task"))
+    expected = open_protocol & waiting["task"].isin(cells["task"].astype(str).unique()) & ~has_score
+    asked = waiting["task"].isna() | protocol.isin(_pairs(cells, "task", "protocol")) | expected
     mine = waiting[asked & waiting["row_id"].notna()]
     mine = mine.sort_values(["model_key", "reason"], na_position="last").drop_duplicates("model_key")
     begun = mine["row_id"].isin(set(scored)) | mine["row_id"].isin(
         set(mine.loc[mine["reason"].notna(), "row_id"])
     )
     return mine.loc[begun, ["model_key", "row_id", "reason"]]
+
+
+def _pairs(frame: pd.DataFrame, first: str, second: str) -> pd.MultiIndex:
+    """Two columns as keys."""
+    return pd.MultiIndex.from_frame(frame[[first, second]].astype(str))
 
 
 def lost_in_words(lost: pd.DataFrame, planned: pd.Series) -> pd.Series:
