@@ -32,6 +32,9 @@ from tests.trials.world import World, distil_trial, make_world
 
 from .trials import distil
 
+pytestmark = pytest.mark.timeout(900)  # Ray Train starts two processes that import torch for each run
+
+
 DRIVER = """
 import sys
 from pathlib import Path
