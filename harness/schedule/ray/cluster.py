@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import secrets
@@ -115,6 +116,8 @@ def socket_folder() -> str | None:
     short = f"/tmp/ray-{os.getuid()}"
     try:
         os.makedirs(short, mode=0o700, exist_ok=True)
+        if os.lstat(short).st_uid != os.getuid():
+            raise PermissionError(errno.EACCES, "it belongs to another user")
     except OSError as error:
         raise InputError(
             f"the folder for temporary files, {usual}, is too long for Ray's sockets ({LONGEST_SOCKET} bytes), and "
