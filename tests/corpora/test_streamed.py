@@ -8,6 +8,7 @@ import json
 import lzma
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -122,6 +123,7 @@ def packed(folder: Path, reader: str, ending: str) -> None:
             pd.DataFrame({"text": texts}).to_parquet(path)
         else:
             path.write_text(content)
+    time.sleep(0.1)  # a hash is remembered only of a file that is older than a tick of the clock
 
 
 @pytest.mark.parametrize(
