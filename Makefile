@@ -21,7 +21,7 @@ setup: .venv/installed ## create .venv and install everything (fast when nothing
 	touch $@
 
 quickstart: setup ## run the quickstart spec from a YAML file to a ranking
-	$(BIN)/harness run specs/quickstart.yaml --runs-dir $(RUNS)
+	$(BIN)/harness run quickstart --runs-dir $(RUNS)
 	$(BIN)/harness report --runs-dir $(RUNS)
 	@echo "Open the leaderboard with: make leaderboard"
 
@@ -40,7 +40,7 @@ format: setup ## fix what the linter can fix
 	$(BIN)/ruff format .
 
 leaderboard: setup ## serve the leaderboard on this machine
-	$(BIN)/streamlit run leaderboard/app.py -- --db $(RUNS)/results.duckdb
+	$(BIN)/harness leaderboard --runs-dir $(RUNS)
 
 bench: setup ## measure against plain PyTorch and TextBrewer, write benchmarks/RESULTS.md
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[bench]'

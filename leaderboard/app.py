@@ -1,4 +1,6 @@
-"""The leaderboard: `streamlit run leaderboard/app.py [-- --db PATH]`. Reads the results database and nothing else."""
+"""The leaderboard: `harness leaderboard [--db PATH]`, or `streamlit run leaderboard/app.py [-- --db PATH]`.
+
+Reads the results database and nothing else."""
 
 from __future__ import annotations
 

@@ -42,5 +42,5 @@ def opened(title: str, unscored: str | None = UNSCORED) -> Board | None:
 
 def _ways_out(source: Store) -> None:
     st.markdown("Run the quickstart, or rebuild the database from the folders of trials that have run:")
-    st.code("harness run specs/quickstart.yaml\nharness ingest --runs-dir runs", language="bash")
-    st.caption(f"Database: `{source.path}`. Another one: `streamlit run leaderboard/app.py -- --db PATH`.")
+    st.code("harness run quickstart\nharness ingest --runs-dir runs", language="bash")
+    st.caption(f"Database: `{source.path}`. Another one: `harness leaderboard --db PATH`.")

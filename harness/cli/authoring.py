@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import AsJson, Catalogs, Debug, console, example
+from harness.cli.options import AsJson, Catalogs, Command, CommandGroup, Debug, console, example
 from harness.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,12 +44,25 @@ objective:
 # init: {{from: teacher, layers: alternate}}
 """
 
+SCHEMA_WAYS = """\
+The keys of every kind of YAML file, as JSON Schema for editors or as a text to read. Kinds: {kinds}.
+
+  harness schema spec               print the schema of one kind
+  harness schema --out specs/schema  write KIND.json of every kind
+  harness schema --reference        print every key with its meaning, as Markdown
+
+An editor checks a file while you type if its first line names a schema:
+  # yaml-language-server: $schema=specs/schema/spec.json
+"""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command(epilog=example("harness methods hs-uniform --teacher-layers 12 --student-layers 4"))(methods)
-    new = typer.Typer(help="Write a commented YAML file to start from.", no_args_is_help=True)
-    new.command("method", epilog=example("harness new method my-method"))(new_method)
+    new = typer.Typer(
+        help="Write a commented YAML file to start from.", no_args_is_help=True, cls=CommandGroup
+    )
+    new.command("method", cls=Command, epilog=example("harness new method my-method"))(new_method)
     new.callback()(lambda: None)
     app.add_typer(new, name="new")
     app.command(epilog=example("harness schema --out specs/schema"))(schema)
@@ -180,12 +193,14 @@ def schema(
         print(keys.reference(), end="")
         return
     known = list(keys.kinds())
+    if kind is None and out is None:
+        print(SCHEMA_WAYS.format(kinds=", ".join(known)), end="")
+        return
     if kind is not None and kind not in known:
         raise InputError(f"unknown kind {kind!r}; {did_you_mean(kind, known)}")
     wanted = known if kind is None else [kind]
     if out is None:
-        texts = {one: keys.json_schema(one) for one in wanted}
-        print(json.dumps(texts if kind is None else texts[kind], indent=1))
+        print(json.dumps(keys.json_schema(wanted[0]), indent=1))
         return
     for one in wanted:
         write_atomically(out / f"{one}.json", keys.schema_text(one))

@@ -7,13 +7,14 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
-from harness.cli import authoring, exporting, planning, results, running, sharing
+from harness.cli import authoring, exporting, listing, planning, results, running, serving, sharing
 from harness.cli import doctor as machine
+from harness.cli.options import Command, CommandGroup
 from harness.errors import (
     EXIT_INPUT_WRONG,
     EXIT_INTERRUPTED,
@@ -28,17 +29,37 @@ EXIT_BUG = 70
 
 app = typer.Typer(
     name="harness",
+    cls=CommandGroup,
     help="Benchmark task-agnostic knowledge distillation of Transformer encoders: a YAML spec in, "
     "a ranking out.\n\n"
-    "Example: [bold]harness run specs/quickstart.yaml[/bold], then [bold]harness report[/bold].",
+    "Example: [bold]harness run quickstart[/bold], then [bold]harness report[/bold].",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _group in (planning, running, results, exporting, sharing, authoring, machine):
+for _group in (planning, running, listing, results, serving, exporting, sharing, authoring, machine):
     _group.register(app)
+for _command in app.registered_commands:
+    _command.cls = Command
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"distil-harness {version('distil-harness')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _harness(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

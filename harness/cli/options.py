@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from harness.errors import InputError
 
@@ -16,8 +17,38 @@ if TYPE_CHECKING:
     from harness.ranking.board import Board
     from harness.results.store import Store
 
+
+def _spec_file(named: Path) -> Path:
+    from harness.spec.catalog import spec_file
+
+    return spec_file(named)
+
+
+def complete_spec(incomplete: str) -> list[str]:
+    """What a shell offers for a spec: those that ship, and YAML files and folders."""
+    from harness.spec.catalog import shipped_spec_files
+
+    names = [name for name in shipped_spec_files() if name.startswith(incomplete)]
+    typed = Path(incomplete)
+    folder = typed if incomplete.endswith("/") else typed.parent
+    beside = sorted(folder.glob("*")) if folder.is_dir() else []
+    shown = [
+        f"{path}/" if path.is_dir() else str(path)
+        for path in beside
+        if path.is_dir() or path.suffix == ".yaml"
+    ]
+    return names + [path for path in shown if path.startswith(incomplete) and not path.startswith(".")]
+
+
 SpecPath = Annotated[
-    Path, typer.Argument(metavar="SPEC", help="YAML file of a benchmark.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="SPEC",
+        help="YAML file of a benchmark, or the name of one that ships (`harness specs`).",
+        show_default=False,
+        callback=_spec_file,
+        autocompletion=complete_spec,
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback behind an error.")]
 Settings = Annotated[
@@ -59,6 +90,25 @@ Database = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 RUNS = Path("runs")
+
+
+class _PlainFlags:
+    """Flags without a type in the help: `--json`, not `--json <bool>`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for one in params:
+            if isinstance(one, TyperOption) and one.is_bool_flag:
+                one.metavar = ""
+        return params
+
+
+class Command(_PlainFlags, TyperCommand):
+    """A command."""
+
+
+class CommandGroup(_PlainFlags, TyperGroup):
+    """A command of commands."""
 
 
 class BackendName(StrEnum):

@@ -39,8 +39,8 @@ MOST_ROWS = 60
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    app.command(epilog=example("harness plan specs/quickstart.yaml --set distil.steps=100"))(plan)
-    app.command(epilog=example("harness validate specs/quickstart.yaml my/methods/"))(validate)
+    app.command(epilog=example("harness plan quickstart --set distil.steps=100"))(plan)
+    app.command(epilog=example("harness validate quickstart my/methods/"))(validate)
 
 
 def plan(
@@ -231,7 +231,9 @@ def validate(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PATH...", help="Specs, catalog files, or folders of them.", show_default=False
+            metavar="PATH...",
+            help="Specs, catalog files, or folders of them; or names of specs that ship.",
+            show_default=False,
         ),
     ],
     settings: Settings = [],  # noqa: B006
@@ -240,7 +242,9 @@ def validate(
     debug: Debug = False,
 ) -> None:
     """Check specs, methods, students, teachers, corpora and tasks. Every mistake is one line: file:line:col: message."""
-    files = [file for path in paths for file in _yaml_files(path)]
+    from harness.spec.catalog import spec_file
+
+    files = [file for path in paths for file in _yaml_files(spec_file(path))]
     wrong = 0
     for file in files:
         try:

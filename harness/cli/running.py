@@ -24,9 +24,7 @@ from harness.cli.options import (
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    app.command(epilog=example("harness run specs/quickstart.yaml --set distil.steps=200 --backend local"))(
-        run
-    )
+    app.command(epilog=example("harness run quickstart --set distil.steps=200 --backend local"))(run)
 
 
 def run(

@@ -32,12 +32,37 @@ NOUNS = {
     "tasks": "task",
 }
 """Folder of the catalog -> what one of its files declares."""
+SPEC_FOLDERS = ("paper", "checks")
+"""Folders below the shipped specs that hold specs of their own."""
 
 
 def shipped_specs() -> Path:
     """The specs that ship with the harness: inside the wheel, or beside the package in a checkout."""
     package = Path(harness.__file__).resolve().parent
     return package / "_specs" if (package / "_specs").is_dir() else package.parent / "specs"
+
+
+def shipped_spec_files() -> dict[str, Path]:
+    """Name -> file of every spec that ships, quickstart first, then in alphabetical order."""
+    root = shipped_specs()
+    files = [path for folder in (".", *SPEC_FOLDERS) for path in (root / folder).glob("*.yaml")]
+    named = {str(read(path).data["name"]): path for path in files}
+    return dict(sorted(named.items(), key=lambda one: (one[0] != "quickstart", one[0])))
+
+
+def spec_file(named: Path) -> Path:
+    """The file that a user names: a path, or the name of a spec that ships.
+
+    InputError for a bare word that is neither."""
+    if named.exists() or named.name != str(named) or named.suffix:
+        return named
+    shipped = shipped_spec_files()
+    if str(named) not in shipped:
+        near = did_you_mean(str(named), list(shipped))
+        raise InputError(
+            f"no file {str(named)!r}, and no spec that ships is called so; {near} (`harness specs`)"
+        )
+    return shipped[str(named)]
 
 
 class Catalog:

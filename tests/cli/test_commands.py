@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from harness.cli import main
-from harness.spec.catalog import shipped_specs
-from harness.spec.yaml.reference import schema_text
+from harness.spec.catalog import NOUNS, Catalog, shipped_spec_files, shipped_specs
+from harness.spec.yaml.reference import kinds, schema_text
 from tests.results.boards import Board, write_store
 from tests.spec.writing import line_of, write_spec
 
 HEAVY = ("torch", "transformers", "ray", "duckdb", "pandas", "numpy", "datasets", "pyarrow", "streamlit")
 COMMANDS = (
     "plan", "run", "validate", "status", "report", "show", "methods", "new", "schema", "ingest", "doctor",
-    "verify", "gc", "export", "bundle", "import",
+    "verify", "gc", "export", "bundle", "import", "specs", "list", "leaderboard",
 )  # fmt: skip
 
 
@@ -131,6 +133,9 @@ def test_bad_input_is_one_line_with_its_place_and_exit_code_2(  # type: ignore[n
         (["import", "none.zip"], "none.zip: no such file or folder"),
         (["export", "ranking.doc"], "ranking.doc: the ending says the format"),
         (["methods", "hs-unifrom"], "unknown method 'hs-unifrom'; did you mean 'hs-uniform'?"),
+        (["plan", "quickstrat"], "no spec that ships is called so; did you mean 'quickstart'?"),
+        (["run", "quickstrat"], "no spec that ships is called so; did you mean 'quickstart'?"),
+        (["validate", "quickstrat"], "no spec that ships is called so; did you mean 'quickstart'?"),
         (["schema", "specs"], "unknown kind 'specs'; did you mean 'spec'?"),
         (["new", "method", "a/b"], "name: should be text of the form"),
         (
@@ -254,3 +259,54 @@ def test_every_shipped_method_is_listed_and_can_be_shown(harness) -> None:  # ty
     }
     for entry in listed:
         assert harness("methods", entry["name"]).code == 0
+
+
+@pytest.mark.parametrize("name", list(shipped_spec_files()))
+def test_a_spec_that_ships_goes_by_its_name_from_anywhere(harness, name: str) -> None:  # type: ignore[no-untyped-def]
+    outcome = harness("validate", name)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert f"(spec {name}," in outcome.out
+
+
+def test_a_file_of_ones_own_comes_before_a_spec_that_ships(harness, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "quickstart").write_text(write_spec(tmp_path).read_text("utf-8"), encoding="utf-8")
+    assert "ok  quickstart  (spec" in harness("validate", "quickstart").out
+
+
+def test_every_spec_that_ships_is_listed_with_its_size(harness) -> None:  # type: ignore[no-untyped-def]
+    listed = json.loads(harness("specs", "--json").out)
+    assert [one["spec"] for one in listed] == list(shipped_spec_files())
+    assert all(one["students"] >= 1 and one["what it is"] for one in listed)
+    assert "quickstart" in harness("specs").out.splitlines()[1]
+
+
+@pytest.mark.parametrize("kind", NOUNS)
+def test_every_entry_of_the_catalog_is_listed(harness, kind: str) -> None:  # type: ignore[no-untyped-def]
+    listed = json.loads(harness("list", kind, "--json").out)
+    assert [one[NOUNS[kind]] for one in listed] == Catalog().names(kind)
+    assert harness("list", kind).code == 0
+
+
+def test_the_version_is_the_packages(harness) -> None:  # type: ignore[no-untyped-def]
+    assert harness("--version").out == f"distil-harness {version('distil-harness')}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_flags_show_no_type(harness, command: str) -> None:  # type: ignore[no-untyped-def]
+    told = harness(command, "--help") if command != "new" else harness("new", "method", "--help")
+    assert "--help" in told.out
+    assert "<bool>" not in told.out
+
+
+def test_a_shell_completes_commands_and_specs(tmp_path: Path) -> None:
+    asked = {"_HARNESS_COMPLETE": "complete_bash", "COMP_WORDS": "harness plan quick", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli"],
+        env={**os.environ, **asked}, cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["quickstart"]
+
+
+def test_schema_without_arguments_says_what_it_can_do(harness) -> None:  # type: ignore[no-untyped-def]
+    told = harness("schema").out
+    assert all(way in told for way in ("schema spec", "--out", "--reference", *kinds()))

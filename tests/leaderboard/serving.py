@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,13 +70,41 @@ def served_empty() -> Iterator[Served]:
 
 @contextmanager
 def _streamlit(app: str, *arguments: str) -> Iterator[Served]:
+    port = free_port()
+    command = [sys.executable, "-m", "streamlit", "run", app, "--server.port", str(port), *arguments]
+    with serving(command, port, ROOT) as server:
+        yield server
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return int(probe.getsockname()[1])
+
+
+def primary_colour(port: int) -> str:
+    """The primary colour of the light theme that the server at `port` sends to a browser."""
+    from streamlit.proto.BackMsg_pb2 import BackMsg
+    from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+    from websockets.sync.client import connect
+
+    with connect(f"ws://127.0.0.1:{port}/_stcore/stream", subprotocols=["streamlit"]) as browser:
+        asked = BackMsg()
+        asked.rerun_script.query_string = ""
+        browser.send(asked.SerializeToString())
+        while True:
+            answer = ForwardMsg.FromString(browser.recv(timeout=60))
+            if answer.HasField("new_session"):
+                return str(answer.new_session.custom_theme.light.primary_color)
+
+
+@contextmanager
+def serving(command: Sequence[str], port: int, folder: Path) -> Iterator[Served]:
+    """The server that `command`, run in `folder`, starts at `port`, until the block is left."""
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "streamlit", "run", app, "--server.port", str(port), *arguments]
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
         try:
             _wait_for(f"{address}/_stcore/health")
             yield Served(address, process.pid)
