@@ -130,7 +130,7 @@ def newest_commits(wanted: Iterable[HubSource]) -> dict[str, str]:
         try:
             return resolve_commit(source, PATIENT)
         except UnavailableError as problem:
-            raise AssetError(f"{describe(source)}: {problem}; the lock file stays as it is") from problem
+            raise AssetError(f"{describe(source)}: {problem}; the lock file is unchanged") from problem
 
     with ThreadPoolExecutor(max_workers=16) as pool:
         return dict(zip(map(key_of, wanted), pool.map(ask, wanted), strict=True))

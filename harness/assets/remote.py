@@ -56,7 +56,7 @@ def open_folder(asset: Asset, sources: Sources) -> AssetFolder | RemoteFolder:
         return fetch(asset, sources)
     tried = "; ".join(problems)
     raise AssetError(
-        f"{describe(asset.sources[0])} cannot be had. Tried: {tried}. {ways_out([asset], sources)}"
+        f"{describe(asset.sources[0])} is not available. Tried: {tried}. {ways_out([asset], sources)}"
     )
 
 

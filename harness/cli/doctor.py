@@ -42,7 +42,7 @@ def doctor(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Tell what this machine has and which sources of models and data can be reached from it."""
+    """Show what this machine has and which sources of models and data can be reached from it."""
     import dataclasses
 
     from harness.cli.planned.from_spec import sources_of
@@ -77,7 +77,7 @@ def _machine() -> Iterator[Check]:
         "memory",
         f"{memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f}",
         enough,
-        "" if enough else "the quickstart wants 6 GiB; `--cpus 1` needs less",
+        "" if enough else "the quickstart needs 6 GiB; with `--cpus 1` less",
     )
     for package in PACKAGES:
         try:

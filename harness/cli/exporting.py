@@ -64,7 +64,7 @@ def export(
         str | None,
         typer.Option(
             metavar="TRIAL",
-            help="Write the model that this distil or prepare trial made (its id or how it begins; "
+            help="Write the model of this distil or prepare trial (its id or the beginning of it; "
             "TRIAL@STEP for an intermediate student).",
             show_default=False,
         ),
@@ -80,15 +80,17 @@ def export(
     harness stands on.
     """
     if file is not None and out is not None:
-        raise InputError(f"two places to write to, {file} and {out}: name one")
+        raise InputError(f"both FILE ({file}) and --out ({out}) are given; give one")
     where = file or out
     if where is None:
-        raise InputError("say where to: `harness export FILE`, or `harness export --model TRIAL --out DIR`")
+        raise InputError(
+            "no destination: use `harness export FILE`, or `harness export --model TRIAL --out DIR`"
+        )
     if model is None:
         _ranking(where, format_, suite, db, runs_dir)
         return
     if format_ is not None or suite is not None:
-        raise InputError("--format and --suite are of rankings; with --model, leave them out")
+        raise InputError("--format and --suite apply to rankings only; leave them out with --model")
     from harness.ranking.student import export_student
 
     print(f"{export_student(database(db, runs_dir), runs_dir, model, where)} in {where}")
@@ -102,7 +104,7 @@ def _ranking(out: Path, named: Format | None, suite: str | None, db: Path | None
     chosen = named or FORMAT_OF.get(out.suffix)
     if chosen is None:
         raise InputError(
-            f"{out}: the ending says the format: {', '.join(FORMAT_OF)}; or name it with --format"
+            f"{out}: unknown ending; it must be one of {', '.join(FORMAT_OF)}, or name the format with --format"
         )
     board = read_board(database(db, runs_dir))
     suites = board.suites()

@@ -78,7 +78,9 @@ DataDir = Annotated[
         show_default=False,
     ),
 ]
-RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="Folder of the trials' folders.")]
+RunsDir = Annotated[
+    Path, typer.Option("--runs-dir", metavar="DIR", help="Folder in which each trial has a folder.")
+]
 Database = Annotated[
     Path | None,
     typer.Option(

@@ -62,7 +62,7 @@ class Recorder(Listener):
             self._write()
         if self._waiting:
             self.listener.on_message(
-                f"{len(self._waiting)} trials are not in {self.store.path}; `harness ingest` puts them in"
+                f"{len(self._waiting)} trials are not in {self.store.path}; `harness ingest` adds them"
             )
 
     def _write(self) -> None:

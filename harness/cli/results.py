@@ -46,7 +46,7 @@ def report(
     db: Database = None,
     runs_dir: RunsDir = RUNS,
     suite: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of this suite only.", show_default=False)
+        str | None, typer.Option(metavar="NAME", help="Show this suite only.", show_default=False)
     ] = None,
     losses: Annotated[
         bool,
@@ -60,7 +60,7 @@ def report(
 ) -> None:
     """Rank the methods, with the uncertainty of every rank."""
     if losses and suite is not None:
-        raise InputError("--losses: students are distilled before any suite; leave out --suite")
+        raise InputError("--losses covers distillation, which belongs to no suite; leave out --suite")
     store = database(db, runs_dir)
     if losses:
         _report_losses(store, as_json)
@@ -99,7 +99,7 @@ def _ranking_as_json(board: Board, suites: Sequence[str]) -> str:
 
 def show(
     trial: Annotated[
-        str, typer.Argument(metavar="TRIAL", help="A trial's id, or how it begins.", show_default=False)
+        str, typer.Argument(metavar="TRIAL", help="A trial's id, or the beginning of it.", show_default=False)
     ],
     db: Database = None,
     runs_dir: RunsDir = RUNS,

@@ -35,7 +35,7 @@ def run(
     db: Database = None,
     data_dir: DataDir = None,
     backend: Annotated[
-        BackendName, typer.Option(help="Ray, or one process for tests and debugging.")
+        BackendName, typer.Option(help="ray, or local: one process, for tests and debugging.")
     ] = BackendName.ray,
     address: Annotated[
         str | None,
@@ -46,7 +46,7 @@ def run(
         typer.Option(
             min=0,
             max=64,
-            help="GPUs for each trial that asks for none; fractions share a card.",
+            help="GPUs for each trial whose spec asks for none; trials with fractions share one.",
             show_default=False,
         ),
     ] = None,
@@ -64,7 +64,7 @@ def run(
     ] = 15.0,
     debug: Debug = False,
 ) -> None:
-    """Run what is missing of a spec's plan; started again, it goes on where it was. Ctrl-C ends cleanly."""
+    """Run the trials of a spec's plan that have no result yet. Ctrl-C stops cleanly; the next run continues from there."""
     from harness.cli.planned.from_spec import (
         load_plan,
         note_lock,

@@ -29,7 +29,7 @@ def verify(db: Database = None, runs_dir: RunsDir = RUNS, debug: Debug = False) 
         print(problem)
     if problems:
         raise typer.Exit(EXIT_TRIALS_FAILED)
-    print("all agrees")
+    print("everything agrees")
 
 
 def gc(
@@ -72,7 +72,7 @@ def bundle(
     out: Annotated[
         Path, typer.Argument(metavar="FILE", help="A new .zip, or a new folder.", show_default=False)
     ],
-    origin: Annotated[str, typer.Option(help="Who made the results, in your words.")] = "",
+    origin: Annotated[str, typer.Option(help="Who produced the results, as free text.")] = "",
     runs_dir: RunsDir = RUNS,
     debug: Debug = False,
 ) -> None:
@@ -97,7 +97,7 @@ def import_(
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     report = import_bundle(path, runs_dir)
-    outcome = f"{len(report.merged)} trials merged, {len(report.known)} were here already"
+    outcome = f"{len(report.merged)} trials merged, {len(report.known)} already present"
     print(f"{outcome}; {database(db, runs_dir).ingest(runs_dir)}")
 
 

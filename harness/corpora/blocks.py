@@ -59,7 +59,9 @@ class Vocabulary:
         needed = {name: getattr(tokenizer, f"{name}_token_id") for name in ("cls", "sep", "mask")}
         missing = [name for name, number in needed.items() if number is None]
         if missing:
-            raise InputError(f"the tokenizer has no {' and no '.join(missing)} token, which masked-LM needs")
+            raise InputError(
+                f"the tokenizer has no {' and no '.join(missing)} token; masked-LM training needs one"
+            )
         ids = set(tokenizer.get_vocab().values())
         size = max(ids) + 1
         unused = set(range(size)) - ids

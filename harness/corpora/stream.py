@@ -44,7 +44,7 @@ class BatchStream:
         input: Literal["masked", "clean"] = "masked",
     ) -> None:
         if recipe.length != blocks.length:
-            raise InputError(f"the recipe wants blocks of {recipe.length} tokens, these have {blocks.length}")
+            raise InputError(f"the recipe needs blocks of {recipe.length} tokens; these have {blocks.length}")
         self._recipe = recipe
         self._seed = seed
         self._input = input

@@ -93,7 +93,7 @@ def _columns_of(path: Path, names: Sequence[str], there: Sequence[str]) -> None:
         if name not in there:
             raise _lacks(path, name, there)
         if list(there).count(name) > 1:
-            raise InputError(f"{path.name}: the column {name!r} is there more than once")
+            raise InputError(f"{path.name}: two columns are named {name!r}; column names must differ")
 
 
 def _parquet(path: Path, layout: Layout, names: tuple[str, ...]) -> ColumnValues:
@@ -146,7 +146,7 @@ def _json_rows(path: Path, layout: Layout) -> Iterator[tuple[int, dict[str, Any]
             except (ValueError, RecursionError) as error:
                 raise InputError(f"{path.name}:{number}: not JSON ({error})") from error
             if not isinstance(row, dict):
-                raise InputError(f"{path.name}:{number}: holds no JSON object, but {line.strip()[:40]!r}")
+                raise InputError(f"{path.name}:{number}: {line.strip()[:40]!r} is no JSON object")
             yield number, row
 
 

@@ -60,8 +60,8 @@ def require_weights(folder: Path) -> None:
     if not others:
         raise InputError(f"{folder}: no {SINGLE}")
     raise InputError(
-        f"{folder}: no {SINGLE}; pickled weights ({', '.join(others)}) are not read, since they can run code. Convert "
-        'them where you trust them: python -c "from transformers import AutoModelForMaskedLM as M; '
+        f"{folder}: no {SINGLE}; pickled weights ({', '.join(others)}) are not read, since they can run code. If "
+        'you trust them, convert them: python -c "from transformers import AutoModelForMaskedLM as M; '
         "M.from_pretrained('FOLDER').save_pretrained('FOLDER')\""
     )
 

@@ -82,7 +82,7 @@ def _refuse_gaps(model: PreTrainedModel, report: dict[str, Any], folder: Path) -
         raise InputError(f"{folder}: the checkpoint lacks {len(gaps)} encoder weights, {gaps[0]} among them")
     misfits = report.get("mismatched_keys")
     if misfits:
-        raise InputError(f"{folder}: weights of another shape than config.json says: {sorted(misfits)[0]}")
+        raise InputError(f"{folder}: a weight's shape differs from config.json: {sorted(misfits)[0]}")
 
 
 def _read_pooler(folder: Path, model: PreTrainedModel) -> dict[str, Tensor]:

@@ -71,12 +71,14 @@ def _from_checkpoint(folder: Path, shape: Shape, teacher: LoadedModel, dropout: 
     for name in ("model_type", "layers", "width", "heads", "ffn", "vocabulary"):
         have, want = getattr(loaded.shape, name), getattr(shape, name)
         if have != want:
-            raise InputError(
-                f"{folder}: the checkpoint to start from has {name} {have}, the student needs {want}"
-            )
+            raise InputError(f"{folder}: the initial checkpoint has {name} {have}; the student needs {want}")
     if loaded.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
-        raise InputError(f"{folder}: the checkpoint to start from has another tokenizer than the teacher")
+        raise InputError(
+            f"{folder}: the initial checkpoint has a different tokenizer; it must be the teacher's"
+        )
     have, want = (m.config.max_position_embeddings for m in (loaded.model, teacher.model))
     if have < want:
-        raise InputError(f"{folder}: the checkpoint to start from has {have} positions, the teacher {want}")
+        raise InputError(
+            f"{folder}: the initial checkpoint has {have} positions; it must have the teacher's {want}"
+        )
     return loaded.model

@@ -121,7 +121,9 @@ def _trimmed_model(model: PreTrainedModel, new_ids: dict[int, int]) -> PreTraine
         old = getattr(model.config, role, None)
         setattr(config, role, None if old is None else new_ids.get(old))
     if family_of(config).positions_follow_padding and config.pad_token_id != model.config.pad_token_id:
-        raise InputError("trim_vocabulary: positions count from the padding id, which trimming would move")
+        raise InputError(
+            "trim_vocabulary: this model counts positions from the padding id, which trimming would change; leave it out"
+        )
     trimmed = build_encoder(config, seed=0)
     rows = torch.tensor(list(new_ids))
     shapes = {name: value.shape for name, value in trimmed.state_dict().items()}

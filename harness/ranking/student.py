@@ -100,14 +100,14 @@ def find_model(store: Store, named: str) -> Model:
     """The model of one trial that ended well."""
     prefix, at, step = named.partition("@")
     if at and not step.isdecimal():
-        raise InputError(f"{named!r}: after @ stands a step, e.g. {prefix}@1000")
+        raise InputError(f"{named!r}: the part after @ must be a step, e.g. {prefix}@1000")
     trial_id = store.find_trial(prefix)
     (records,) = store.frame("SELECT * FROM trials WHERE trial_id = ?", [trial_id]).to_dict("records")
     row = {str(name): value for name, value in records.items()}
     if row["kind"] not in MAKERS:
         parents = row["parents"]
         hint = f"; it read the model of {parents[0]}" if len(parents) else ""
-        raise InputError(f"trial {trial_id} is a {row['kind']} trial and makes no model{hint}")
+        raise InputError(f"trial {trial_id} is a {row['kind']} trial, which exports no model{hint}")
     if row["status"] != "ok":
         raise InputError(f"trial {trial_id} is {row['status']} and has left no model")
     milestone = int(step) if at else None

@@ -138,7 +138,7 @@ def import_bundle(path: Path, runs_dir: Path) -> ImportReport:
             orphan = [parent for parent in trial.makers if parent not in checked and parent not in here]
             if orphan:
                 raise InputError(
-                    f"{path}: {trial.id} descends from {orphan[0]}, which is neither in the bundle nor here"
+                    f"{path}: {trial.id} depends on {orphan[0]}, which is neither in the bundle nor in this runs directory"
                 )
         new = sorted(set(checked) - here)
         for name in new:
@@ -157,7 +157,7 @@ def _unpacked(path: Path, scratch: Path) -> Path:
                 )
             names = [entry.filename for entry in entries if not entry.is_dir()]
             if len(set(names)) < len(names):
-                raise InputError(f"{path}: holds a name twice")
+                raise InputError(f"{path}: two entries have the same name")
             if sum(entry.file_size for entry in entries) > MOST_BYTES_IN_ALL:
                 raise InputError(f"{path}: unpacks to more than {MOST_BYTES_IN_ALL >> 30} GiB")
             for entry in entries:
@@ -174,7 +174,7 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, scratc
     if kind and not stat.S_ISREG(kind) and stat.S_IFMT(kind):
         raise InputError(f"{path}: {entry.filename!r} is not a plain file")
     if entry.file_size > 2**20 and entry.file_size > MOST_RATIO * max(entry.compress_size, 1):
-        raise InputError(f"{path}: {entry.filename!r} is packed suspiciously tightly")
+        raise InputError(f"{path}: {entry.filename!r} is compressed too much to be genuine")
     target = scratch / entry.filename
     target.parent.mkdir(parents=True, exist_ok=True)
     left = limit
@@ -240,10 +240,12 @@ def _check_files(root: Path, manifest: Manifest, path: Path) -> None:
     present = {one.relative_to(root).as_posix() for one in root.rglob("*") if one.is_file()} - {"bundle.json"}
     differing = sorted(present ^ set(manifest.files))
     if differing:
-        raise InputError(f"{path}: bundle.json and the files do not agree about {differing[0][:120]!r}")
+        raise InputError(
+            f"{path}: {differing[0][:120]!r} is in only one of bundle.json and the bundle's files"
+        )
     for name, sha256 in manifest.files.items():
         if sha256_of(root / name) != sha256:
-            raise InputError(f"{path}: {name} is not the file that bundle.json names")
+            raise InputError(f"{path}: {name} differs from the hash in bundle.json")
 
 
 def _folders(root: Path) -> Iterator[TrialFolder]:

@@ -190,8 +190,8 @@ class _Run:
                 stopping = True
                 backend.stop()
                 self._listener.on_message(
-                    "stopping: running trials save their state, a further run goes on from there "
-                    "(again Ctrl-C: at once)"
+                    "stopping: running trials save their state, and the next run continues from there "
+                    "(Ctrl-C again stops at once)"
                 )
             state = backend.poll()
             for event in state.events:

@@ -121,7 +121,7 @@ def _cell_complaints(resolved: ResolvedSpec, cells: list[Cell], locate: Locate) 
             yield Complaint(
                 _method_mark(resolved, cell, Problem(("objective",), "")),
                 f"method {cell.method.entry.name!r} reads corrupted positions, which "
-                "`distil.input: clean` has not; "
+                "`distil.input: clean` does not have; "
                 "use `input: masked`, or `positions: all` where the term has it",
             )
     yield from shapes.complaints
@@ -183,7 +183,7 @@ def _worker_complaints(resolved: ResolvedSpec, cells: list[Cell]) -> Iterator[Co
     if any(recipe.dropout for recipe in recipes):
         yield Complaint(
             mark,
-            "each worker would draw its own `distil.dropout`, so that the student depended on their number; "
+            "each worker would draw its own `distil.dropout`, so the student would depend on their number; "
             "use `dropout: 0` or `workers: 1`",
         )
 
@@ -211,7 +211,7 @@ def _overlap_complaints(resolved: ResolvedSpec, cells: list[Cell]) -> Iterator[C
         if others:
             yield Complaint(
                 resolved.mark(use.path),
-                f"the corpus {use.entry.name!r} is streamed, so what it shares with its tasks can only be taken out "
+                f"the corpus {use.entry.name!r} is streamed, so sentences of its tasks can only be removed "
                 f"while it is read: add {', '.join(others)} to its `exclude`, or `exclude_overlap: true` to the spec",
             )
 

@@ -1,5 +1,4 @@
-"""What the catalog holds: one YAML file declares one method, student, teacher, corpus or task, found by its
-name."""
+"""Entries of the catalog: one YAML file declares one method, student, teacher, corpus or task."""
 
 from __future__ import annotations
 
@@ -48,14 +47,14 @@ class Method(CatalogEntry):
     """A transfer method: a weighted sum of terms."""
 
     family: Annotated[Family, Label()]
-    """What kind of knowledge is transferred: output distribution (OD), hidden states (HS), attention
-    (MHA)."""
+    """What kind of knowledge is transferred: output distribution (OD), hidden states (HS) or attention (MHA);
+    `composite` for several kinds, `control` for a student that is not distilled."""
     source: Text = ""
     """Paper and equation."""
     objective: tuple[TermUse, ...] = ()
     """The terms; empty for controls that are not distilled."""
     init: Annotated[Initialisation | None, Label(since=2)] = None
-    """Initialisation that belongs to the published method; overrides the spec's. A trial states the one it takes."""
+    """Initialisation that belongs to the published method; overrides the spec's. A trial records the one it uses."""
 
     @property
     def trains_mlm_head(self) -> bool:
@@ -89,7 +88,7 @@ class Student(CatalogEntry):
     ffn: int | None = Field(default=None, ge=8, le=262_144)
     """Inner width of the feed-forward block; null for 4 × width."""
     init: Annotated[Initialisation | None, Label(since=2)] = None
-    """Pins where the weights start; null for the spec's. A trial states the one it takes."""
+    """Fixes this student's initialisation; null for the spec's. A trial records the one it uses."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Student:
@@ -112,20 +111,21 @@ class Student(CatalogEntry):
 
 
 class Teacher(CatalogEntry):
-    """A trained encoder: it teaches, and it is evaluated as a row of its own. `models:` of a spec are
-    declared likewise."""
+    """A trained encoder: students are distilled from it, and it is evaluated as a row of its own. `models:` of a spec
+    are declared in the same way."""
 
     asset: Asset
     """Checkpoint in transformers' layout (config.json, *.safetensors, tokenizer files)."""
     format: Literal["transformers", "e5-q4"] = "transformers"
     """`e5-q4`: multilingual-e5-small as 4-bit blocks, de-quantised on loading."""
     tokenizer: Asset | None = None
-    """Tokenizer files, where they are not beside the weights."""
+    """Tokenizer files; null where they are beside the weights."""
     shape: Annotated[DeclaredShape | None, Label()] = None
     languages: Annotated[tuple[Language, ...], Label()] = ()
     """Languages it was trained on, where known."""
     trim_vocabulary: str | Corpus | None = None
-    """Keep only the pieces that this corpus (or the spec's, for `corpus`) uses: a new teacher, named so."""
+    """Drop the vocabulary entries that this corpus does not use (`corpus`: the spec's own). The result is another teacher;
+    give it a name of its own."""
     licence: Licence = None
 
 
@@ -143,12 +143,12 @@ class CorpusText(Frozen):
     files: str = "*"
     """Glob of this text's files below the asset."""
     reader: str = "lines"
-    """How text is read: lines, paragraphs, brown, jsonl, parquet, gettext, messages, udhr; or by a reader that a
-    package offers (`harness.readers`)."""
+    """How files are read: lines, paragraphs, brown, jsonl, parquet, gettext, messages, udhr, or a reader that an
+    installed package offers (entry point `harness.readers`)."""
     field: str = "text"
-    """Column of jsonl and parquet."""
+    """Column of jsonl and parquet files that holds the text."""
     domain: Text = ""
-    """What kind of text it is; named where a task shares it."""
+    """What kind of text it is, e.g. `news`; for readers only."""
 
     @field_validator("reader")
     @classmethod
@@ -161,7 +161,7 @@ class CorpusText(Frozen):
 
 
 class Corpus(CatalogEntry):
-    """Text that students are distilled on. It never holds a sentence of an evaluation split."""
+    """Text that students are distilled on. A spec is refused where it holds a sentence of a task's dev or test split."""
 
     texts: tuple[CorpusText, ...] = Field(min_length=1)
     alpha: Annotated[float, Field(gt=0, le=1)] = 0.3
@@ -169,15 +169,14 @@ class Corpus(CatalogEntry):
     held_out: Annotated[float, Field(ge=0, lt=0.5)] = 0.01
     """Share of documents, by hash of their text, kept for measuring masked-LM accuracy."""
     tokens_per_language: int | None = Field(default=None, ge=1)
-    """Budget; null for all."""
+    """Largest number of tokens used of each language; null for all."""
     streaming: Annotated[bool, Label()] = False
-    """Read files of the hub and the web where they are, one after the other and no further than the budget goes,
-    instead of fetching them whole first. The same text in the same order either way."""
+    """Read files of the hub and the web over the network, one after the other, and stop at `tokens_per_language`, instead
+    of downloading them whole first. The text and its order are the same either way."""
     floor_characters: Annotated[int, Label(), Field(ge=0)] = 100_000
-    """Languages with less text than this are marked thin."""
+    """Students distilled on a language with less text than this carry the flag `thin_language:<code>`."""
     exclude: tuple[str | Task, ...] = ()
-    """Tasks whose dev and test sentences are removed from the text (part of what the corpus *is*; a spec
-    whose tasks still overlap with its corpus is refused)."""
+    """Tasks whose dev and test sentences are removed from the text; part of the corpus's identity."""
 
     @model_validator(mode="after")
     def _can_be_streamed(self) -> Corpus:
@@ -189,11 +188,11 @@ class Corpus(CatalogEntry):
             if not any(isinstance(source, WebSource) for source in text.asset.sources):
                 continue
             if not self.streaming:
-                raise ValueError("files at a web address are only streamed: say `streaming: true`")
+                raise ValueError("files at a web address can only be streamed; add `streaming: true`")
             if text.reader == "parquet" or any(set(name) & set("*?[") for name in text.asset.include):
                 raise ValueError(
-                    "files at a web address are text or JSON lines (parquet is not read from its beginning), "
-                    "and `include` names each exactly (a server lists nothing)"
+                    "files at a web address must be text or JSON lines (parquet cannot be read from its beginning), "
+                    "and `include` must name each one without wildcards (a web server lists no files)"
                 )
         return self
 
@@ -221,7 +220,7 @@ class Between(Frozen):
 
 
 class Columns(Frozen):
-    """Which columns of the data mean what."""
+    """Names of the columns that hold the text, the second text of a pair, the label and the id."""
 
     text: str
     text_pair: str | None = None
@@ -239,20 +238,19 @@ class Split(Frozen):
     """Rows of one split."""
 
     files: str | dict[Language, str]
-    """Glob below the asset, `{language}` standing for the language's code; or one glob a language."""
+    """Glob below the asset, in which `{language}` stands for the language's code; or a mapping from language to glob."""
     asset: str = "data"
-    """Which of the task's assets."""
+    """Which of the task's `assets` it is read from."""
     hash_range: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] | None = None
-    """Keep rows whose text hashes into [low, high): how a split is cut from data that has none."""
+    """Keep rows whose text hashes into [low, high), between 0 and 1: cuts a split from data that has none."""
     format: Format | None = None
-    """Where this split's files are not laid out like the task's (it trains on another data set): their
-    format,"""
+    """Format of this split's files, where it differs from the task's (e.g. training on another data set)."""
     columns: Columns | None = None
-    """their columns,"""
+    """Columns of this split's files, where they differ from the task's."""
     labels: Annotated[dict[str, LabelValue] | None, Ordered()] = None
-    """the values of the same labels in them, in the task's order,"""
+    """Values of the task's labels in this split's files, where they differ; names and order are the task's."""
     drop_labels: Annotated[tuple[str | int | None, ...] | None, Unordered()] = None
-    """and the values that mark rows without a label."""
+    """Values that mark rows without a label in this split's files, where they differ from the task's."""
 
     @field_validator("hash_range")
     @classmethod
@@ -279,30 +277,30 @@ class Task(CatalogEntry):
     """An evaluation task. Labels are mapped by name; scores are the mean of `metrics`."""
 
     suite: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
-    """GLUE, XNLI, or another group that is averaged together."""
+    """Tasks of one suite (GLUE, XNLI, ...) are averaged and ranked together."""
     type: KindOfTask = "classification"
-    """Which kind of task it is, of those in `harness.kinds` and of installed packages."""
+    """The kind of task: one of `harness.kinds`, or of an installed package (entry point `harness.kinds`)."""
     assets: dict[str, Asset]
     splits: dict[Literal["train", "dev", "test"], Split]
     columns: Columns
     format: Format = "parquet"
     header: tuple[str, ...] | None = None
-    """Column names of csv/tsv files that have none."""
+    """Column names of csv and tsv files without a header line."""
     encoding: str = "utf-8"
     labels: Annotated[dict[str, LabelValue], Ordered()] = {}
     """Label name -> its value in the data. Order is the classifier's output order."""
     drop_labels: Annotated[tuple[str | int | None, ...], Unordered()] = ()
-    """Values in the data that mark rows without a label: class names where the data states them, `null` for what is
-    missing (null, NaN, empty text)."""
+    """Values in the data that mark rows without a label: class names where the data has them, `null` for missing values
+    (null, NaN, empty text)."""
     metrics: Annotated[tuple[str, ...], Unordered(repeats=True)] = Field(min_length=1)
     languages: Annotated[tuple[Language, ...], Unordered()] = ("en",)
     """Languages that can be evaluated; the first is the pivot of a retrieval task without English."""
     train_languages: Annotated[tuple[Language, ...], Unordered()] = ("en",)
     report: Annotated[Literal["test", "dev"], Label()] = "test"
-    """The split whose score counts. `dev` where test labels are hidden; disclosed wherever it is shown. Where a task has
-    both, another choice is another trial."""
+    """The split whose score is reported: `dev` where test labels are not public, which is stated wherever the score is
+    shown. For a task with both splits it is part of a trial's identity."""
     rows: Annotated[dict[Literal["train", "dev", "test"], Annotated[int, Field(ge=1)]], Label()] = {}
-    """Size of each split, a language, as published: what a plan reckons with where the data is not at hand."""
+    """Published number of rows of each split in one language: used to estimate costs where the data is not available."""
     note: Text = ""
     """What a reader of its score must know (a stand-in, a partial copy)."""
     licence: Licence = None
@@ -329,7 +327,9 @@ class Task(CatalogEntry):
         for problem in self.kind.problems(self):
             raise ValueError(problem)
         if self.report not in self.splits:
-            raise ValueError(f"the split {self.report!r} that is reported is not among {sorted(self.splits)}")
+            raise ValueError(
+                f"`report: {self.report}` names no split of this task; it has {sorted(self.splits)}"
+            )
         for name, split in self.splits.items():
             if split.asset not in self.assets:
                 raise ValueError(
@@ -339,17 +339,18 @@ class Task(CatalogEntry):
             if isinstance(split.files, str) and len(wanted) > 1 and "{language}" not in split.files:
                 raise ValueError(
                     f"split {name!r} would read {split.files!r} in each of {', '.join(wanted)}: "
-                    "write {language} where the code stands, or one glob a language"
+                    "write {language} in place of the code, or give one glob for each language"
                 )
             if split.labels is not None and list(split.labels) != list(self.labels):
                 raise ValueError(
-                    f"split {name!r} names the labels {list(split.labels)}, the task {list(self.labels)}"
+                    f"split {name!r} has the labels {list(split.labels)}; "
+                    f"they must be the task's, in its order: {list(self.labels)}"
                 )
         return self
 
 
 def entry_kinds() -> dict[str, type[CatalogEntry]]:
-    """Folder of the catalog -> what its files hold."""
+    """Folder of the catalog -> class of its entries."""
     return {"methods": Method, "students": Student, "teachers": Teacher, "corpora": Corpus, "tasks": Task}
 
 

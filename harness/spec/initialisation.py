@@ -24,7 +24,7 @@ class Initialisation(Frozen):
     """Where a student's weights start."""
 
     source: Literal["random", "teacher", "checkpoint"] = Field(default="random", alias="from")
-    """`teacher` copies embeddings and the chosen layers and needs the teacher's width, heads and FFN."""
+    """`teacher` copies embeddings and the chosen layers; the student then needs the teacher's width, heads and FFN."""
     layers: CopiedLayers = "alternate"
     """Which teacher layers are copied. `alternate`: student layer i takes teacher layer ⌊(i−1)·L_T/L_S⌋+1. `distilbert`:
     evenly spaced from the first to the last, 1 + (i−1)·(L_T−1)/(L_S−1) rounded, halves upwards; 12 layers to 6 copy 1, 3,
@@ -34,7 +34,7 @@ class Initialisation(Frozen):
     @model_validator(mode="after")
     def _checkpoint_is_given(self) -> Initialisation:
         if (self.source == "checkpoint") != (self.checkpoint is not None):
-            raise ValueError("`checkpoint:` names the files when, and only when, `from: checkpoint`")
+            raise ValueError("`checkpoint:` and `from: checkpoint` need each other; give both or neither")
         return self
 
     def hashed(self, fields: dict[str, Any]) -> Any:
@@ -46,12 +46,12 @@ class Initialisation(Frozen):
         """Why these weights do not fit this student."""
         if self.source != "teacher":
             return
-        for what in ("width", "heads", "ffn"):
-            have, want = getattr(student, what), getattr(teacher, what)
+        for size in ("width", "heads", "ffn"):
+            have, want = getattr(student, size), getattr(teacher, size)
             if have != want:
                 yield Problem(
                     ("init",),
-                    f"initialising from the teacher needs the student's {what} ({have}) "
+                    f"initialising from the teacher needs the student's {size} ({have}) "
                     f"to equal the teacher's ({want})",
                 )
         yield from self._layer_problems(teacher.layers, student.layers)
@@ -61,7 +61,9 @@ class Initialisation(Frozen):
         if isinstance(self.layers, str):
             if student > teacher:
                 yield Problem(
-                    ("init",), f"the teacher has {teacher} layers to copy, the student wants {student}"
+                    ("init",),
+                    f"the teacher has {teacher} layers to copy, the student needs {student}; "
+                    f"a student of at most {teacher} layers or `layers: [...]` would work",
                 )
             return
         if len(self.layers) != student:

@@ -14,8 +14,8 @@ Precision = Literal["auto", "fp32", "bf16"]
 else fp32."""
 
 OnNan = Annotated[Literal["fail", "fp32"], Label()]
-"""What becomes of a trial whose loss or gradient is no longer finite in bf16: it fails, or it is run once more from its
-start in fp32, which its result then says (flag `fp32_after_nan:<step>`)."""
+"""What happens to a trial whose loss or gradient is no longer finite in bf16: it fails, or it is run once more from its
+start in fp32, which its result then states (flag `fp32_after_nan:<step>`)."""
 
 Rate = Annotated[float, Field(gt=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -31,9 +31,9 @@ class TokenBatches(Frozen):
     only."""
 
     batch_size: Count = 32
-    """Token blocks a step (the global batch)."""
+    """Token blocks per step, over all workers together."""
     length: Length = 128
-    """Tokens a block, special tokens included."""
+    """Tokens per block, special tokens included."""
     mlm_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of positions corrupted 80/10/10 (BERT)."""
 
@@ -48,14 +48,15 @@ class Optimisation(Frozen):
     weight_decay: Fraction = 0.01
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     epsilon: Rate = 1e-8
-    """Added to the root of Adam's second moment. Large beside a method's gradients it shortens that method's steps only."""
+    """Added to the root of Adam's second moment. Where it is not small against a method's gradients, it shortens that
+    method's steps and not the others'."""
     clip_norm: ClipNorm = 1.0
     """Largest gradient norm; null for none."""
 
     @model_validator(mode="after")
     def _warm_up_ends(self) -> Optimisation:
         if self.steps and self.warmup_steps > self.steps:
-            raise ValueError(f"warmup_steps ({self.warmup_steps}) is larger than steps ({self.steps})")
+            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be at most steps ({self.steps})")
         return self
 
 
@@ -63,31 +64,33 @@ class Distil(TokenBatches, Optimisation):
     """How students are distilled."""
 
     input: Literal["masked", "clean"] = "masked"
-    """What models read: blocks with 15 % of positions corrupted, or the text itself."""
+    """Input of teacher and student: blocks with `mlm_probability` of the positions corrupted, or the text as it is."""
     precision: Precision = "auto"
     on_nan: OnNan = "fail"
-    """Not finite in bf16: `fail`, or `fp32` to run the trial once more so; its result says which."""
+    """Where a loss is no longer finite in bf16: `fail`, or run the trial once more in `fp32`, which its result states."""
     dropout: Fraction = 0.0
     """Student dropout while distilling."""
     milestones: Annotated[tuple[Count, ...], Label(since=2)] = ()
-    """Steps at which an intermediate student is exported too. Added later they train the student once more, for they
-    are exported on the way, and leave all that was scored of it."""
+    """Steps after which an intermediate student is exported too. Adding some later trains the student again, since they
+    are exported during training; its existing scores stay valid."""
     cohort: Annotated[Literal["auto", "off"] | Count, Label()] = "auto"
-    """How many students share one teacher pass: by memory, never, or at most this many. Never changes a
-    number."""
+    """How many students share one teacher pass: as many as memory allows (`auto`), one (`off`), or at most this many. Does
+    not change any result."""
 
     @field_validator("milestones")
     @classmethod
     def _ascending(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
         if list(steps) != sorted(set(steps)):
-            raise ValueError("milestones must be ascending and distinct")
+            raise ValueError(f"milestones {list(steps)} must ascend without repetition: {sorted(set(steps))}")
         return steps
 
     @model_validator(mode="after")
     def _within(self) -> Distil:
         late = [step for step in self.milestones if step >= self.steps]
         if late:
-            raise ValueError(f"milestones {late} are not before the last step ({self.steps})")
+            raise ValueError(
+                f"milestones {late} must be below `steps` ({self.steps}); the last student is always exported"
+            )
         return self
 
 
@@ -110,9 +113,9 @@ class Halving(Frozen):
     of n by dev score go on to `factor` times the rows, those of the last rung to all."""
 
     factor: int = Field(default=3, ge=2, le=10)
-    """One in so many settings goes on, to so many times the rows."""
+    """At each rung one in `factor` settings goes on, trained on `factor` times as many rows."""
     rungs: int = Field(default=1, ge=1, le=4)
-    """Shorter trainings before the whole one."""
+    """Number of shorter trainings before the one on all rows."""
 
 
 def _listed(value: object) -> object:
@@ -134,14 +137,14 @@ class FinetuneLimits(Frozen):
     train_rows: Count | None = None
     """Use this many training rows, chosen by hash of their text; null for all."""
     patience: Count | None = None
-    """Stop after this many epochs without a better dev score; null trains all epochs. Best epoch is kept
-    either way."""
+    """Stop after this many epochs without a better dev score; null trains all epochs. The best epoch counts either
+    way."""
     eval_rows: Annotated[Count | None, Added()] = None
-    """Predict at most this many dev and test rows a language, the same positions in all; null for all.
-    Scores on a part carry the flag `part_of_split`."""
+    """Predict at most this many dev and test rows of each language, the same rows in all of them; null for all. Scores on
+    a part of a split carry the flag `part_of_split`."""
     dev_rows: Annotated[Count | None, Added()] = None
-    """Predict at most this many dev rows a language, where a part of them is enough to choose on; likewise
-    flagged."""
+    """Predict at most this many dev rows of each language, where these are enough to choose the best epoch and setting;
+    null for `eval_rows`. Flagged likewise."""
 
 
 class FinetuneSettings(FinetuneLimits):
@@ -163,7 +166,7 @@ class FinetuneSettings(FinetuneLimits):
 
 
 class FinetuneGrid(Frozen):
-    """Learning rates and epochs to choose from on dev; null for those of the students."""
+    """Learning rates and epochs from which the best is chosen on dev; null for those of `finetune`."""
 
     learning_rate: Rates | None = None
     epochs: Counts | None = None
@@ -181,10 +184,10 @@ class Finetune(FinetuneSettings):
     test labels exist, else train_holdout (a fixed tenth of train), so that no score is chosen on the rows it
     is reported on."""
     halving: Halving | None = None
-    """Give up weak settings early; null trains every setting in full."""
+    """Stop weak settings early, by successive halving; null trains every setting in full."""
     references: FinetuneGrid | None = None
-    """The grid of models that are no students (teachers, external checkpoints), where a rate that suits small
-    students is too high for them. All else is the same for all."""
+    """Grid for teachers and external checkpoints, where a learning rate that suits small students is too high for them;
+    null for the students' grid. All other settings are the same."""
 
 
 class FinetuneOverrides(FinetuneLimits, FinetuneGrid):
@@ -210,22 +213,21 @@ class Measure(Frozen):
 
 
 class Resources(Frozen):
-    """What one trial of a kind occupies while it runs. CPU cores are also its thread count, a fixed
-    setting."""
+    """What one trial of a kind occupies while it runs. `cpus` is also its number of threads."""
 
     cpus: int = Field(default=1, ge=1, le=4096)
     gpus: float = Field(default=0.0, ge=0, le=64)
-    """Fractions share a card. `auto` specs put 0 here and take a GPU when `harness run --gpus` says so."""
+    """GPUs of each trial; trials with fractions share one. 0 runs on the CPU, or on what `harness run --gpus` gives."""
     concurrency: Annotated[Count | None, Label()] = None
     """At most this many at once; null for as many as fit."""
     workers: Annotated[int, Label(), Field(ge=1, le=1024)] = 1
-    """Processes that train one cohort together, each on its share of the rows of every batch (Ray Train). Each has
-    the `cpus` and `gpus` above, and a card of its own where it has any. For `distil` only."""
+    """Processes that train one cohort together, each on its share of the rows of every batch (Ray Train). Each takes the
+    `cpus` and `gpus` above; `gpus` must be 0 or 1. For `distil` only."""
 
     @model_validator(mode="after")
     def _whole_cards(self) -> Resources:
         if self.workers > 1 and self.gpus not in (0, 1):
-            raise ValueError(f"each of {self.workers} workers takes one card or none: `gpus: 1` or `gpus: 0`")
+            raise ValueError(f"each of {self.workers} workers takes one GPU or none: `gpus: 1` or `gpus: 0`")
         return self
 
 

@@ -66,7 +66,7 @@ class Grid(Frozen):
                 message = f"unknown axis '{key}'; {did_you_mean(key, known)}"
                 raise PydanticCustomError("unknown_axis", "{message}", {"message": message, "key": key})
             if not isinstance(values, (list, tuple)) or not values:
-                raise ValueError(f"axis {key!r} needs a list of values")
+                raise ValueError(f"axis {key!r} needs a list of at least one value")
         return self
 
     @property
@@ -76,14 +76,14 @@ class Grid(Frozen):
 
 
 class Select(Frozen):
-    """Which axes are searched and not compared: of each method × student × language × teacher, the setting that does
-    best is shown, and its row says of how many."""
+    """Axes that are searched, not compared: for each method × student × language × teacher the best setting is shown,
+    and its row says among how many it was chosen."""
 
     over: tuple[str, ...] = Field(min_length=1)
     """Axes of the grid, e.g. `[distil.learning_rate]`, with the same values for every method."""
     by: Literal["dev"] = "dev"
-    """Dev scores, averaged over fine-tuning seeds, tasks and students; never the rows that are reported, where the tasks
-    have others."""
+    """What the best setting is chosen by: dev scores, averaged over fine-tuning seeds, tasks and students; never test
+    scores."""
 
 
 class TaskUse(Frozen):
@@ -91,14 +91,15 @@ class TaskUse(Frozen):
 
     task: str | Task
     languages: Literal["all", "same"] | tuple[Language, ...] = "all"
-    """Which of the task's languages are evaluated; `same`: those of the student's language set."""
+    """Languages of the task that are evaluated; `same` for those of the student's language set."""
     finetune: FinetuneOverrides = FinetuneOverrides()
     optional: Annotated[bool, Label()] = False
-    """Left out, and named wherever results are shown, where its data cannot be had."""
+    """Where its data is not available, leave the task out, which is stated wherever results are shown; otherwise the spec
+    is refused."""
 
 
 class Spec(Frozen):
-    """A benchmark: `harness run` makes every result that its grid asks for."""
+    """A benchmark: `harness run` computes every result of its grid that is not recorded yet."""
 
     schema_: Annotated[Literal[1], Label()] = Field(alias="schema")
     name: Name
@@ -108,16 +109,15 @@ class Spec(Frozen):
     corpus: CorpusRef | dict[str, CorpusRef]
     """One corpus, or one per language set."""
     exclude_overlap: bool = False
-    """Take every sentence that a task is scored on out of the corpora, as if each corpus named all tasks of this spec under
-    its own `exclude`. The corpora are then others than those without it."""
+    """Remove the dev and test sentences of all tasks of this spec from its corpora, as if each corpus listed these tasks
+    under `exclude`. Corpora with and without it have different identities."""
     grid: Grid
     select: Select | None = None
     """Show only the best setting of these axes, chosen by dev scores; null compares every setting as a row of its own."""
     exclude: tuple[dict[str, Any], ...] = ()
     """Combinations to leave out, each a mapping from axis to value or list of values."""
     prepare: Prepare | None = None
-    """Continue masked-LM training of every teacher on its corpus first; every method then learns from that
-    one."""
+    """First continue masked-LM training of every teacher on its corpus; all students then learn from the result."""
     distil: Distil = Distil()
     tasks: tuple[str | TaskUse, ...] = Field(min_length=1)
     finetune: Finetune = Finetune()
@@ -132,5 +132,5 @@ class Spec(Frozen):
     @model_validator(mode="after")
     def _has_teacher(self) -> Spec:
         if self.teacher is None and self.grid.teacher is None:
-            raise ValueError("name a `teacher:`")
+            raise ValueError("no teacher: add `teacher:`, or `teacher:` under `grid:`")
         return self

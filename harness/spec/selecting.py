@@ -1,4 +1,4 @@
-"""`select:` of a spec: axes that are searched, the same settings for every method, and not compared."""
+"""Checks of `select:` in a spec: its axes exist, and every method is tried at the same settings of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Setting = tuple[object, ...]
 
 
 def select_complaints(resolved: ResolvedSpec, cells: list[Cell]) -> Iterator[Complaint]:
-    """Axes that the grid has not, and combinations that are tried at fewer settings than others."""
+    """Axes that the grid does not have, and combinations that are tried at fewer settings than others."""
     select = resolved.spec.select
     if select is None:
         return
@@ -33,7 +33,7 @@ def select_complaints(resolved: ResolvedSpec, cells: list[Cell]) -> Iterator[Com
 
 
 def _unequal(resolved: ResolvedSpec, cells: list[Cell], over: tuple[str, ...]) -> Iterator[Complaint]:
-    """Whoever has more settings to choose from does better by that alone."""
+    """The best of more settings is better by chance alone, so every method needs the same ones."""
     tried: dict[tuple[str, ...], set[Setting]] = {}
     for cell in cells:
         if cell.method.entry.objective:

@@ -117,7 +117,7 @@ class LabelMap:
             column = f"{where}: column {self._task.columns.label!r}"
             if value is None:
                 raise InputError(f"{column} has rows without a number; `drop_labels: [null]` leaves them out")
-            raise InputError(f"{column} holds {value!r}, which is no number")
+            raise InputError(f"{column} holds {value!r}, which is not a number")
         return number
 
     def _same_type(self, values: Sequence[Value], where: str) -> None:

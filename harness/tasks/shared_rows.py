@@ -52,7 +52,7 @@ def refuse_same_rows(task: Task, keys: Mapping[Part, Keys]) -> None:
             if split in ("dev", "test") and other == "train" and np.array_equal(scored, trained):
                 raise InputError(
                     f"task {task.name}: split {split} ({language}) has the same rows as split train ({trained_on}), so its "
-                    "scores would be those of rows learnt by heart; name other files, or cut them with `hash_range`"
+                    "scores would be memorised; name other files, or separate the rows with `hash_range`"
                 )
 
 

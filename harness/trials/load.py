@@ -75,7 +75,7 @@ def _load_exported(folder: TrialFolder, milestone: int | None) -> LoadedModel:
     loaded = load_folder(where)
     result = folder.read_result()
     if milestone is None and result is not None and result.weights_sha256 not in (None, loaded.sha256):
-        raise TrialError("lost_input", f"{where} does not hold the weights that trial {trial} left")
+        raise TrialError("lost_input", f"{where} does not hold the weights that trial {trial} recorded")
     return loaded
 
 

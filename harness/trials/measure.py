@@ -223,7 +223,7 @@ def _check_length(config: PreTrainedConfig, job: MeasureJob) -> None:
     longest = family_of(config).longest_input(config)
     if job.protocol.length > longest:
         raise InputError(
-            f"measure: length {job.protocol.length} is more than {job.teacher.name} takes ({longest} tokens)"
+            f"measure: length {job.protocol.length} is above the limit of {job.teacher.name}, {longest} tokens"
         )
 
 

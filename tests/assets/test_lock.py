@@ -108,7 +108,7 @@ def test_without_an_answer_update_lock_changes_nothing(hub: HubStandIn, spec: Pa
     note_lock(spec, load(spec, sources))
     before = lock_path(spec).read_text()
     hub.branches.clear()
-    with pytest.raises(AssetError, match=r"hub org/pairs: .* the lock file stays as it is"):
+    with pytest.raises(AssetError, match=r"hub org/pairs: .* the lock file is unchanged"):
         load(spec, sources, update=True)
     assert lock_path(spec).read_text() == before
 

@@ -131,7 +131,7 @@ def test_bad_input_is_one_line_with_its_place_and_exit_code_2(  # type: ignore[n
         (["ingest"], "--runs-dir runs: no such folder"),
         (["verify"], "--runs-dir runs: no such folder"),
         (["import", "none.zip"], "none.zip: no such file or folder"),
-        (["export", "ranking.doc"], "ranking.doc: the ending says the format"),
+        (["export", "ranking.doc"], "ranking.doc: unknown ending"),
         (["methods", "hs-unifrom"], "unknown method 'hs-unifrom'; did you mean 'hs-uniform'?"),
         (["plan", "quickstrat"], "no spec that ships is called so; did you mean 'quickstart'?"),
         (["run", "quickstrat"], "no spec that ships is called so; did you mean 'quickstart'?"),

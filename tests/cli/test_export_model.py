@@ -107,9 +107,9 @@ def test_an_intermediate_student_is_named_by_its_step(
     ("named", "told"),
     [
         ("ffff", "no trial's id starts with 'ffff'"),
-        ("{scored}", "is a finetune trial and makes no model; it read the model of {student}"),
+        ("{scored}", "is a finetune trial, which exports no model; it read the model of {student}"),
         ("{student}@11", "has no intermediate student at step 11; it has intermediate students at 10"),
-        ("{student}@last", "after @ stands a step"),
+        ("{student}@last", "the part after @ must be a step"),
     ],
 )
 def test_what_is_no_model_is_one_line(
@@ -157,9 +157,9 @@ def test_an_existing_folder_is_left_alone(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--model", "abc"], "say where to"),
-        (["a.md", "--out", "b.md"], "two places to write to"),
-        (["--model", "abc", "--out", "d", "--format", "csv"], "with --model, leave them out"),
+        (["--model", "abc"], "no destination"),
+        (["a.md", "--out", "b.md"], "both FILE (a.md) and --out (b.md) are given"),
+        (["--model", "abc", "--out", "d", "--format", "csv"], "leave them out with --model"),
     ],
 )
 def test_arguments_that_do_not_go_together_are_one_line(

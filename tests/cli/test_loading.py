@@ -61,7 +61,7 @@ def test_characters_tokens_and_shares_by_language(spec: Path, capsys: pytest.Cap
     assert (english["tokens_counted"], english["share"], english["thin"]) == (True, 1.0, True)
     shown = plan(spec, capsys)
     assert "en (thin)" in shown
-    assert "Thin, below 100,000 characters: en." in shown
+    assert "Little text, below 100,000 characters: en." in shown
 
 
 def test_a_budget_bounds_the_tokens(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:

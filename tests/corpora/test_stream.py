@@ -232,7 +232,7 @@ def test_a_thin_language_is_marked_and_one_without_a_block_refused(
 
 
 def test_a_recipe_of_another_length_is_refused(blocks: TokenBlocks) -> None:
-    with pytest.raises(InputError, match="wants blocks of 32 tokens, these have 16"):
+    with pytest.raises(InputError, match="needs blocks of 32 tokens; these have 16"):
         BatchStream(blocks, TokenBatches(length=32), 1)
 
 

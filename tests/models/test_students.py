@@ -87,7 +87,7 @@ def test_a_whole_copy_computes_what_the_teacher_computes_and_shares_no_memory(te
 def test_a_copy_into_another_width_or_depth_is_refused_with_the_reason(teacher: LoadedModel) -> None:
     with pytest.raises(InputError, match=r"width \(64\).*teacher's \(32\)"):
         build_student(teacher, shaped(width=64), copying("last"), seed=1)
-    with pytest.raises(InputError, match="4 layers to copy, the student wants 5"):
+    with pytest.raises(InputError, match="4 layers to copy, the student needs 5"):
         build_student(teacher, shaped(layers=5), copying("last"), seed=1)
     with pytest.raises(InputError, match="names 3 teacher layers for a student of 2; 2 would work"):
         build_student(teacher, shaped(), copying([1, 2, 3]), seed=1)
@@ -122,7 +122,7 @@ def test_a_student_starts_from_a_checkpoint_of_its_shape(teacher, checkpoint) ->
     assert {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)} == {0.1}
     for name, value in load_folder(folder).model.state_dict().items():
         assert torch.equal(model.state_dict()[name], value)
-    with pytest.raises(InputError, match="the checkpoint to start from has layers 2, the student needs 3"):
+    with pytest.raises(InputError, match="the initial checkpoint has layers 2; the student needs 3"):
         build_student(teacher, shaped(layers=3), starting_from(folder), seed=1, checkpoint=folder)
 
 
@@ -130,5 +130,5 @@ def test_a_checkpoint_with_another_tokenizer_is_refused(teacher, checkpoint) -> 
     folder = checkpoint(teacher.shape.model_type, name="start", layers=2)
     other = (folder / "tokenizer.json").read_text().replace('"a"', '"ä"')
     (folder / "tokenizer.json").write_text(other)
-    with pytest.raises(InputError, match="another tokenizer than the teacher"):
+    with pytest.raises(InputError, match="a different tokenizer; it must be the teacher"):
         build_student(teacher, shaped(), starting_from(folder), seed=1, checkpoint=folder)

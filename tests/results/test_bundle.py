@@ -175,7 +175,7 @@ def _link(root: Path) -> None:
         (_unknown_key, "malformed"),
         (_deep_json, "malformed"),
         (_huge_json, "larger than"),
-        (_orphan, "neither in the bundle nor here"),
+        (_orphan, "neither in the bundle nor in this runs directory"),
         (_foreign_file, "does not belong"),
         (_foreign_folder, "does not belong"),
         (_link, "is a link"),
@@ -198,7 +198,7 @@ def test_an_altered_bundle_is_refused_in_one_line_and_nothing_is_merged(
 def test_files_that_the_manifest_does_not_name_are_refused(runs: Path, tmp_path: Path) -> None:
     bundle(runs, tmp_path / "b")
     _better_score(tmp_path / "b")
-    with pytest.raises(InputError, match=r"not the file that bundle\.json names"):
+    with pytest.raises(InputError, match=r"differs from the hash in bundle\.json"):
         import_bundle(tmp_path / "b", tmp_path / "there")
 
 
@@ -238,9 +238,9 @@ def test_zip_bombs_links_doubles_and_broken_zips_are_refused(tmp_path: Path) -> 
     broken = tmp_path / "broken.zip"
     broken.write_bytes(bomb.read_bytes()[:-30])
     for path, says in (
-        (bomb, "tightly"),
+        (bomb, "compressed too much"),
         (link, "plain file"),
-        (double, "twice"),
+        (double, "have the same name"),
         (broken, "cannot be read"),
     ):
         with pytest.raises(InputError, match=says):

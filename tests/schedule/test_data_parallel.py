@@ -153,7 +153,7 @@ def test_workers_of_one_slot_may_be_on_several_nodes() -> None:
     [
         ("{distil: {workers: 5}}", 0, "5 workers cannot share batches of 32 evenly"),
         ("{finetune: {workers: 2}}", 0, "only `distil` trials can take several workers"),
-        ("{distil: {workers: 2, gpus: 0.5}}", 0, "each of 2 workers takes one card or none"),
+        ("{distil: {workers: 2, gpus: 0.5}}", 0, "each of 2 workers takes one GPU or none"),
         ("{distil: {workers: 2}}", 0.1, "each worker would draw its own `distil.dropout`"),
     ],
 )

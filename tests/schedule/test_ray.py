@@ -123,7 +123,7 @@ def test_ctrl_c_saves_and_a_further_run_goes_on(tmp_path: Path) -> None:
     os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     said = output(driver)
     assert driver.returncode == 130, said
-    assert "a further run goes on from there" in said
+    assert "the next run continues from there" in said
     assert "interrupted after" in said
     assert "Traceback" not in said
     (mark,) = tmp_path.glob("*.steps")

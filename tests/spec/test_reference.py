@@ -25,7 +25,7 @@ def test_the_committed_reference_is_up_to_date() -> None:
 
 def test_every_field_of_the_recipes_is_described_where_its_name_is_not_enough() -> None:
     distil = json_schema("spec")["$defs"]["Distil"]["properties"]
-    assert distil["batch_size"]["description"] == "Token blocks a step (the global batch)."
+    assert distil["batch_size"]["description"] == "Token blocks per step, over all workers together."
     assert "description" in distil["cohort"]
 
 

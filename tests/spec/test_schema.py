@@ -53,7 +53,7 @@ def test_the_small_spec_is_right(tmp_path: Path) -> None:
             "warmup_steps: 1",
             "warmup_steps: 11",
             "warmup_steps: 11",
-            "distil: warmup_steps (11) is larger than steps (10)",
+            "distil: warmup_steps (11) must be at most steps (10)",
         ),
         (
             "steps: 10,",
@@ -190,7 +190,7 @@ def test_several_mistakes_are_reported_at_once_in_order_of_place(tmp_path: Path)
         ([("heads: 8}", "heads: 8, teacher_layer: 5}")], "teacher_layer"),
         (
             [("steps: 10,", "steps: 10, input: clean,")],
-            "reads corrupted positions, which `distil.input: clean` has not",
+            "reads corrupted positions, which `distil.input: clean` does not have",
         ),
         (
             [
@@ -269,7 +269,7 @@ def test_an_axis_value_that_makes_no_recipe_is_reported_at_the_axis(tmp_path: Pa
     )
     assert mistakes(path) == [
         f"{path}:{line_of(path, 'distil.steps')}:17: distil with {{'steps': 10, 'warmup_steps': 20}}: "
-        "warmup_steps (20) is larger than steps (10)"
+        "warmup_steps (20) must be at most steps (10)"
     ]
 
 
@@ -303,7 +303,7 @@ def test_text_that_is_streamed_must_exclude_every_task(tmp_path: Path) -> None:
             "path: text",
             "the reader 'udhr' cannot stream; `streaming: true` reads lines, paragraphs, jsonl,",
         ),
-        ("parquet", 'url: "https://example.org/text"', "files at a web address are text or JSON lines"),
+        ("parquet", 'url: "https://example.org/text"', "files at a web address must be text or JSON lines"),
     ],
 )
 def test_what_cannot_be_streamed_is_named(tmp_path: Path, reader: str, source: str, told: str) -> None:
@@ -318,7 +318,7 @@ def test_what_cannot_be_streamed_is_named(tmp_path: Path, reader: str, source: s
 def test_files_of_the_web_are_streamed_only(tmp_path: Path) -> None:
     text = ("{path: text}", '{url: "https://example.org/text"}')
     (line,) = mistakes(write_spec(tmp_path, text))
-    assert "files at a web address are only streamed: say `streaming: true`" in line
+    assert "files at a web address can only be streamed; add `streaming: true`" in line
 
 
 def test_an_unknown_reader_is_named_with_the_near_one(tmp_path: Path) -> None:
@@ -338,4 +338,4 @@ def test_one_file_cannot_stand_for_several_languages(tmp_path: Path) -> None:
     several = ("      metrics: [accuracy]", "      metrics: [accuracy]\n      languages: [en, de]")
     (line,) = mistakes(write_spec(tmp_path, several))
     assert "split 'dev' would read 'dev.jsonl' in each of en, de" in line
-    assert "write {language} where the code stands" in line
+    assert "write {language} in place of the code" in line

@@ -57,8 +57,7 @@ def require_cache(sources: Sources) -> None:
             pass
     except OSError as error:
         raise InputError(
-            f"the cache {folder} cannot be written ({error.strerror}); name a folder that can with the variable "
-            "HARNESS_CACHE"
+            f"the cache {folder} cannot be written ({error.strerror}); set the variable HARNESS_CACHE to a writable folder"
         ) from error
 
 
@@ -218,5 +217,5 @@ def require_inputs(plan: Plan, sources: Sources) -> None:
     if plan.unresolved:
         names = ", ".join(one.name for one in plan.unresolved)
         raise AssetError(
-            f"the content of {names} cannot be identified now; try again when its source answers"
+            f"the content of {names} cannot be identified, because its source does not answer; try again later"
         )

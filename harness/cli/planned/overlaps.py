@@ -121,7 +121,7 @@ def refuse_overlap(plan: Plan, sources: Sources) -> None:
             counts = ", ".join(f"{count} of {task}" for task, count in held.items())
             raise InputError(
                 f"the corpus {corpus.name!r} holds sentences its tasks are scored on ({counts}); "
-                "add `exclude_overlap: true` to the spec, which takes them out of the text"
+                "add `exclude_overlap: true` to the spec to remove them from the text"
             )
 
 
@@ -203,7 +203,7 @@ def not_counted(corpus: Corpus) -> str:
         return f"corpus {corpus.name}: not counted; --survey fetches and counts it"
     budget = corpus.tokens_per_language
     limit = f"at most {budget:,} tokens a language" if budget else "to its end"
-    return f"corpus {corpus.name}: streamed when the first trial needs it, {limit}; counted on the way"
+    return f"corpus {corpus.name}: streamed when the first trial needs it, {limit}; counted while it is read"
 
 
 def survey_table(survey: Survey) -> Table:
@@ -236,7 +236,7 @@ def survey_remarks(survey: Survey) -> Iterator[str]:
     thin = [code for code, text in survey.languages.items() if text.thin]
     if thin:
         floor = survey.corpus.floor_characters
-        yield f"Thin, below {floor:,} characters: {', '.join(thin)}."
+        yield f"Little text, below {floor:,} characters: {', '.join(thin)}."
     excluded = sum(sum(text.excluded.values()) for text in survey.languages.values())
     if excluded:
         yield f"{excluded:,} sentences were left out because a task evaluates on them."
@@ -248,7 +248,7 @@ def survey_remarks(survey: Survey) -> Iterator[str]:
     if still:
         counts = ", ".join(f"{count:,} of {task}" for task, count in still.items())
         verdict = (
-            "`run` will refuse it; `exclude_overlap: true` in the spec takes them out"
+            "`run` will refuse it; `exclude_overlap: true` in the spec removes them"
             if survey.trains
             else "no model of this plan learns from it"
         )

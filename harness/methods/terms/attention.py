@@ -1,4 +1,4 @@
-"""Terms inside an attention layer: relations of queries, keys and values, themselves, and attention."""
+"""Terms on the attention of paired layers: its distributions (MiniLM) and its scores before softmax (TinyBERT)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harness.shapes import Shape
 
 
 class AttentionParams(TermParams):
-    """What terms share that compare attention of paired layers, head by head."""
+    """Parameters shared by the terms that compare attention of paired layers, head by head."""
 
     mapping: AnyMapping
     reduce: Literal["mean", "sum"] = Field(default="mean", description=REDUCE_HELP)
@@ -30,7 +30,7 @@ class AttentionParams(TermParams):
     @classmethod
     def _static(cls, mapping: MappingParams) -> MappingParams:
         if not isinstance(mapping, StaticMapping):
-            raise ValueError(f"attention is compared under a static mapping, and {mapping.name!r} is dynamic")
+            raise ValueError(f"attention needs a static mapping, e.g. `uniform`; {mapping.name!r} is dynamic")
         return mapping
 
     def pairs(self, teacher: Shape, student: Shape) -> dict[int, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""What terms share that compare pairs of layers: mapping, projection and weights."""
+"""Parameters shared by the terms that compare pairs of layers: mapping, projection and weights."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ProjectionKind = Literal["linear", "shared_linear", "per_pair", "none"]
 
 
 PROJECTION_HELP = (
-    "W: `linear` is one matrix a student layer, `shared_linear` one for all, `per_pair` one for each pair "
-    "of layers, `none` compares the states as they are (equal widths)."
+    "W: `linear` is one matrix for each student layer, `shared_linear` one for all, `per_pair` one for each pair "
+    "of layers; `none` compares the states as they are (equal widths)."
 )
 
 
-REDUCE_HELP = "Over student layers that learn: `mean`, or `sum`, as several papers do."
+REDUCE_HELP = "`mean` or `sum` (as in several papers) over the student layers that the mapping pairs."
 
 
 def mapping_problems(mapping: MappingParams, teacher: Shape, student: Shape) -> Iterator[Problem]:
@@ -42,7 +42,7 @@ def width_problems(projection: str, teacher: Shape, student: Shape) -> Iterator[
 
 
 class LayerPairParams(TermParams):
-    """What terms share that compare student layer i with each teacher layer of φ(i)."""
+    """Parameters shared by the terms that compare student layer i with each teacher layer of φ(i)."""
 
     mapping: AnyMapping
     projection: ProjectionKind

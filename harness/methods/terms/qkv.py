@@ -29,7 +29,7 @@ class Qkv(OneLayerParams):
     heads: HeadCount = Field(
         default=48,
         description=(
-            "A_r: one matrix for each re-split head, d_S/A_r to d_T/A_r, as the study describes it; "
+            "A_r: one matrix for each of A_r re-split heads, d_S/A_r to d_T/A_r, as the paper describes it; "
             "`whole`: one matrix from the student's full width to the teacher's."
         ),
     )

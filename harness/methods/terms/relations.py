@@ -29,7 +29,7 @@ class Relations(OneLayerParams):
     )
     weights: tuple[float, ...] = Field(
         default=(1 / 3, 1 / 3, 1 / 3),
-        description="A factor for each pair; by default 1/number of pairs each.",
+        description="A factor above 0 for each pair; by default 1 over the number of pairs.",
     )
     heads: int = Field(
         default=48,

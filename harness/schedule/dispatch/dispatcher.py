@@ -180,7 +180,7 @@ class Dispatcher:
             if slot is None:
                 return
             if slot.leased:
-                self._lose_lease(slot, Failure(reason="killed", message=reason or "its worker is gone"))
+                self._lose_lease(slot, Failure(reason="killed", message=reason or "its worker ended"))
             elif reason:
                 self._count_failed_start(reason)
 
