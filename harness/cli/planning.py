@@ -272,9 +272,8 @@ def _yaml_files(path: Path) -> list[Path]:
 
 def _validate(file: Path, settings: list[str], catalog: list[Path], data_dir: Path | None) -> str:
     """One-line summary of what the file declares; HarnessError if it is wrong."""
-    from harness.cli.planned.from_spec import on_disk, sources_of
+    from harness.cli.planned.from_spec import counted_trials, on_disk, sources_of
     from harness.cli.planned.whole_inputs import check_files, entry_problem
-    from harness.plan.build import refuse_too_many
     from harness.spec.catalog import NOUNS, Catalog, anchored, kind_of
     from harness.spec.checks import check_cells
     from harness.spec.entries import entry_kinds
@@ -296,5 +295,6 @@ def _validate(file: Path, settings: list[str], catalog: list[Path], data_dir: Pa
     sources = sources_of(data_dir)
     check_cells(resolved, cells, on_disk(sources))
     check_files(resolved, sources, rows=False)
-    trials = refuse_too_many(resolved, cells)
-    return f"spec {resolved.name}, {len(cells)} students with at most {trials:,} trials"
+    trials, left_out = counted_trials(file, catalog, settings, sources)
+    without = "".join(f", without {one.task}, whose data is not available" for one in left_out)
+    return f"spec {resolved.name}, {len(cells)} students, {trials:,} trials{without}"

@@ -80,9 +80,9 @@ def build_plan(
     return planner.plan()
 
 
-def refuse_too_many(resolved: ResolvedSpec, cells: list[Cell]) -> int:
-    """The most trials that the cells' students need (a question asked twice counts twice), counted before any is built.
-    SpecError where it exceeds the spec's `max_trials`."""
+def refuse_too_many(resolved: ResolvedSpec, cells: list[Cell]) -> None:
+    """SpecError where the students' trials (a question asked twice counts twice) exceed the spec's `max_trials`; counted
+    before any is built."""
     each = sum(count_settings(one) for one in resolved.tasks)
     students = sum(1 + len(cell.recipe.milestones) for cell in cells)
     count = len(cells) + students * each
@@ -92,7 +92,6 @@ def refuse_too_many(resolved: ResolvedSpec, cells: list[Cell]) -> int:
         raise SpecError(
             [f"{where}: the spec asks for {count:,} trials; at most {limit:,} are accepted (max_trials)"]
         )
-    return count
 
 
 @dataclass(frozen=True, slots=True)

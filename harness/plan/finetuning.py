@@ -11,6 +11,9 @@ from harness.spec.entries import Task
 from harness.spec.recipes import Finetune, FinetuneSettings, SelectOn
 from harness.spec.resolve import ResolvedSpec, ResolvedTask
 
+UNTRAINED_RATE = 1e-5
+"""Learning rate stated by the recipe of a task that trains nothing; part of its trials' ids."""
+
 _Settings = tuple[tuple[FinetuneRecipe, ...], tuple[int, ...]]
 """(settings, seeds)"""
 
@@ -90,7 +93,7 @@ def _grid(one: ResolvedTask, own: Finetune) -> _Settings:
     if not one.task.kind.trains:
         # Nothing is trained: one trial, whatever the grid says.
         untrained = Finetune(batch_size=own.batch_size, length=own.length, precision=own.precision)
-        return (_recipe(untrained, untrained.learning_rate[0], 0, "dev"),), (0,)
+        return (_recipe(untrained, UNTRAINED_RATE, 0, "dev"),), (0,)
     chosen = own.select_on or select_on(one.task)
     points = itertools.product(sorted(set(own.learning_rate)), sorted(set(own.epochs)))
     return tuple(_recipe(own, *point, chosen) for point in points), tuple(dict.fromkeys(own.seeds))

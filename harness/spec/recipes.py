@@ -173,11 +173,15 @@ class FinetuneGrid(Frozen):
 
 
 class Finetune(FinetuneSettings):
-    """How every model is fine-tuned on every task: a grid of learning rates × epochs × seeds, the best chosen
-    on dev."""
+    """How every model is fine-tuned on every task: learning rates × epochs × seeds, the best setting chosen on dev. One
+    setting unless several are listed."""
 
-    learning_rate: Rates = (1e-5, 1.5e-5, 2e-5, 3e-5, 4e-5)
-    epochs: Counts = (3, 5, 10)
+    learning_rate: Rates = (3e-5,)
+    """One rate or a list to choose from. 3e-5 is in the grids of BERT (Devlin et al., 2019) and of the MiniLM papers; for
+    small models Turc et al. (2019) search from 3e-5 to 3e-4. The MiniLM papers' grid is `[1e-5, 1.5e-5, 2e-5, 3e-5, 4e-5]`
+    with `epochs: [3, 5, 10]` (as in `specs/paper/english.yaml`): fifteen settings, for which 90 epochs are trained."""
+    epochs: Counts = (3,)
+    """One number or a list to choose from; 3 is in the grids of BERT and of the MiniLM papers. The best epoch is kept."""
     seeds: Seeds = (0,)
     select_on: SelectOn | None = None
     """Rows on which the best epoch and setting are chosen. Null: dev_en for cross-lingual tasks, dev where

@@ -80,7 +80,9 @@ def load_plan(
     inputs = inputs_of(resolved).values()
     pins = newest_commits(open_sources(inputs)) if update_lock else read_lock(path)
     sources = dataclasses.replace(sources, pins=tuple(sorted(pins.items())))
-    left_out = _missing_tasks(resolved, sources)
+    left_out = missing_tasks(resolved, sources)
+    if left_out and len(left_out) == len(resolved.tasks):
+        raise InputError("\n".join(f"{one.sentence} {one.reason}" for one in left_out))
     if left_out:
         resolved = load_spec(path, catalog, settings, without={one.task for one in left_out})
     cells = expand(resolved)
@@ -94,8 +96,25 @@ def load_plan(
     return LoadedPlan(plan, resolved, sources, left_out)
 
 
-def _missing_tasks(resolved: ResolvedSpec, sources: Sources) -> tuple[LeftOut, ...]:
-    """The optional tasks whose data is not available; InputError if no other task is left."""
+def counted_trials(
+    path: Path, catalog: Sequence[Path], settings: Sequence[str], sources: Sources
+) -> tuple[int, tuple[LeftOut, ...]]:
+    """How many trials `load_plan` would plan, and the optional tasks that it would leave out.
+
+    The content of inputs that are not on this machine is not asked for: two of them with the same content would be
+    counted as two."""
+    resolved = load_spec(path, catalog, settings)
+    sources = dataclasses.replace(sources, pins=tuple(sorted(read_lock(path).items())))
+    left_out = missing_tasks(resolved, sources)
+    if left_out and len(left_out) < len(resolved.tasks):
+        resolved = load_spec(path, catalog, settings, without={one.task for one in left_out})
+    contents = identities(inputs_of(resolved).values(), dataclasses.replace(sources, offline=True))
+    plan = build_plan(resolved, lambda asset: contents[asset] or asset.model_dump_json(), fingerprint="")
+    return len(plan.trials), left_out
+
+
+def missing_tasks(resolved: ResolvedSpec, sources: Sources) -> tuple[LeftOut, ...]:
+    """The optional tasks whose data is not available."""
     from harness.assets.availability import check_all
 
     optional = {
@@ -109,14 +128,11 @@ def _missing_tasks(resolved: ResolvedSpec, sources: Sources) -> tuple[LeftOut, .
         for name, found in check_all(optional, sources).items()
         if not found.ok
     }
-    left_out = tuple(
+    return tuple(
         LeftOut(spec=resolved.name, suite=one.task.suite, task=one.task.name, reason=missing[one.task.name])
         for one in resolved.tasks
         if one.task.name in missing
     )
-    if len(left_out) == len(resolved.tasks):
-        raise InputError("\n".join(f"{one.sentence} {one.reason}" for one in left_out))
-    return left_out
 
 
 def note_lock(path: Path, loaded: LoadedPlan) -> str:

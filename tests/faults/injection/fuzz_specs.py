@@ -144,7 +144,7 @@ def _ending(arguments: list[str]) -> Ending:
 
 
 def _is_small_plan(validated: Ending) -> bool:
-    told = re.search(r"at most ([\d,]+) trials", validated.said)
+    told = re.search(r"students, ([\d,]+) trials", validated.said)
     return validated.code == 0 and told is not None and int(told[1].replace(",", "")) <= SMALL
 
 
