@@ -7,7 +7,7 @@ BENCH_ARGS ?=
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PYTHONDONTWRITEBYTECODE :=   # importing torch and transformers uncompiled costs ten seconds a process
 
-.PHONY: help setup quickstart test check format leaderboard bench constraints
+.PHONY: help setup quickstart test check format leaderboard study bench constraints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -41,6 +41,11 @@ format: setup ## fix what the linter can fix
 
 leaderboard: setup ## serve the leaderboard on this machine
 	$(BIN)/harness leaderboard --runs-dir $(RUNS)
+
+study: setup ## say what the study's specs would cost; STUDY_ARGS=--run runs them
+	for spec in specs/study/*.yaml; do \
+	  $(BIN)/harness $(if $(filter --run,$(STUDY_ARGS)),run,plan) $$spec --runs-dir $(RUNS)/study || exit $$?; \
+	done
 
 bench: setup ## measure against plain PyTorch and TextBrewer, write benchmarks/RESULTS.md
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[bench]'

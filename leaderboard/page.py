@@ -8,6 +8,7 @@ from harness.errors import InputError
 from harness.ranking.board import Board
 from harness.results.store import Store
 from leaderboard import present as data
+from leaderboard.filters import BOUND
 
 UNSCORED = "Nothing has been scored yet."
 
@@ -18,6 +19,11 @@ def opened(title: str, unscored: str | None = UNSCORED) -> Board | None:
     `unscored`: what to say where nothing has been scored; None for a page that has something to show even then.
     """
     st.title(title)
+    try:
+        _choose_results()
+    except InputError as error:
+        st.warning(str(error))
+        return None
     source = data.store()
     try:
         board = data.board()
@@ -38,6 +44,21 @@ def opened(title: str, unscored: str | None = UNSCORED) -> Board | None:
         st.info(unscored)
         return None
     return board
+
+
+def _choose_results() -> None:
+    """Which results to show, where the shipped board holds any, and what it is."""
+    board = data.shipped()
+    if board is None:
+        return
+    for problem in board.problems:
+        st.warning(f"A file of the shipped board is left out: {problem}")
+    if board.empty:
+        return
+    if data.own().exists:
+        st.sidebar.radio("Results", [data.OWN, data.SHIPPED, data.BOTH], key="results", **BOUND)
+    if data.store().path != data.own().path:
+        st.caption(board.sentence())
 
 
 def _ways_out(source: Store) -> None:

@@ -17,21 +17,51 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from harness.assets.sources import Sources
 from harness.ranking.board import Board, read_board
+from harness.results import shipped_board
+from harness.results.shipped_board import ShippedBoard
 from harness.results.store import DEFAULT, Store
 
+OWN, SHIPPED, BOTH = "Own results", "Shipped board", "Both"
+"""Which results the pages show."""
 SETTLE = 2.0
 """Seconds for which a board is good even if the database has changed: a run may write many times a second."""
 PATIENCE = 10.0
 """Seconds a page waits for a writer."""
 
 
-def store() -> Store:
+def own() -> Store:
     """The database named by `--db`, else by HARNESS_DB, else the usual place."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--db")
     named, _ = parser.parse_known_args(sys.argv[1:])
     return Store(Path(named.db or os.environ.get("HARNESS_DB") or DEFAULT), patience=PATIENCE)
+
+
+def shipped() -> ShippedBoard | None:
+    """The board that ships; None where it holds nothing and nothing of it was left out."""
+    place = shipped_board.PLACE
+    stamps = tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in place.glob("*.zip"))
+    return _shipped(stamps) if stamps else None
+
+
+@st.cache_resource(show_spinner="Checking the shipped board")
+def _shipped(stamps: tuple[tuple[str, int, int], ...]) -> ShippedBoard:
+    """Built once for each content of the folder of bundles."""
+    del stamps
+    return shipped_board.shipped_board(Sources.from_environment().cache_dir)
+
+
+def store() -> Store:
+    """The database that the pages show: one's own, the shipped board's where there is none, or what was chosen."""
+    mine, board = own(), shipped()
+    chosen = st.session_state.get("results", OWN) if mine.exists else SHIPPED
+    if board is None or board.empty or chosen == OWN:
+        return mine
+    if chosen == SHIPPED:
+        return board.store
+    return shipped_board.joined(mine, board, Sources.from_environment().cache_dir)
 
 
 @dataclass

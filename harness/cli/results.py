@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,13 +56,16 @@ def report(
             help="Instead of the ranking: each method's own loss on held-out text, before and after.",
         ),
     ] = False,
+    board_: Annotated[
+        bool, typer.Option("--board", help="Of the results that ship with the harness, instead of your own.")
+    ] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Rank the methods, with the uncertainty of every rank."""
     if losses and suite is not None:
         raise InputError("--losses covers distillation, which belongs to no suite; leave out --suite")
-    store = database(db, runs_dir)
+    store = _shipped() if board_ else database(db, runs_dir)
     if losses:
         _report_losses(store, as_json)
         return
@@ -75,6 +79,17 @@ def report(
     from harness.ranking.render.report import render_report
 
     console().print(render_report(store, board, suites))
+
+
+def _shipped() -> Store:
+    """The shipped board's database; what it is, and which of its files were left out, are written to stderr."""
+    from harness.assets.sources import Sources
+    from harness.results.shipped_board import shipped_board
+
+    board = shipped_board(Sources.from_environment().cache_dir)
+    for line in (board.sentence(), *board.problems):
+        print(line, file=sys.stderr)
+    return board.store
 
 
 def _report_losses(store: Store, as_json: bool) -> None:

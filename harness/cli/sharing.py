@@ -73,14 +73,35 @@ def bundle(
         Path, typer.Argument(metavar="FILE", help="A new .zip, or a new folder.", show_default=False)
     ],
     origin: Annotated[str, typer.Option(help="Who produced the results, as free text.")] = "",
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Only students distilled with this seed, and what they share with others (teachers, external models).",
+            show_default=False,
+        ),
+    ] = None,
+    compact: Annotated[
+        bool,
+        typer.Option(
+            "--compact",
+            help="Smaller: predictions without the scores of each class, and fewer points of learning curves.",
+        ),
+    ] = False,
     runs_dir: RunsDir = RUNS,
     debug: Debug = False,
 ) -> None:
     """Pack trials that ended well, with their predictions and without weights, to pass on."""
     from harness.results.bundle import bundle as pack
+    from harness.results.bundle import trials_of_seed
 
     _require(runs_dir)
-    print(f"{pack(runs_dir, out, origin=origin)} trials in {out}")
+    trials = None if seed is None else trials_of_seed(runs_dir, seed)
+    count = pack(runs_dir, out, origin=origin, trials=trials, compact=compact)
+    size = (
+        out.stat().st_size if out.is_file() else sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
+    )
+    print(f"{count} trials in {out}, {size:,} bytes ({size / max(count, 1):,.0f} a trial)")
 
 
 def import_(

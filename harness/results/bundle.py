@@ -17,7 +17,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
@@ -30,6 +30,7 @@ from harness.files import sha256_of, write_atomically
 from harness.records.folder import TrialFolder, trial_folders
 from harness.records.result import Result
 from harness.records.trial import FinetuneJob, Trial
+from harness.results import predictions
 from harness.results import tables as rows
 from harness.results.verify import (
     family_problems,
@@ -51,6 +52,8 @@ MOST_BYTES = {
 MOST_BYTES_IN_ALL = 16 * 2**30
 MOST_RATIO = 200
 """Largest compression ratio of a file above one MiB in the zip."""
+CURVE_POINTS = 40
+"""Lines of a learning curve in a compact bundle, at most: first, last and evenly spaced ones between."""
 
 
 _UNREADABLE = (
@@ -79,21 +82,68 @@ class ImportReport:
     """Trials that already had a result here; left unchanged."""
 
 
-def bundle(runs_dir: Path, out: Path, *, origin: str = "", trials: frozenset[str] | None = None) -> int:
+def bundle(
+    runs_dir: Path,
+    out: Path,
+    *,
+    origin: str = "",
+    trials: frozenset[str] | None = None,
+    compact: bool = False,
+) -> int:
     """Write the trials that ended well (or only those named) to `out`, a zip if it ends in `.zip`, else a new folder;
     returns their number.
 
-    Fine-tuning trials without predictions are left out: their scores could not be checked.
+    Fine-tuning trials without predictions are left out: their scores could not be checked. `compact`: predictions
+    without the scores of each class, in the smallest integers that hold them, and `CURVE_POINTS` of a learning curve.
     """
     if out.exists():
         raise InputError(f"{out}: exists already; name a new file or folder")
     chosen = [folder for folder in trial_folders(runs_dir) if _can_be_shared(folder, trials)]
-    files = {
-        f"trials/{folder.path.name}/{name}": folder.path / name
-        for folder in chosen
-        for name in FILES
-        if (folder.path / name).is_file()
-    }
+    with tempfile.TemporaryDirectory(prefix="harness-bundle-") as scratch:
+        files = {
+            f"trials/{folder.path.name}/{name}": folder.path / name
+            for folder in chosen
+            for name in FILES
+            if (folder.path / name).is_file()
+        }
+        if compact:
+            files = {name: _compacted(path, Path(scratch) / name) for name, path in files.items()}
+        _write(out, files, origin)
+    return len(chosen)
+
+
+def trials_of_seed(runs_dir: Path, seed: int) -> frozenset[str]:
+    """Ids of the trials of students distilled with `seed` and of trials that belong to no student, with everything they
+    descend from: what a bundle of one seed holds, so that it can be read alone."""
+    read = (folder.read_trial() for folder in trial_folders(runs_dir))
+    trials = {trial.id: trial for trial in read if trial is not None}
+    seeds = {id_: rows.trial_row(one, None, parents=trials).get("distil_seed") for id_, one in trials.items()}
+    if seed not in seeds.values():
+        known = ", ".join(map(str, sorted({one for one in seeds.values() if one is not None}))) or "none"
+        raise InputError(f"--seed {seed}: {runs_dir} has no student of that seed; it has {known}")
+    wanted = {id_ for id_, own in seeds.items() if own in (None, seed)}
+    above = set(wanted)
+    while above := {parent for id_ in above & trials.keys() for parent in trials[id_].parents} - wanted:
+        wanted |= above
+    return frozenset(wanted)
+
+
+def _compacted(path: Path, out: Path) -> Path:
+    """The file in its compact form, written to `out`; the JSON of records without indentation."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        predictions.compact(path, out)
+    elif path.suffix == ".jsonl":
+        lines = path.read_bytes().splitlines(keepends=True)
+        kept = sorted({round(i * (len(lines) - 1) / (CURVE_POINTS - 1)) for i in range(CURVE_POINTS)})
+        out.write_bytes(b"".join(lines if len(lines) <= CURVE_POINTS else [lines[i] for i in kept]))
+    else:
+        out.write_text(json.dumps(json.loads(path.read_bytes()), separators=(",", ":")), encoding="utf-8")
+    return out
+
+
+def _write(out: Path, files: dict[str, Path], origin: str) -> None:
+    """A zip or folder of these files, name in it -> path, and the list of them."""
     manifest = Manifest(origin=origin, files={name: sha256_of(path) for name, path in files.items()})
     text = manifest.model_dump_json(indent=1, by_alias=True)
     if out.suffix == ".zip":
@@ -101,13 +151,12 @@ def bundle(runs_dir: Path, out: Path, *, origin: str = "", trials: frozenset[str
         with zipfile.ZipFile(out, "x", compression=zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("bundle.json", text)
             for name, path in files.items():
-                archive.write(path, name)
+                archive.write(path, name, compresslevel=9)
     else:
         for name, path in files.items():
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, out / name)
         write_atomically(out / "bundle.json", text)
-    return len(chosen)
 
 
 def _can_be_shared(folder: TrialFolder, wanted: frozenset[str] | None) -> bool:
@@ -126,24 +175,78 @@ def import_bundle(path: Path, runs_dir: Path) -> ImportReport:
     in the bundle or here. Raises InputError with one line. Each merged folder keeps `origin.json`.
     """
     with tempfile.TemporaryDirectory(prefix="harness-import-") as scratch:
-        root = _unpacked(path, Path(scratch)) if path.is_file() else _checked_folder(path)
-        manifest = _manifest(root / "bundle.json", path)
-        _check_files(root, manifest, path)
-        checked = {folder.path.name: _checked_trial(folder, path) for folder in _folders(root)}
-        here = {folder.path.name for folder in trial_folders(runs_dir) if folder.read_result()}
-        everyone = _known_trials(runs_dir, here) | {name: trial for name, (trial, _) in checked.items()}
-        for trial, _ in checked.values():
-            for problem in family_problems(trial, everyone):
-                raise InputError(f"{path}: {trial.id}: {problem}")
-            orphan = [parent for parent in trial.makers if parent not in checked and parent not in here]
-            if orphan:
-                raise InputError(
-                    f"{path}: {trial.id} depends on {orphan[0]}, which is neither in the bundle nor in this runs directory"
-                )
-        new = sorted(set(checked) - here)
-        for name in new:
-            _merge(root / "trials" / name, runs_dir / name, manifest.origin, path.name)
-        return ImportReport(tuple(new), tuple(sorted(set(checked) & here)))
+        return _merged([_opened(path, Path(scratch))], runs_dir)
+
+
+def import_readable(paths: Sequence[Path], runs_dir: Path) -> tuple[ImportReport, tuple[str, ...]]:
+    """`import_bundle` of several that belong together: a parent may be in any of them. Also a line for each bundle that
+    is left out because something in it is wrong."""
+    with tempfile.TemporaryDirectory(prefix="harness-import-") as scratch:
+        opened, problems = [], []
+        for index, path in enumerate(paths):
+            try:
+                opened.append(_opened(path, Path(scratch) / str(index)))
+            except InputError as error:
+                problems.append(str(error))
+        while True:  # a bundle that is left out may take the parents of another with it
+            try:
+                return _merged(opened, runs_dir), tuple(problems)
+            except _FamilyError as error:
+                problems.append(str(error))
+                opened = [one for one in opened if one.path != error.path]
+
+
+class _FamilyError(InputError):
+    """A trial whose parents are missing or other than it states."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A bundle whose files have been checked."""
+
+    path: Path
+    root: Path
+    origin: str
+    trials: dict[str, Trial]
+
+
+def _opened(path: Path, scratch: Path) -> _Opened:
+    root = _unpacked(path, scratch) if path.is_file() else _checked_folder(path)
+    manifest = _manifest(root / "bundle.json", path)
+    _check_files(root, manifest, path)
+    trials = {folder.path.name: _checked_trial(folder, path) for folder in _folders(root)}
+    return _Opened(path, root, manifest.origin, trials)
+
+
+def _merged(bundles: Sequence[_Opened], runs_dir: Path) -> ImportReport:
+    """Merge what is new, after checking descent over all of them."""
+    checked = {name: trial for one in bundles for name, trial in one.trials.items()}
+    here = {folder.path.name for folder in trial_folders(runs_dir) if folder.read_result()}
+    everyone = _known_trials(runs_dir, here) | checked
+    for one in bundles:
+        for trial in one.trials.values():
+            _check_family(one.path, trial, everyone)
+    merged: set[str] = set()
+    for one in bundles:
+        for name in sorted(set(one.trials) - here - merged):
+            _merge(one.root / "trials" / name, runs_dir / name, one.origin, one.path.name)
+            merged.add(name)
+    return ImportReport(tuple(sorted(merged)), tuple(sorted(set(checked) & here)))
+
+
+def _check_family(path: Path, trial: Trial, everyone: dict[str, Trial]) -> None:
+    for problem in family_problems(trial, everyone):
+        raise _FamilyError(path, f"{trial.id}: {problem}")
+    for parent in trial.makers:
+        if parent not in everyone:
+            raise _FamilyError(
+                path,
+                f"{trial.id} depends on {parent}, which is neither in the bundle nor in this runs directory",
+            )
 
 
 def _unpacked(path: Path, scratch: Path) -> Path:
@@ -252,7 +355,7 @@ def _folders(root: Path) -> Iterator[TrialFolder]:
     yield from trial_folders(root / "trials")
 
 
-def _checked_trial(folder: TrialFolder, path: Path) -> tuple[Trial, Result]:
+def _checked_trial(folder: TrialFolder, path: Path) -> Trial:
     try:
         trial = Trial.model_validate_json((folder.path / "trial.json").read_bytes())
         result = Result.model_validate_json((folder.path / "result.json").read_bytes())
@@ -268,7 +371,7 @@ def _checked_trial(folder: TrialFolder, path: Path) -> tuple[Trial, Result]:
     rows.progress_rows(
         trial.id, folder.read_progress()
     )  # unreadable lines are skipped, nothing else may happen
-    return trial, result
+    return trial
 
 
 def _known_trials(runs_dir: Path, names: set[str]) -> dict[str, Trial]:

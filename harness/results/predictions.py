@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from harness.errors import InputError
@@ -54,3 +56,23 @@ def label_names(path: Path) -> tuple[str, ...] | None:
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as predictions ({str(error).splitlines()[0]})") from error
     return None if names is None else tuple(map(str, names))
+
+
+def compact(path: Path, out: Path) -> None:
+    """Write the columns `COLUMNS` and the label names to `out`: whole numbers in the narrowest type that holds them,
+    packed by zstd; other numbers as they are, so that scores recompute exactly."""
+    table = pq.read_table(path, columns=COLUMNS)
+    for index, name in enumerate(COLUMNS):
+        table = table.set_column(index, name, _narrowest(table.column(name).combine_chunks()))
+    pq.write_table(
+        table, out, compression="zstd", compression_level=19, write_statistics=False, store_schema=False
+    )
+
+
+def _narrowest(values: pa.Array) -> pa.Array:
+    if not pa.types.is_integer(values.type) or not len(values):
+        return values
+    ends = pc.min_max(values).as_py()
+    fitting = (np.iinfo(kind) for kind in ("int8", "int16", "int32", "int64"))
+    kind = next(one.dtype for one in fitting if one.min <= ends["min"] and ends["max"] <= one.max)
+    return values.cast(pa.from_numpy_dtype(kind))

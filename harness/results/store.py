@@ -152,7 +152,7 @@ class Store:
                 row for row in content["trials"] if row["kind"] == "finetune" and row["status"] != "running"
             ]
             if finetuned:
-                _select(con, {(row["model_key"], row["task"]) for row in finetuned})
+                mark_selected(con, {(row["model_key"], row["task"]) for row in finetuned})
 
     def ingest_folders(self, folders: Iterable[TrialFolder]) -> int:
         """Record the trials of these folders that can be read; returns their number."""
@@ -250,7 +250,7 @@ def write_database(path: Path, entries: Sequence[Recorded]) -> None:
         con.execute("BEGIN")
         for table, new in content.items():
             _insert(con, table, new)
-        _select(con)
+        mark_selected(con)
         con.execute("COMMIT")
     finally:
         con.close()
@@ -288,7 +288,7 @@ def _remove(con: duckdb.DuckDBPyConnection, trial_ids: Sequence[str]) -> None:
         con.execute(f"DELETE FROM {table} WHERE trial_id IN (SELECT unnest(?))", [trial_ids])
 
 
-def _select(con: duckdb.DuckDBPyConnection, groups: Collection[tuple[str, str]] | None = None) -> None:
+def mark_selected(con: duckdb.DuckDBPyConnection, groups: Collection[tuple[str, str]] | None = None) -> None:
     """Mark the trials at the settings selected by dev scores; of these pairs of model and task, or of all.
 
     The number of statements does not depend on the number of groups: each reads the whole table.
