@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.families.family import (
     EncoderFamily,
     HeadTensors,
+    LayerParts,
     Model,
     Module,
     Projections,
@@ -51,6 +52,12 @@ class Bert(EncoderFamily):
 
     def after_attention(self, layer: Module, mixed: Tensor, states: Tensor) -> Tensor:
         return layer.feed_forward_chunk(layer.attention.output(mixed, states))
+
+    def parts(self, layer: Module) -> LayerParts:
+        attended, output = layer.attention.output, layer.output
+        return LayerParts(
+            attended.dense, attended.LayerNorm, layer.intermediate.dense, output.dense, output.LayerNorm
+        )
 
     def head(self, model: Model) -> SplitHead:
         predictions = model.cls.predictions

@@ -6,6 +6,7 @@ from harness.families.bert import SPECIAL_TOKENS
 from harness.families.family import (
     EncoderFamily,
     HeadTensors,
+    LayerParts,
     Model,
     Module,
     Projections,
@@ -47,6 +48,15 @@ class DistilBert(EncoderFamily):
     def after_attention(self, layer: Module, mixed: Tensor, states: Tensor) -> Tensor:
         attended = layer.sa_layer_norm(layer.attention.out_lin(mixed) + states)
         return layer.output_layer_norm(layer.ffn(attended) + attended)
+
+    def parts(self, layer: Module) -> LayerParts:
+        return LayerParts(
+            layer.attention.out_lin,
+            layer.sa_layer_norm,
+            layer.ffn.lin1,
+            layer.ffn.lin2,
+            layer.output_layer_norm,
+        )
 
     def head(self, model: Model) -> SplitHead:
         decoder = model.vocab_projector

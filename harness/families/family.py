@@ -50,6 +50,22 @@ class Projections:
     value: Module
 
 
+@dataclass(frozen=True)
+class LayerParts:
+    """What one Transformer layer has besides its query, key and value maps."""
+
+    attention_output: Module
+    """Linear map of all heads' values, (..., width) -> (..., width)."""
+    attention_norm: Module
+    """LayerNorm after attention."""
+    inner: Module
+    """Linear map into the feed-forward block, (..., width) -> (..., ffn)."""
+    outer: Module
+    """Linear map out of it, (..., ffn) -> (..., width)."""
+    norm: Module
+    """LayerNorm after the feed-forward block."""
+
+
 @dataclass
 class SplitHead:
     """A masked-LM head split before its decoder (`harness.methods.loss.MlmHead`); the model owns the parameters."""
@@ -129,6 +145,15 @@ class EncoderFamily(ABC):
         """The rest of a layer: attention's output and the states below, both (n, positions, width)
         -> the states above."""
         raise NotImplementedError(f"{type(self).__name__} does not say what follows a layer's attention")
+
+    def parts(self, layer: Module) -> LayerParts:
+        """The rest of a layer, by its parts; what a narrower student's layers are projected from."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what a layer's parts are")
+
+    @property
+    def projects_layers(self) -> bool:
+        """Whether layers of this family can be projected: it says what their `parts` are."""
+        return type(self).parts is not EncoderFamily.parts
 
     @abstractmethod
     def head(self, model: Model) -> SplitHead:

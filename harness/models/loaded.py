@@ -17,6 +17,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from harness.errors import InputError
 from harness.families import FAMILIES, family_of
 from harness.intact.pieces import require_rows_for
+from harness.models.principal_directions import PrincipalDirections, principal_directions
 from harness.shapes import Shape
 
 
@@ -40,6 +41,12 @@ class LoadedModel:
         """Identity of the tokenizer: SHA-256 of its whole content, 64 hex digits."""
         content: str = self.tokenizer.backend_tokenizer.to_str()
         return hashlib.sha256(content.encode("utf-8")).hexdigest()
+
+    @cached_property
+    def principal_directions(self) -> PrincipalDirections:
+        """Of the word embedding as it was when they were first asked for; every row counts once."""
+        words: Tensor = self.model.get_input_embeddings().get_parameter("weight")
+        return principal_directions(words)
 
     @property
     def longest_input(self) -> int:

@@ -8,10 +8,10 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from harness.errors import InputError
-from harness.families import family_of
 from harness.models.configs import resized, with_dropout
 from harness.models.loaded import LoadedModel
 from harness.models.loading import load_folder
+from harness.models.projected_start import start_from_teacher
 from harness.models.random_encoder import build_encoder
 from harness.shapes import Shape
 from harness.spec.entries import Student
@@ -45,7 +45,7 @@ def build_student(
             raise ValueError(
                 f"the teacher is in {teacher.model.dtype}: students are copied from it before that"
             )
-        _copy_from_teacher(teacher.model, model, init.copied_layers(teacher.shape.layers, shape.layers))
+        start_from_teacher(teacher, model, shape, init.copied_layers(teacher.shape.layers, shape.layers))
     return model.train()
 
 
@@ -53,17 +53,6 @@ def student_config(teacher: PreTrainedConfig, shape: Shape, dropout: float) -> P
     """The teacher's config with the student's size and dropout."""
     config = resized(teacher, layers=shape.layers, width=shape.width, heads=shape.heads, ffn=shape.ffn)
     return with_dropout(config, dropout)
-
-
-def _copy_from_teacher(teacher: PreTrainedModel, student: PreTrainedModel, layers: list[int]) -> None:
-    family = family_of(teacher)
-    source, target = family.layers(teacher), family.layers(student)
-    for layer, number in zip(target, layers, strict=True):
-        layer.load_state_dict(source[number - 1].state_dict())
-    family.embeddings(student).load_state_dict(family.embeddings(teacher).state_dict())
-    heads = family.head_modules(teacher)
-    for name, module in family.head_modules(student).items():
-        module.load_state_dict(heads[name].state_dict())
 
 
 def _from_checkpoint(folder: Path, shape: Shape, teacher: LoadedModel, dropout: float) -> PreTrainedModel:

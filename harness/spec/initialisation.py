@@ -9,32 +9,35 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from harness.assets.asset import Asset
 from harness.base import Frozen, Problem
+from harness.families import FAMILIES
 from harness.shapes import Shape
 
-LayerRule = Literal["first", "last", "alternate", "distilbert"]
+LayerRule = Literal["random", "first", "last", "alternate", "distilbert"]
 CopiedLayers = Annotated[
     Annotated[LayerRule, Tag("layers-by-rule")]
     | Annotated[tuple[Annotated[int, Field(ge=1, strict=True)], ...], Tag("layers-by-number")],
     Discriminator(lambda value: "layers-by-number" if isinstance(value, (list, tuple)) else "layers-by-rule"),
 ]
-"""Teacher layers to copy: by a rule for any two depths, or by number."""
+"""Teacher layers to start from: by a rule for any two depths, by number, or none (`random`)."""
 
 
 class Initialisation(Frozen):
     """Where a student's weights start."""
 
     source: Literal["random", "teacher", "checkpoint"] = Field(default="random", alias="from")
-    """`teacher` copies embeddings and the chosen layers; the student then needs the teacher's width, heads and FFN."""
+    """`teacher`: embeddings, masked-LM head and the chosen layers are the teacher's, copied where sizes are equal and
+    otherwise projected on the first principal directions of its word embeddings. The student may not be wider."""
     layers: CopiedLayers = "alternate"
-    """Which teacher layers are copied. `alternate`: student layer i takes teacher layer ⌊(i−1)·L_T/L_S⌋+1. `distilbert`:
-    evenly spaced from the first to the last, 1 + (i−1)·(L_T−1)/(L_S−1) rounded, halves upwards; 12 layers to 6 copy 1, 3,
-    5, 8, 10, 12, as DistilBERT's authors do. Or one teacher layer (1-based) for each student layer: `[1, 3, 5]`."""
+    """Which teacher layers the student's start as. `random`: none; they are drawn by the seed. `alternate`: student layer
+    i takes teacher layer ⌊(i−1)·L_T/L_S⌋+1. `distilbert`: evenly spaced from the first to the last, 1 +
+    (i−1)·(L_T−1)/(L_S−1) rounded, halves upwards; 12 layers to 6 take 1, 3, 5, 8, 10, 12, as DistilBERT's authors do. Or
+    one teacher layer (1-based) for each student layer: `[1, 3, 5]`."""
     checkpoint: Asset | None = None
 
     @model_validator(mode="after")
     def _checkpoint_is_given(self) -> Initialisation:
         if (self.source == "checkpoint") != (self.checkpoint is not None):
-            raise ValueError("`checkpoint:` and `from: checkpoint` need each other; give both or neither")
+            raise ValueError("`checkpoint:` names the files when, and only when, `from: checkpoint`")
         return self
 
     def hashed(self, fields: dict[str, Any]) -> Any:
@@ -43,18 +46,18 @@ class Initialisation(Frozen):
         return fields if copied else {**fields, "layers": type(self).model_fields["layers"].default}
 
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
-        """Why these weights do not fit this student."""
+        """Why these weights do not fit this student, and what would."""
         if self.source != "teacher":
             return
-        for size in ("width", "heads", "ffn"):
-            have, want = getattr(student, size), getattr(teacher, size)
-            if have != want:
-                yield Problem(
-                    ("init",),
-                    f"initialising from the teacher needs the student's {size} ({have}) "
-                    f"to equal the teacher's ({want})",
-                )
-        yield from self._layer_problems(teacher.layers, student.layers)
+        if student.width > teacher.width:
+            yield Problem(
+                ("init",),
+                f"initialising from the teacher needs the student's width ({student.width}) to be at most the "
+                f"teacher's ({teacher.width}); `from: random` would work",
+            )
+        elif self.layers != "random":
+            yield from _size_problems(teacher, student)
+            yield from self._layer_problems(teacher.layers, student.layers)
 
     def _layer_problems(self, teacher: int, student: int) -> Iterator[Problem]:
         """Layers that are not there to be copied; a list may copy a layer twice."""
@@ -63,7 +66,7 @@ class Initialisation(Frozen):
                 yield Problem(
                     ("init",),
                     f"the teacher has {teacher} layers to copy, the student needs {student}; "
-                    f"a student of at most {teacher} layers or `layers: [...]` would work",
+                    f"a student of at most {teacher} layers, `layers: [...]` or `layers: random` would work",
                 )
             return
         if len(self.layers) != student:
@@ -79,14 +82,16 @@ class Initialisation(Frozen):
                 ("init",), f"`layers` names {named}, the teacher has {teacher}; 1 to {teacher} would work"
             )
 
-    def copied_layers(self, teacher: int, student: int) -> list[int]:
-        """Teacher layer (1-based) that each student layer is copied from, given depths that have no
-        `problems`.
+    def copied_layers(self, teacher: int, student: int) -> list[int] | None:
+        """Teacher layer (1-based) that each student layer starts as, given depths that have no `problems`; None where
+        they are random.
 
         `alternate` drops every second layer of a teacher twice as deep (Sajjad et al., 2023); `distilbert` are
         the layers of the extraction script of DistilBERT's authors (Sanh et al., 2019), for any depths."""
         numbers = range(1, student + 1)
         match self.layers:
+            case "random":
+                return None
             case "first":
                 return list(numbers)
             case "last":
@@ -98,3 +103,33 @@ class Initialisation(Frozen):
                 return [1 + (2 * (i - 1) * (teacher - 1) + gaps) // (2 * gaps) for i in numbers]
             case _:
                 return list(self.layers)
+
+
+def _size_problems(teacher: Shape, student: Shape) -> Iterator[Problem]:
+    """Why layers of these sizes cannot be projected: heads and neurons are selected, and made smaller, never added."""
+    if student.ffn > teacher.ffn:
+        yield Problem(
+            ("init",),
+            f"initialising layers from the teacher needs the student's ffn ({student.ffn}) to be at most the teacher's "
+            f"({teacher.ffn}); `layers: random` takes any",
+        )
+    size = teacher.width // teacher.heads
+    if student.heads > teacher.heads or student.width // student.heads > size:
+        fitting = [
+            str(heads)
+            for heads in range(1, teacher.heads + 1)
+            if student.width % heads == 0 and student.width // heads <= size
+        ]
+        fit = f"heads: {' or '.join(fitting)} would work, and " if fitting else ""
+        yield Problem(
+            ("init",),
+            f"initialising layers from the teacher needs at most its {teacher.heads} heads and head size {size}, the "
+            f"student has {student.heads} of {student.width // student.heads}; {fit}`layers: random` takes any",
+        )
+    same = (student.width, student.heads, student.ffn) == (teacher.width, teacher.heads, teacher.ffn)
+    if not same and not FAMILIES[teacher.model_type].projects_layers:
+        yield Problem(
+            ("init",),
+            f"the family {teacher.model_type!r} does not say what a layer's parts are, so that its layers can be copied, "
+            "not projected; `layers: random`, or a student of the teacher's width, heads and ffn, would work",
+        )

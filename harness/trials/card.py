@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from harness.attempts.figures import HeldOut
+from harness.shapes import Shape
+from harness.spec.entries import Student
+from harness.spec.initialisation import Initialisation
 from harness.spec.recipes import Distil, Prepare
 from harness.training.member import Member
 
@@ -21,6 +24,20 @@ def training_rows(member: Member, recipe: Distil | Prepare, seed: int) -> dict[s
         "precision": member.attempt.precision,
         "seed": seed,
     }
+
+
+def start_row(init: Initialisation, teacher: Shape, student: Student, kept: float | None) -> str:
+    """Where the weights started. `kept`: share of the variance of the teacher's word embeddings, 0..1."""
+    if init.source != "teacher":
+        return {"random": "random weights", "checkpoint": "a checkpoint"}[init.source]
+    numbers = init.copied_layers(teacher.layers, student.layers)
+    layers = "random layers" if numbers is None else f"its layers {', '.join(map(str, numbers))}"
+    if student.width == teacher.width:
+        return f"the teacher: embeddings, {layers}"
+    return (
+        f"the teacher: embeddings on the first {student.width} of {teacher.width} principal directions "
+        f"({100 * (kept or 0):.1f} % of the variance), {layers}"
+    )
 
 
 def masked_accuracy(before: HeldOut, after: HeldOut) -> str:

@@ -25,6 +25,7 @@ from harness.methods.loss import Needs
 from harness.methods.objective import build_objective, union
 from harness.models.export import export_model, model_card
 from harness.models.loaded import LoadedModel
+from harness.models.projected_start import width_projection
 from harness.models.students import build_student
 from harness.models.taps import operations
 from harness.plan.work import head_positions
@@ -34,7 +35,7 @@ from harness.training.loop import SharedInputs, train
 from harness.training.member import Member
 from harness.training.optimise import optimiser_for
 from harness.training.randomness import derived_seed
-from harness.trials.card import training_rows
+from harness.trials.card import start_row, training_rows
 from harness.trials.load import load_source, parents_sha256
 from harness.trials.unseen import unseen_inputs
 from harness.trials.untrained import untrained_parts
@@ -69,6 +70,14 @@ def _job(attempt: Attempt) -> DistilJob:
     job = attempt.trial.job
     assert isinstance(job, DistilJob)
     return job
+
+
+def _variance_kept(job: DistilJob, teacher: LoadedModel) -> float | None:
+    """Share of the variance of the teacher's word embeddings that the student starts with; None where it starts from
+    something else."""
+    if job.init.source != "teacher":
+        return None
+    return width_projection(teacher, job.student.width).variance_kept
 
 
 class _Cohort:
@@ -182,7 +191,9 @@ class _Cohort:
             ),
             recipe={
                 "objective": " + ".join(term.formula() for term in job.method.objective) or "none (control)",
-                "initialised from": job.init.source,
+                "initialised from": start_row(
+                    job.init, teacher.shape, job.student, _variance_kept(job, teacher)
+                ),
                 **training_rows(member, job.recipe, job.seed),
             },
             provenance={
@@ -233,6 +244,7 @@ class _Cohort:
     ) -> Outcome:
         job = _job(member.attempt)
         sha256 = self._export(member, member.attempt.folder.model, teacher=teacher)
+        kept = _variance_kept(job, teacher)
         return Outcome(
             precision=self.precision,
             kernels={
@@ -247,6 +259,7 @@ class _Cohort:
             flags=(*member.flags, *thin),
             facts={
                 "steps": member.step,
+                **({} if kept is None else {"embedding_variance_kept": kept}),
                 "held_out_before": member.state.before.as_json() if member.state.before else None,
                 "held_out_after": held_out.as_json(),
                 "untrained": self._untrained(member),

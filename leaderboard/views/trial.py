@@ -90,11 +90,19 @@ def _head(row: pd.Series) -> None:
         "Tokens/s": text.count(row["tokens_per_second"]),
         "Utilisation": text.share(row["utilisation"]),
         "Resumed": f"{int(row['resumed'])}×" if text.known(row["resumed"]) and row["resumed"] else None,
+        "Variance kept": text.share(_variance_kept(row["facts"])),
         "Dev score": text.points(row["dev_value"]) if text.known(row["dev_value"]) else None,
     }
     shown = [(name, value) for name, value in facts.items() if value and value != text.NONE]
     for column, (name, value) in zip(st.columns(max(len(shown), 1)), shown, strict=False):
         column.metric(name, value)
+
+
+def _variance_kept(facts: Any) -> float | None:
+    """Share of the variance of its teacher's word embeddings that a student started with."""
+    known = json.loads(facts) if isinstance(facts, str) else {}
+    kept: float | None = known.get("embedding_variance_kept")
+    return kept
 
 
 def _items(value: Any) -> list[str]:

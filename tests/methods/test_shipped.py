@@ -16,7 +16,7 @@ from harness.spec.entries import Method
 
 FOLDER = Path(__file__).parents[2] / "specs" / "methods"
 FAMILIES = {  # the methods that the study's definitions list
-    "control": ["mlm-only", "scratch", "truncated-teacher"],
+    "control": ["initialised-only", "mlm-only", "scratch", "truncated-teacher"],
     "OD": ["od", "od-mlm", "od-t2"],
     "HS": [
         "hs-attention", "hs-emd", "hs-greedy", "hs-last", "hs-last-k", "hs-random", "hs-reverse", "hs-skip",

@@ -34,7 +34,8 @@ def test_every_method_is_on_a_student_of_the_teachers_width_and_heads(plan: Plan
         and (trial.job.student.width, trial.job.student.heads) == (teacher.width, teacher.heads)
     }
     assert wide == {"3l-384"}
-    assert on(plan, "3l-384") == set(METHODS)
+    same_as_scratch = {"initialised-only"}  # with random weights
+    assert on(plan, "3l-384") == set(METHODS) - same_as_scratch
 
 
 def test_hidden_state_and_attention_methods_are_on_a_narrower_student_too(plan: Plan) -> None:

@@ -67,3 +67,34 @@ def test_what_names_no_layers_is_refused(layers: object) -> None:
 
 def test_a_list_of_layers_has_a_name_of_its_own() -> None:
     assert init_label(copying([1, 3, 5])) == "teacher:1-3-5"
+
+
+def sized(width: int, heads: int, ffn: int, layers: int = 2) -> Shape:
+    return Shape(layers, width, heads, ffn, 100, "bert", mlm_head=False)
+
+
+TEACHER = sized(64, 4, 128, layers=4)
+
+
+@given(st.sampled_from([8, 16, 32, 48, 64, 96, 128]), st.sampled_from([1, 2, 4, 8]), st.integers(8, 256))
+def test_layers_are_projected_on_what_is_nowhere_larger_and_random_ones_on_any_narrower_student(
+    width: int, heads: int, ffn: int
+) -> None:
+    student = sized(width, heads, ffn)
+    fits = width <= 64 and heads <= 4 and width // heads <= 16 and ffn <= 128
+    assert (not list(copying("alternate").problems(TEACHER, student))) == fits
+    assert (not list(copying("random").problems(TEACHER, student))) == (width <= 64)
+    assert copying("random").copied_layers(4, 2) is None
+
+
+def test_head_counts_that_would_work_are_named() -> None:
+    [problem] = copying("alternate").problems(TEACHER, sized(32, 8, 128))
+    assert "heads: 2 or 4 would work, and `layers: random` takes any" in problem.message
+    [problem] = copying("alternate").problems(TEACHER, sized(33, 1, 128))
+    assert problem.message.endswith(
+        "the student has 1 of 33; heads: 3 would work, and `layers: random` takes any"
+    )
+
+
+def test_random_layers_have_a_name_of_their_own() -> None:
+    assert init_label(copying("random")) == "teacher:random"

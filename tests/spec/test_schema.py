@@ -200,8 +200,9 @@ def test_several_mistakes_are_reported_at_once_in_order_of_place(tmp_path: Path)
             "the student has more layers (5) than the teacher (4)",
         ),
         (
-            [("seed: [1, 2]", "seed: [1]\n  init: [{from: teacher}]")],
-            "initialising from the teacher needs the student's width (32)",
+            [("width: 32", "width: 128"), ("seed: [1, 2]", "seed: [1]\n  init: [{from: teacher}]")],
+            "initialising from the teacher needs the student's width (128) to be at most the teacher's (64); "
+            "`from: random` would work",
         ),
         ([("{term: logits}", "{term: cosine, mapping: last, projection: none}")], "projection"),
     ],

@@ -52,8 +52,9 @@ def flattened_all(jobs: Mapping[str, str]) -> dict[str, dict[str, object]]:
 
 
 def _flat_part(name: str, part: Any) -> Iterable[tuple[str, object]]:
+    names_layers = name != "init" or part.get("from") == "teacher"
     for path, value in _walk({name: part}, ""):
-        if path not in ("seed", "kind"):
+        if path not in ("seed", "kind") and (names_layers or path != "init.layers"):
             yield path.removeprefix("recipe."), value
 
 

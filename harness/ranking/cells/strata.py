@@ -113,6 +113,8 @@ def prepared_or_shipped(settings: Settings) -> str:
 def initialised(settings: Settings) -> str:
     """Where the weights started."""
     source = settings.get("init.from")
+    if source == "teacher" and settings.get("init.layers") == "random":
+        return "from the teacher's embeddings, with random layers"
     if source == "teacher":
         return f"from the teacher's layers ({settings.get('init.layers')})"
     return "at random" if source == "random" else "from a checkpoint"
