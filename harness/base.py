@@ -144,10 +144,10 @@ def field_identity(field: FieldInfo, value: Any, rule: int = RULE) -> Any:
 def in_order(items: Sequence[Any], repeats: bool = True) -> list[Any]:
     """JSON-serialisable items in the order of their canonical JSON; each once unless `repeats`."""
     by_text = sorted((canonical(item), index) for index, item in enumerate(items))
-    kept = [
+    order = [
         index for at, (text, index) in enumerate(by_text) if repeats or at == 0 or text != by_text[at - 1][0]
     ]
-    return [items[index] for index in kept]
+    return [items[index] for index in order]
 
 
 def canonical(hashed: Any) -> str:

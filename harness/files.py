@@ -87,11 +87,11 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 def files_below(folder: Path) -> tuple[str, ...]:
     """Relative names of all files below a folder, hidden ones aside, sorted; links to files and folders are followed."""
-    found: list[str] = []
+    paths: list[str] = []
     for here, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and not _leads_back(here, name)]
-        found += [os.path.join(here, name) for name in names if not name.startswith(".")]
-    return tuple(sorted(Path(path).relative_to(folder).as_posix() for path in found if os.path.isfile(path)))
+        paths += [os.path.join(here, name) for name in names if not name.startswith(".")]
+    return tuple(sorted(Path(path).relative_to(folder).as_posix() for path in paths if os.path.isfile(path)))
 
 
 def _leads_back(here: str, name: str) -> bool:

@@ -42,8 +42,8 @@ def normalise(sentence: str) -> str:
     if folded.isascii():
         return _PUNCTUATION_OR_SPACE.sub(" ", folded).strip()
     # Marks (Hindi and Thai vowels) are no word characters to `re`, yet they tell words apart.
-    kept = (c if unicodedata.category(c)[0] in "LNM" else " " for c in folded)
-    return " ".join("".join(kept).split())
+    letters = (c if unicodedata.category(c)[0] in "LNM" else " " for c in folded)
+    return " ".join("".join(letters).split())
 
 
 def sentence_keys(texts: Iterable[str]) -> set[str]:

@@ -19,11 +19,12 @@ def test_a_module_has_at_most_400_lines(module: Path) -> None:
 
 
 def test_no_class_name_is_used_twice() -> None:
+    """Private and nested classes too."""
     names = Counter(
         node.name
         for module in MODULES
-        for node in ast.parse(module.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
     )
     assert [name for name, uses in names.items() if uses > 1] == []
 

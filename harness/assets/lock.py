@@ -68,8 +68,8 @@ def is_commit(revision: str | None) -> bool:
 def open_sources(assets: Iterable[Asset]) -> list[HubSource]:
     """The hub sources that a lock file pins: those without a commit, of assets without a content hash."""
     sources = (source for asset in assets if asset.sha256 is None for source in asset.sources)
-    found = {key_of(s): s for s in sources if isinstance(s, HubSource) and not is_commit(s.revision)}
-    return list(found.values())
+    unpinned = {key_of(s): s for s in sources if isinstance(s, HubSource) and not is_commit(s.revision)}
+    return list(unpinned.values())
 
 
 def pins_of(contents: Mapping[Asset, str | None]) -> dict[str, str]:

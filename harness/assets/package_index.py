@@ -76,9 +76,9 @@ class PackageIndex:
                 continue
             if page is None:
                 continue
-            found = [package for package in page.packages if _is_wanted(package, source, version)]
-            if found:
-                return Located(found[0].url, source.sha256)
+            packages = [package for package in page.packages if _is_wanted(package, source, version)]
+            if packages:
+                return Located(packages[0].url, source.sha256)
             problems.append(
                 f"has no {'source archive' if source.sdist else 'wheel'} of {source.pypi} as pinned"
             )

@@ -23,7 +23,7 @@ def web_identity(source: WebSource, include: tuple[str, ...], timeout: float) ->
 
     Raises UnavailableError, after about `timeout` seconds, if a file is missing.
     """
-    told = []
+    stamps = []
     with requests.Session() as session:
         for name in sorted(set(include)):
             try:
@@ -32,8 +32,8 @@ def web_identity(source: WebSource, include: tuple[str, ...], timeout: float) ->
                 raise UnavailableError(f"cannot be reached ({type(error).__name__})") from error
             if not answer.ok:
                 raise UnavailableError(f"has no {name} (HTTP {answer.status_code})")
-            told.append([name, answer.headers.get("Content-Length"), _stamp(answer)])
-    return digest(["web", source.url, told], 64)
+            stamps.append([name, answer.headers.get("Content-Length"), _stamp(answer)])
+    return digest(["web", source.url, stamps], 64)
 
 
 class Body(io.RawIOBase):
@@ -56,8 +56,8 @@ class Body(io.RawIOBase):
         """Fill `buffer` until it is full or the file ends; the number of bytes read."""
         for pause in (*PAUSES, None):
             try:
-                found = self._connected().raw.read1(len(buffer))
-                if not found and self._size is not None and self._at < self._size:
+                chunk = self._connected().raw.read1(len(buffer))
+                if not chunk and self._size is not None and self._at < self._size:
                     raise requests.ConnectionError("it ends before its time")
             except (requests.ConnectionError, requests.Timeout, HTTPError) as error:
                 self._drop()
@@ -67,9 +67,9 @@ class Body(io.RawIOBase):
                     ) from error
                 time.sleep(pause)
                 continue
-            buffer[: len(found)] = found
-            self._at += len(found)
-            return len(found)
+            buffer[: len(chunk)] = chunk
+            self._at += len(chunk)
+            return len(chunk)
         raise AssertionError("the last attempt returns or raises")
 
     def close(self) -> None:

@@ -202,6 +202,6 @@ def schema(
     if out is None:
         print(json.dumps(keys.json_schema(wanted[0]), indent=1))
         return
-    for one in wanted:
-        write_atomically(out / f"{one}.json", keys.schema_text(one))
-        print(out / f"{one}.json")
+    for kind_of_file in wanted:
+        write_atomically(out / f"{kind_of_file}.json", keys.schema_text(kind_of_file))
+        print(out / f"{kind_of_file}.json")

@@ -53,15 +53,15 @@ def doctor(
     checks = [*_machine(), *_folders(runs_dir, sources.cache_dir, sources.data_dir)]
     checks += list(_sources_found(sources))
     if as_json:
-        print(json.dumps([asdict(one) for one in checks], indent=2))
+        print(json.dumps([asdict(check) for check in checks], indent=2))
         return
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, show_header=False)
-    for one in checks:
-        mark = Text("ok", style="green") if one.ok else Text("--", style="yellow")
-        table.add_row(mark, one.what, f"{one.outcome}{'; ' + one.advice if one.advice else ''}")
+    for check in checks:
+        mark = Text("ok", style="green") if check.ok else Text("--", style="yellow")
+        table.add_row(mark, check.what, f"{check.outcome}{'; ' + check.advice if check.advice else ''}")
     console().print(table)
 
 

@@ -99,9 +99,9 @@ class _PlainFlags:
 
     def get_params(self, ctx: Any) -> list[Any]:
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
-        for one in params:
-            if isinstance(one, TyperOption) and one.is_bool_flag:
-                one.metavar = ""
+        for param in params:
+            if isinstance(param, TyperOption) and param.is_bool_flag:
+                param.metavar = ""
         return params
 
 

@@ -37,7 +37,7 @@ def _app() -> Path:
     """The script that Streamlit runs; its theme and address lie beside it, in `.streamlit/config.toml`."""
     from importlib.util import find_spec
 
-    found = find_spec("leaderboard")
-    if found is None or found.origin is None:
+    module = find_spec("leaderboard")
+    if module is None or module.origin is None:
         raise InputError("the package `leaderboard` is not installed; install distil-harness again")
-    return Path(found.origin).with_name("app.py")
+    return Path(module.origin).with_name("app.py")

@@ -146,7 +146,7 @@ def build_blocks(
     sha256 = digest([PACKING_VERSION, reader.identity, tokenizer_sha256, asdict(vocabulary), length], 32)
     final = sources.cache_dir / "blocks" / sha256
     if not (final / _MANIFEST).is_file():
-        builder = _Builder(reader, tokenizer, vocabulary, length, final.with_suffix(".part"))
+        builder = _BlocksBuilder(reader, tokenizer, vocabulary, length, final.with_suffix(".part"))
         with _one_at_a_time(final):
             if not (final / _MANIFEST).is_file():
                 for language in corpus.languages:
@@ -161,27 +161,27 @@ def build_blocks(
 
 
 @dataclass
-class _Builder:
+class _BlocksBuilder:
     """Writes the blocks of one language after another."""
 
     reader: CorpusReader
     tokenizer: PreTrainedTokenizerBase
     vocabulary: Vocabulary
     length: int
-    kept: Path
+    finished: Path
     """Folder of finished languages, until all are finished."""
 
     def keep(self, language: str) -> None:
         """Build a language unless it exists; atomic."""
-        final = self.kept / language
+        final = self.finished / language
         if (final / _MANIFEST).is_file():
             return
-        self.kept.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.kept.parent, prefix=".new-") as scratch:
+        self.finished.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.finished.parent, prefix=".new-") as scratch:
             folder = Path(scratch) / language
             folder.mkdir()
-            made = self.build(language, folder)
-            (folder / _MANIFEST).write_text(json.dumps(asdict(made), indent=1), "utf-8")
+            blocks = self.build(language, folder)
+            (folder / _MANIFEST).write_text(json.dumps(asdict(blocks), indent=1), "utf-8")
             _give_place(folder, final)
 
     def assemble(self, final: Path) -> None:
@@ -192,15 +192,15 @@ class _Builder:
             manifest = {}
             try:
                 for language in self.reader.corpus.languages:
-                    manifest[language] = json.loads((self.kept / language / _MANIFEST).read_text("utf-8"))
+                    manifest[language] = json.loads((self.finished / language / _MANIFEST).read_text("utf-8"))
                     for name in _files_of(language):
-                        _link(self.kept / language / name, folder / name)
+                        _link(self.finished / language / name, folder / name)
                 (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
                 _give_place(folder, final)
             except FileNotFoundError:
                 if not (final / _MANIFEST).is_file():
                     raise  # not the other process that assembled the same blocks: a real failure
-        shutil.rmtree(self.kept, ignore_errors=True)
+        shutil.rmtree(self.finished, ignore_errors=True)
 
     def build(self, language: str, folder: Path) -> LanguageBlocks:
         """Write a language's blocks into `folder`."""

@@ -100,8 +100,8 @@ def clean(
         counts.sentences += int(keep.sum())
         verdicts = iter(keep)
         for document in piece:
-            kept = "".join(sentence for sentence in document if next(verdicts)).strip()
-            if kept:
+            cleaned = "".join(sentence for sentence in document if next(verdicts)).strip()
+            if cleaned:
                 counts.documents += 1
-                counts.characters += len(kept)
-                yield kept
+                counts.characters += len(cleaned)
+                yield cleaned

@@ -89,19 +89,19 @@ class CorpusReader:
     def _files(self, language: str) -> list[tuple[CorpusText, Path | str]]:
         """Files in the order of the corpus; under a token budget in the order of a hash of their names, as the first
         files of a large collection are not a fair sample of it."""
-        found: list[tuple[CorpusText, Path | str]] = []
+        files_of_texts: list[tuple[CorpusText, Path | str]] = []
         for text, folder in zip(self.corpus.texts, self._folders, strict=True):
             if text.language == language:
                 files = folder.matching(text.files)
                 if not files:
-                    what = f"the text in {language!r} names the files {text.files!r}"
+                    missing = f"the text in {language!r} names the files {text.files!r}"
                     raise InputError(
-                        f"corpus {self.corpus.name}: {what}, which {folder.source} does not have"
+                        f"corpus {self.corpus.name}: {missing}, which {folder.source} does not have"
                     )
-                found.extend((text, file) for file in files)
+                files_of_texts.extend((text, file) for file in files)
         if self.corpus.tokens_per_language is None:
-            return found
-        return sorted(found, key=lambda item: text_hash(PurePosixPath(item[1]).name))
+            return files_of_texts
+        return sorted(files_of_texts, key=lambda item: text_hash(PurePosixPath(item[1]).name))
 
     def _excluded(self) -> tuple[Task, ...]:
         for task in self.corpus.exclude:
@@ -159,11 +159,11 @@ def _survey(reader: CorpusReader, sources: Sources) -> dict[str, LanguageText]:
     memory = sources.cache_dir / "surveys" / f"{key}.json"
     if memory.is_file():
         return {name: LanguageText(**text) for name, text in json.loads(memory.read_text("utf-8")).items()}
-    found: dict[str, LanguageText] = {}
+    texts: dict[str, LanguageText] = {}
     for language in reader.corpus.languages:
         counts = CleaningCounts()
         for _ in reader.documents(language, counts):
             pass
-        found[language] = summarise(counts, reader.corpus)
-    write_atomically(memory, json.dumps({name: asdict(text) for name, text in found.items()}))
-    return found
+        texts[language] = summarise(counts, reader.corpus)
+    write_atomically(memory, json.dumps({name: asdict(text) for name, text in texts.items()}))
+    return texts

@@ -42,16 +42,16 @@ def count_tokens(
     key = digest([reader.identity, sha256, SAMPLE], 32)
     memory = sources.cache_dir / "surveys" / f"tokens-{key}.json"
     if memory.is_file():
-        return {name: TokenCount(**one) for name, one in json.loads(memory.read_text("utf-8")).items()}
+        return {name: TokenCount(**count) for name, count in json.loads(memory.read_text("utf-8")).items()}
     pieces = Tokenizer.from_file(str(tokenizer))
     pieces.no_truncation()
     pieces.no_padding()
-    found = {
+    counts = {
         language: _count(reader.documents(language, CleaningCounts()), characters[language], pieces)
         for language in reader.corpus.languages
     }
-    write_atomically(memory, json.dumps({name: asdict(one) for name, one in found.items()}))
-    return found
+    write_atomically(memory, json.dumps({name: asdict(count) for name, count in counts.items()}))
+    return counts
 
 
 def _count(documents: Iterator[str], characters: int, pieces: Tokenizer) -> TokenCount:
@@ -60,7 +60,7 @@ def _count(documents: Iterator[str], characters: int, pieces: Tokenizer) -> Toke
     tokens = read = 0
     while piece := list(islice(chosen, _PIECE)):
         encoded = pieces.encode_batch(piece, add_special_tokens=False)
-        tokens += sum(len(one.ids) for one in encoded)
+        tokens += sum(len(encoding.ids) for encoding in encoded)
         read += sum(map(len, piece))
     if share == 1 or read == 0:
         return TokenCount(tokens, exact=share == 1)

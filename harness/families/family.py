@@ -117,8 +117,8 @@ class EncoderFamily(ABC):
 
     def longest_input(self, config: Config) -> int:
         """Maximum input length of a model of this config, in tokens."""
-        taken = config.pad_token_id + 1 if self.positions_follow_padding else 0
-        return int(config.max_position_embeddings - taken)
+        reserved = config.pad_token_id + 1 if self.positions_follow_padding else 0
+        return int(config.max_position_embeddings - reserved)
 
     def embeddings(self, model: Model) -> Module:
         """Word, position and token type embeddings with their normalisation."""

@@ -72,14 +72,14 @@ _CLOSING = re.compile(r" (?=[.,;:?!)\]}%]|'')|(?<=[(\[{$])\s|(?<=``) ")
 
 def brown(path: Path, field: str) -> Iterator[str]:
     """The Brown corpus (word/tag, one sentence per line): one document per file, without tags, spaces normalised."""
-    found = []
+    sentences = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         words = [token.rpartition("/")[0] for token in line.split()]
         if words:
             sentence = _CLOSING.sub("", " ".join(words)).replace("``", '"').replace("''", '"')
-            found.append(re.sub(r"([?!;:.])(?: ?\1)+", r"\1", sentence))  # the tagging doubles some marks
-    if found:
-        yield "\n".join(found)
+            sentences.append(re.sub(r"([?!;:.])(?: ?\1)+", r"\1", sentence))  # the tagging doubles some marks
+    if sentences:
+        yield "\n".join(sentences)
 
 
 def jsonl(path: Path, field: str) -> Iterator[str]:

@@ -18,11 +18,11 @@ def stand_in(path: Path) -> str | None:
     """Description of the pointer in place of the file's content, and how to get that; None if the content is there."""
     with path.open("rb") as file:
         start = file.read(64)
-    return next((what for first, what in _STAND_INS.items() if start.startswith(first)), None)
+    return next((description for first, description in _STAND_INS.items() if start.startswith(first)), None)
 
 
 def refuse_stand_in(path: Path, name: str | None = None) -> None:
     """InputError if the file is a pointer instead of its content; `name` is what the message calls the file."""
-    what = stand_in(path)
-    if what is not None:
-        raise InputError(f"{name or path}: {what}")
+    description = stand_in(path)
+    if description is not None:
+        raise InputError(f"{name or path}: {description}")

@@ -54,13 +54,13 @@ def require_weights(folder: Path) -> None:
     if weight_files(folder):
         tensor_names(folder)
         return
-    others = sorted({path.name for pattern in _UNREAD for path in folder.glob(pattern) if path.is_file()})
-    for name in others:
+    unread = sorted({path.name for pattern in _UNREAD for path in folder.glob(pattern) if path.is_file()})
+    for name in unread:
         refuse_stand_in(folder / name)
-    if not others:
+    if not unread:
         raise InputError(f"{folder}: no {SINGLE}")
     raise InputError(
-        f"{folder}: no {SINGLE}; pickled weights ({', '.join(others)}) are not read, since they can run code. If "
+        f"{folder}: no {SINGLE}; pickled weights ({', '.join(unread)}) are not read, since they can run code. If "
         'you trust them, convert them: python -c "from transformers import AutoModelForMaskedLM as M; '
         "M.from_pretrained('FOLDER').save_pretrained('FOLDER')\""
     )
@@ -77,7 +77,7 @@ def _header(path: Path) -> dict[str, Any]:
             header = json.loads(file.read(length))
         if not isinstance(header, dict):
             raise ValueError("its header is no mapping")
-        ends = (one["data_offsets"][1] for name, one in header.items() if name != "__metadata__")
+        ends = (tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__")
         wanted, there = 8 + length + max(ends, default=0), path.stat().st_size
     except FileNotFoundError:
         raise InputError(f"{path}: missing, though the checkpoint's index names it") from None

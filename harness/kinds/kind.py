@@ -171,9 +171,9 @@ def lists(rows: Iterable[Sequence[int]]) -> NDArray[Any]:
     """Object array (rows,) with one list of whole numbers per row: labels or predictions of a kind with several per row."""
     import numpy as np
 
-    found = list(rows)
-    array = np.empty(len(found), dtype=object)
-    for position, row in enumerate(found):
+    values = list(rows)
+    array = np.empty(len(values), dtype=object)
+    for position, row in enumerate(values):
         array[position] = row
     return array
 

@@ -96,8 +96,8 @@ class Objective(nn.Module):
 def union(needs: Iterator[Needs]) -> Needs:
     """Everything needed by any."""
     total = Needs()
-    for one in needs:
-        total |= one
+    for need in needs:
+        total |= need
     return total
 
 
@@ -106,15 +106,15 @@ def build_objective(
 ) -> Objective:
     """The objective of these terms; projections are drawn from `generator` (CPU), the member's own."""
     terms: dict[str, TermLoss] = {}
-    for one in params:
-        terms[_free_name(one.term, terms)] = _implementation(one)(one, teacher, student)
+    for term in params:
+        terms[_free_name(term.term, terms)] = _implementation(term)(term, teacher, student)
     objective = Objective(terms)
     initialise(objective, generator)
     return objective
 
 
-def _free_name(name: str, taken: Mapping[str, TermLoss]) -> str:
-    uses = 1 + sum(1 for other in taken if other.partition("#")[0] == name)
+def _free_name(name: str, terms: Mapping[str, TermLoss]) -> str:
+    uses = 1 + sum(1 for other in terms if other.partition("#")[0] == name)
     return name if uses == 1 else f"{name}#{uses}"
 
 

@@ -22,10 +22,10 @@ class ReachedEmbedding(nn.Module):
 
     def __init__(self, table: nn.Embedding, ids: NDArray[np.integer]) -> None:
         super().__init__()
-        kept = torch.from_numpy(np.unique(ids).astype(np.int64))
+        reached = torch.from_numpy(np.unique(ids).astype(np.int64))
         row_of = torch.full((table.num_embeddings,), -1, dtype=torch.int64)
-        row_of[kept] = torch.arange(len(kept))
-        self.weight = nn.Parameter(table.weight.detach()[kept].clone())
+        row_of[reached] = torch.arange(len(reached))
+        self.weight = nn.Parameter(table.weight.detach()[reached].clone())
         self.register_buffer("row_of", row_of, persistent=False)
         padding = table.padding_idx
         self._padding = int(row_of[padding]) if padding is not None and row_of[padding] >= 0 else None

@@ -34,16 +34,16 @@ def trim_vocabulary(loaded: LoadedModel, token_ids: Iterable[int]) -> LoadedMode
     the result is a function of the two arguments. Raises InputError for tokenizers that merge (byte-level BPE) and for
     ids that are no pieces."""
     spec: dict[str, Any] = json.loads(_backend(loaded.tokenizer).to_str())
-    kept = _kept(spec, set(token_ids), loaded.tokenizer)
-    new_ids = {old: new for new, old in enumerate(kept)}
+    old_ids = _kept(spec, set(token_ids), loaded.tokenizer)
+    new_ids = {old: new for new, old in enumerate(old_ids)}
     tokenizer = _trimmed_tokenizer(loaded.tokenizer, spec, new_ids)
     model = _trimmed_model(loaded.model, new_ids)
-    identity = hashlib.sha256(json.dumps([loaded.sha256, kept]).encode()).hexdigest()
+    identity = hashlib.sha256(json.dumps([loaded.sha256, old_ids]).encode()).hexdigest()
     return replace(
         loaded,
         model=model.eval(),
         tokenizer=tokenizer,
-        shape=replace(loaded.shape, vocabulary=len(kept)),
+        shape=replace(loaded.shape, vocabulary=len(old_ids)),
         sha256=identity,
     )
 

@@ -83,7 +83,7 @@ def build_plan(
 def refuse_too_many(resolved: ResolvedSpec, cells: list[Cell]) -> None:
     """SpecError where the students' trials (a question asked twice counts twice) exceed the spec's `max_trials`; counted
     before any is built."""
-    each = sum(count_settings(one) for one in resolved.tasks)
+    each = sum(count_settings(task_use) for task_use in resolved.tasks)
     students = sum(1 + len(cell.recipe.milestones) for cell in cells)
     count = len(cells) + students * each
     limit = resolved.spec.max_trials
@@ -285,52 +285,52 @@ class _Planner:
     def _evaluate(self, model: _Model, language: LanguageSet) -> None:
         """Every task at every setting; under successive halving rung by rung, each waiting for the whole rung below."""
         for scored in self.evaluations[language.name]:
-            one = scored.students if model.is_student else scored.references
-            if not one.ladder:
-                for recipe in one.settings:
-                    self._setting(model, one, recipe, None, "")
+            evaluation = scored.students if model.is_student else scored.references
+            if not evaluation.ladder:
+                for recipe in evaluation.settings:
+                    self._setting(model, evaluation, recipe, None, "")
             below: tuple[tuple[str, ...], ...] = ()
-            for step in one.ladder:
-                below = self._rung(model, one, step, below)
+            for step in evaluation.ladder:
+                below = self._rung(model, evaluation, step, below)
 
     def _rung(
-        self, model: _Model, one: Evaluation, step: Step, below: tuple[tuple[str, ...], ...]
+        self, model: _Model, evaluation: Evaluation, step: Step, below: tuple[tuple[str, ...], ...]
     ) -> tuple[tuple[str, ...], ...]:
         rung_below = tuple(trial for setting in below for trial in setting)
         return tuple(
             self._setting(
-                model, one, recipe, Rung(share=step.share, below=below, own=own, keep=step.keep),
+                model, evaluation, recipe, Rung(share=step.share, below=below, own=own, keep=step.keep),
                 step.label, rung_below,
             )
-            for own, recipe in enumerate(one.settings)
+            for own, recipe in enumerate(evaluation.settings)
         )  # fmt: skip
 
     def _setting(
         self,
         model: _Model,
-        one: Evaluation,
+        evaluation: Evaluation,
         recipe: FinetuneRecipe,
         rung: Rung | None,
         label: str,
         rung_below: tuple[str, ...] = (),
     ) -> tuple[str, ...]:
         """Plan one setting with every seed; returns the trial ids."""
-        data = self.inputs.of_task(one.task, model.data)
+        data = self.inputs.of_task(evaluation.task, model.data)
         labels = {
             **model.labels,
-            "suite": one.task.suite,
-            "task": one.task.name,
+            "suite": evaluation.task.suite,
+            "task": evaluation.task.name,
             "learning_rate": f"{recipe.learning_rate:g}",
             "epochs": str(recipe.epochs),
         }
         if label:
             labels["rung"] = label
         trials = []
-        for seed in one.seeds:
+        for seed in evaluation.seeds:
             job = FinetuneJob.model_construct(
                 model=model.source,
-                task=one.task,
-                languages=one.languages,
+                task=evaluation.task,
+                languages=evaluation.languages,
                 recipe=recipe,
                 seed=seed,
                 rung=rung,

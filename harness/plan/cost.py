@@ -121,21 +121,21 @@ def speed_of(
 def hindsight(estimated: Mapping[str, float], results: Iterable[Result]) -> str | None:
     """One line on how far off the estimate was for the trials that succeeded; None where there are none."""
     expected: dict[Kind, float] = defaultdict(float)
-    taken: dict[Kind, float] = defaultdict(float)
+    measured: dict[Kind, float] = defaultdict(float)
     for result in results:
         if result.status == "ok" and result.trial_id in estimated:
             expected[result.kind] += estimated[result.trial_id]
-            taken[result.kind] += result.seconds
+            measured[result.kind] += result.seconds
     kinds = [kind for kind in KINDS if expected[kind] > 0]
     if not kinds:
         return None
-    total, real = sum(expected[kind] for kind in kinds), sum(taken[kind] for kind in kinds)
-    each = ", ".join(f"{kind} {_off(expected[kind], taken[kind])}" for kind in kinds)
+    total, real = sum(expected[kind] for kind in kinds), sum(measured[kind] for kind in kinds)
+    each = ", ".join(f"{kind} {_off(expected[kind], measured[kind])}" for kind in kinds)
     return f"work took {real:,.0f} s; the estimate was {total:,.0f} s: {_off(total, real)} ({each})"
 
 
-def _off(expected: float, taken: float) -> str:
-    share = taken / expected - 1
+def _off(expected: float, measured: float) -> str:
+    share = measured / expected - 1
     return f"{abs(share):.0%} {'more' if share >= 0 else 'less'}"
 
 

@@ -41,25 +41,30 @@ class Scored:
 
 def evaluations(resolved: ResolvedSpec) -> dict[str, tuple[Scored, ...]]:
     """Language set -> what its models are scored on."""
-    grids = [(_grid(one, one.finetune), _grid(one, _for_references(one.finetune))) for one in resolved.tasks]
+    grids = [
+        (_grid(task_use, task_use.finetune), _grid(task_use, _for_references(task_use.finetune)))
+        for task_use in resolved.tasks
+    ]
 
-    def evaluation(one: ResolvedTask, codes: tuple[str, ...], grid: _Settings) -> Evaluation:
+    def evaluation(task_use: ResolvedTask, codes: tuple[str, ...], grid: _Settings) -> Evaluation:
         settings, seeds = grid
-        return Evaluation(one.task, one.evaluated(codes), settings, seeds, _ladder(one, settings))
+        return Evaluation(
+            task_use.task, task_use.evaluated(codes), settings, seeds, _ladder(task_use, settings)
+        )
 
     return {
         languages.name: tuple(
-            Scored(*(evaluation(one, languages.codes, grid) for grid in both))
-            for one, both in zip(resolved.tasks, grids, strict=True)
+            Scored(*(evaluation(task_use, languages.codes, grid) for grid in both))
+            for task_use, both in zip(resolved.tasks, grids, strict=True)
         )
         for languages in resolved.languages
     }
 
 
-def count_settings(one: ResolvedTask) -> int:
+def count_settings(task_use: ResolvedTask) -> int:
     """Number of trials that this task asks for per student, without building them."""
-    settings, seeds = _grid(one, one.finetune)
-    return len(settings) * len(seeds) * max(1, len(_ladder(one, settings)))
+    settings, seeds = _grid(task_use, task_use.finetune)
+    return len(settings) * len(seeds) * max(1, len(_ladder(task_use, settings)))
 
 
 def _for_references(own: Finetune) -> Finetune:
@@ -85,16 +90,16 @@ def select_on(task: Task) -> SelectOn:
     return "dev_en" if len(task.languages) > 1 and "en" in task.languages else "dev"
 
 
-def _ladder(one: ResolvedTask, settings: tuple[FinetuneRecipe, ...]) -> tuple[Step, ...]:
-    return ladder(one.finetune.halving, len(settings))
+def _ladder(task_use: ResolvedTask, settings: tuple[FinetuneRecipe, ...]) -> tuple[Step, ...]:
+    return ladder(task_use.finetune.halving, len(settings))
 
 
-def _grid(one: ResolvedTask, own: Finetune) -> _Settings:
-    if not one.task.kind.trains:
+def _grid(task_use: ResolvedTask, own: Finetune) -> _Settings:
+    if not task_use.task.kind.trains:
         # Nothing is trained: one trial, whatever the grid says.
         untrained = Finetune(batch_size=own.batch_size, length=own.length, precision=own.precision)
         return (_recipe(untrained, UNTRAINED_RATE, 0, "dev"),), (0,)
-    chosen = own.select_on or select_on(one.task)
+    chosen = own.select_on or select_on(task_use.task)
     points = itertools.product(sorted(set(own.learning_rate)), sorted(set(own.epochs)))
     return tuple(_recipe(own, *point, chosen) for point in points), tuple(dict.fromkeys(own.seeds))
 

@@ -35,8 +35,8 @@ def inputs_of(resolved: ResolvedSpec) -> dict[str, Asset]:
             inputs.of(choice.root.entry, resolved.corpora[languages.name].entry)
     for use in resolved.models:
         inputs.of(use.entry)
-    for one in resolved.tasks:
-        inputs.of_task(one.task, {})
+    for task_use in resolved.tasks:
+        inputs.of_task(task_use.task, {})
     pinned = [use.entry.init for use in resolved.methods] + [use.entry.init for use in resolved.students]
     for init in (*pinned, *resolved.spec.grid.init):
         inputs.of(init)
@@ -104,27 +104,27 @@ class InputContents:
 
     def _corpus(self, corpus: Corpus, role: str) -> dict[str, str]:
         """Content of the texts, by language and in order within each, and of excluded tasks' data."""
-        found: dict[str, str] = {}
+        hashes: dict[str, str] = {}
         by_language = sorted(enumerate(corpus.texts), key=_language_of_numbered)
         for number, (given, text) in enumerate(by_language):
             name = f"corpus {corpus.name}, {text.language}, text {given}"
-            found[f"{role}/{text.language}/{number}"] = self._named(name, text.asset)
+            hashes[f"{role}/{text.language}/{number}"] = self._named(name, text.asset)
         for number, contents in enumerate(sorted(self._excluded(corpus))):
-            found |= {f"{role}/exclude/{number}/{n}": content for n, content in enumerate(contents[1:])}
-        return found
+            hashes |= {f"{role}/exclude/{number}/{n}": content for n, content in enumerate(contents[1:])}
+        return hashes
 
     def _excluded(self, corpus: Corpus) -> set[tuple[str, ...]]:
         """What each excluded task removes: how it is read, then the content of the files that hold its evaluated
         splits, independent of the names and order of tasks."""
-        found: set[tuple[str, ...]] = set()
+        texts: set[tuple[str, ...]] = set()
         for task in corpus.exclude:
             assert not isinstance(task, str)  # resolved
             content = {
                 name: self._named(f"task {task.name}, {name}", asset) for name, asset in task.assets.items()
             }
             evaluated = {content[split.asset] for split in evaluated_splits(task)}
-            found.add((canonical(evaluated_text(task)), *sorted(evaluated)))
-        return found
+            texts.add((canonical(evaluated_text(task)), *sorted(evaluated)))
+        return texts
 
     def _named(self, name: str, asset: Asset) -> str:
         self.assets.setdefault(name, asset)

@@ -37,15 +37,15 @@ def differences(
     students = {task: _by_seed(ranking, rows, [task]) for task in tasks}
     students[SUITE] = _by_seed(ranking, rows, tasks)
     about = ranking.table.set_index("config_id")
-    found = []
+    compared = []
     for (a, b), (task, count) in itertools.product(pairs, questions.items()):
         row = {"a": a, "b": b, "task": task} | _tested(
             students[task][a], students[task][b], count, confidence
         )
         row["settings_apart"] = settings_apart_in_words(a, b, strata)
         row["incomplete"] = tuple(one for one in (a, b) if not about.loc[one, "complete"])
-        found.append(row)
-    frame = pd.DataFrame(found)
+        compared.append(row)
+    frame = pd.DataFrame(compared)
     if frame.empty:
         return frame
     excludes = (frame["low"] > 0) | (frame["high"] < 0)
@@ -78,8 +78,8 @@ def _tested(a: pd.Series, b: pd.Series, questions: int, confidence: float) -> di
         "test": deciding.test,
         "because": deciding.no_interval_because,
         **{
-            f"{one.test}_{name}": getattr(one, name)
-            for one in (paired, unpaired)
+            f"{test.test}_{name}": getattr(test, name)
+            for test in (paired, unpaired)
             for name in ("low", "high", "p")
         },
     }
@@ -96,7 +96,7 @@ def both_tests(
     a: pd.Series, b: pd.Series, questions: int, confidence: float = 0.95
 ) -> tuple[statistics.Difference, statistics.Difference, statistics.Difference]:
     """The test that gives the verdict, the paired and the unpaired one. `a`, `b`: one score a student, by seed."""
-    columns = [one.reset_index(drop=True) for one in (a, b)]
+    columns = [scores.reset_index(drop=True) for scores in (a, b)]
     table = statistics.summarise(pd.concat(columns, axis=1).T)
     paired = statistics.paired_difference(a, b, confidence=confidence, questions=questions)
     unpaired = statistics.unpaired_difference(
@@ -117,23 +117,25 @@ def verdict(rows: pd.DataFrame, label_a: str, label_b: str) -> str:
     """What `differences` of one pair say of it, in one sentence of Markdown with its n; "ahead" only where a
     corrected interval excludes 0 within one stratum."""
     whole = rows[rows["task"] == SUITE] if (rows["task"] == SUITE).any() else rows
-    one = whole.iloc[0]
-    if pd.isna(one["difference"]):
+    total = whole.iloc[0]
+    if pd.isna(total["difference"]):
         return (
-            f"One of them lacks a task in every student, so their means cannot be compared (n = {_n(one)})."
+            f"One of them lacks a task in every student, so their means cannot be compared (n = {_n(total)})."
         )
-    ahead, behind = (label_a, label_b) if one["difference"] >= 0 else (label_b, label_a)
-    size = f"{100 * abs(one['difference']):.1f} points"
-    if pd.isna(one["low"]):
-        return f"**{ahead}** scores {size} above {behind}, n = {_n(one)}: {_reversible(str(one['because']))}."
-    bounds = sorted((one["low"], one["high"]) if one["difference"] >= 0 else (-one["low"], -one["high"]))
+    ahead, behind = (label_a, label_b) if total["difference"] >= 0 else (label_b, label_a)
+    size = f"{100 * abs(total['difference']):.1f} points"
+    if pd.isna(total["low"]):
+        return f"**{ahead}** scores {size} above {behind}, n = {_n(total)}: {_reversible(str(total['because']))}."
+    bounds = sorted(
+        (total["low"], total["high"]) if total["difference"] >= 0 else (-total["low"], -total["high"])
+    )
     span = " to ".join(f"{100 * bound:.1f}".replace("-", "−") for bound in bounds)
-    n = f"{one['test']}, n = {_n(one)}"
-    if one["separable"]:
+    n = f"{total['test']}, n = {_n(total)}"
+    if total["separable"]:
         return f"**{ahead}** is ahead of {behind} by {size} ({span}), {n}."
-    if one["low"] <= 0 <= one["high"]:
+    if total["low"] <= 0 <= total["high"]:
         return f"They **cannot be told apart**: {ahead} scores {size} above {behind} ({span}), {n}."
-    return f"{ahead} scores {size} above {behind} ({span}), {n}; {_no_lead(one, label_a, label_b)}."
+    return f"{ahead} scores {size} above {behind} ({span}), {n}; {_no_lead(total, label_a, label_b)}."
 
 
 def _n(row: pd.Series) -> str:

@@ -35,19 +35,19 @@ def differences_by_row(
     mine = selected[selected["row_id"].isin(rows)]
     for (row, task), trials in mine.groupby(["row_id", "task"], observed=True):
         shares = [
-            _right(runs_dir / str(one.trial_id) / "predictions.parquet", str(one.report))
-            for one in trials.itertuples()
+            _right(runs_dir / str(trial.trial_id) / "predictions.parquet", str(trial.report))
+            for trial in trials.itertuples()
         ]
         if all(share is not None for share in shares):
             right[str(row), str(task)] = pd.concat(shares, axis=1, join="outer").mean(axis=1, skipna=False)
-    found = {}
+    differences = {}
     for (a, b), task in itertools.product(itertools.combinations(rows, 2), ranking.tasks):
         if (a, task) in right and (b, task) in right:
             first, second = right[a, task].align(right[b, task], join="outer")
             difference = first - second
             if len(difference) and not difference.isna().any():
-                found[a, b, task] = by_row(difference)
-    return found
+                differences[a, b, task] = by_row(difference)
+    return differences
 
 
 def by_row(difference: pd.Series) -> np.ndarray:
@@ -63,12 +63,12 @@ def over_examples(units: Mapping[tuple[str, str, str], np.ndarray], confidence: 
     """Bootstrap intervals over rows of tasks, which hold all at once (Bonferroni): the columns `COLUMNS`."""
     level = 1 - (1 - confidence) / max(1, len(units))
     resamples = min(10_000, max(statistics.bootstrap.RESAMPLES, math.ceil(40 / (1 - level))))
-    found = []
+    intervals = []
     for (a, b, task), values in units.items():
         indices = statistics.resample_indices(len(values), resamples)
-        one = statistics.paired_bootstrap(values, indices, confidence=level)
-        found.append((a, b, task, len(values), float(values.mean()), one.low, one.high))
-    return pd.DataFrame(found, columns=COLUMNS)
+        interval = statistics.paired_bootstrap(values, indices, confidence=level)
+        intervals.append((a, b, task, len(values), float(values.mean()), interval.low, interval.high))
+    return pd.DataFrame(intervals, columns=COLUMNS)
 
 
 def _right(path: Path, split: str) -> pd.Series | None:
@@ -76,8 +76,10 @@ def _right(path: Path, split: str) -> pd.Series | None:
     if not path.is_file():
         return None
     try:
-        kept = predictions.read(path)
+        predicted = predictions.read(path)
     except InputError:
         return None
-    kept = kept[kept["split"] == split].set_index(["language", "row"])
-    return (kept["label"] == kept["prediction"]).astype(float) if kept.index.is_unique else None
+    predicted = predicted[predicted["split"] == split].set_index(["language", "row"])
+    return (
+        (predicted["label"] == predicted["prediction"]).astype(float) if predicted.index.is_unique else None
+    )

@@ -34,7 +34,7 @@ class MachineProfile:
         fresh = cls(fingerprint)
         try:
             stored = json.loads(_path(cache_dir, fingerprint).read_text(encoding="utf-8"))
-            peaks = {str(what): float(rate) for what, rate in stored["matmul_peak"].items()}
+            peaks = {str(key): float(rate) for key, rate in stored["matmul_peak"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return fresh  # not there yet, or damaged: measured anew
         return replace(fresh, matmul_peak=peaks) if stored.get("torch") == fresh.torch else fresh

@@ -312,17 +312,17 @@ def _checked_folder(path: Path) -> Path:
     if not path.is_dir() or path.is_symlink():
         raise InputError(f"{path}: no such bundle")
     total = 0
-    for count, one in enumerate(path.rglob("*")):
+    for count, path_inside in enumerate(path.rglob("*")):
         if count > MOST_TRIALS * (len(FILES) + 1):
             raise InputError(f"{path}: too many files")
-        name = one.relative_to(path).as_posix()
-        if one.is_symlink():
+        name = path_inside.relative_to(path).as_posix()
+        if path_inside.is_symlink():
             raise InputError(f"{path}: {name!r} is a link")
-        if one.is_dir():
+        if path_inside.is_dir():
             continue
-        if not one.is_file():
+        if not path_inside.is_file():
             raise InputError(f"{path}: {name!r} is not a plain file")
-        size = one.stat().st_size
+        size = path_inside.stat().st_size
         total += size
         if size > _limit(name, path):
             raise InputError(f"{path}: {name!r} is larger than {_limit(name, path):,} bytes")
@@ -340,7 +340,9 @@ def _manifest(file: Path, path: Path) -> Manifest:
 
 def _check_files(root: Path, manifest: Manifest, path: Path) -> None:
     """InputError unless the files are exactly those of the manifest, with their hashes."""
-    present = {one.relative_to(root).as_posix() for one in root.rglob("*") if one.is_file()} - {"bundle.json"}
+    present = {file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file()} - {
+        "bundle.json"
+    }
     differing = sorted(present ^ set(manifest.files))
     if differing:
         raise InputError(

@@ -104,9 +104,9 @@ def _item(path: Path, reason: str, on_board: bool = False) -> Garbage:
     files = (
         [path]
         if path.is_file()
-        else [one for one in path.rglob("*") if one.is_file() and not one.is_symlink()]
+        else [file for file in path.rglob("*") if file.is_file() and not file.is_symlink()]
     )
-    return Garbage(path, reason, sum(one.stat().st_size for one in files), on_board)
+    return Garbage(path, reason, sum(file.stat().st_size for file in files), on_board)
 
 
 def remove(items: Iterable[Garbage]) -> int:

@@ -34,8 +34,8 @@ class LockHolder:
 
 def named_in(message: str) -> LockHolder | None:
     """The process named in DuckDB's message about a lock."""
-    found = re.search(r"\(PID (\d+)\)", message)
-    return LockHolder(int(found[1])) if found else None
+    match = re.search(r"\(PID (\d+)\)", message)
+    return LockHolder(int(match[1])) if match else None
 
 
 def of_lock(path: Path) -> LockHolder | None:

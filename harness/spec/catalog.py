@@ -73,8 +73,8 @@ class Catalog:
         for folder in folders:
             if not folder.is_dir():
                 raise InputError(f"--catalog {folder}: no such folder")
-        found = [*folders, *([beside] if beside else []), Path("specs"), shipped_specs()]
-        self.folders = tuple(dict.fromkeys(folder.resolve() for folder in found))
+        candidates = [*folders, *([beside] if beside else []), Path("specs"), shipped_specs()]
+        self.folders = tuple(dict.fromkeys(folder.resolve() for folder in candidates))
         self._read: dict[Path, tuple[Document, CatalogEntry]] = {}
 
     def names(self, kind: str) -> list[str]:

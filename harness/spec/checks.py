@@ -100,8 +100,8 @@ def _cell_complaints(resolved: ResolvedSpec, cells: list[Cell], locate: Locate) 
         if root is not None and choice.assistant is not None:
             student = choice.assistant.student.entry.shape(root)
             for problem in choice.assistant.method.entry.problems(root, student):
-                what = f"assistant {choice.name!r}: {_dotted(problem)}{problem.message}"
-                yield Complaint(resolved.mark(choice.path), what)
+                message = f"assistant {choice.name!r}: {_dotted(problem)}{problem.message}"
+                yield Complaint(resolved.mark(choice.path), message)
     for use in resolved.models:
         try:
             teacher_shape(use.entry, locate)
@@ -189,15 +189,17 @@ def _worker_complaints(resolved: ResolvedSpec, cells: list[Cell]) -> Iterator[Co
 
 
 def _task_complaints(resolved: ResolvedSpec) -> Iterator[Complaint]:
-    for one in resolved.tasks:
+    for task_use in resolved.tasks:
         for languages in resolved.languages:
-            if not one.evaluated(languages.codes):
+            if not task_use.evaluated(languages.codes):
                 yield Complaint(
-                    resolved.mark((*one.path, "languages")),
-                    f"the task {one.task.name!r} has none of the languages of {languages.name!r}; "
-                    f"it has {', '.join(one.task.languages)}",
+                    resolved.mark((*task_use.path, "languages")),
+                    f"the task {task_use.task.name!r} has none of the languages of {languages.name!r}; "
+                    f"it has {', '.join(task_use.task.languages)}",
                 )
-        yield from (Complaint(resolved.mark(one.path), message) for message in _selection_problems(one))
+        yield from (
+            Complaint(resolved.mark(task_use.path), message) for message in _selection_problems(task_use)
+        )
 
 
 def _overlap_complaints(resolved: ResolvedSpec, cells: list[Cell]) -> Iterator[Complaint]:
@@ -207,12 +209,12 @@ def _overlap_complaints(resolved: ResolvedSpec, cells: list[Cell]) -> Iterator[C
         return
     for use in {id(use): use for use in resolved.corpora.values() if use.entry.streaming}.values():
         excluded = {task if isinstance(task, str) else task.name for task in use.entry.exclude}
-        others = [one.task.name for one in resolved.tasks if one.task.name not in excluded]
-        if others:
+        unexcluded = [one.task.name for one in resolved.tasks if one.task.name not in excluded]
+        if unexcluded:
             yield Complaint(
                 resolved.mark(use.path),
                 f"the corpus {use.entry.name!r} is streamed, so sentences of its tasks can only be removed "
-                f"while it is read: add {', '.join(others)} to its `exclude`, or `exclude_overlap: true` to the spec",
+                f"while it is read: add {', '.join(unexcluded)} to its `exclude`, or `exclude_overlap: true` to the spec",
             )
 
 
@@ -221,13 +223,17 @@ def _learns(cell: Cell) -> bool:
     return bool(cell.method.entry.objective) or cell.teacher.assistant is not None
 
 
-def _selection_problems(one: ResolvedTask) -> Iterator[str]:
-    wanted = one.finetune.select_on
-    if wanted in ("dev", "dev_en", "dev_all") and one.task.kind.trains and "dev" not in one.task.splits:
+def _selection_problems(task_use: ResolvedTask) -> Iterator[str]:
+    wanted = task_use.finetune.select_on
+    if (
+        wanted in ("dev", "dev_en", "dev_all")
+        and task_use.task.kind.trains
+        and "dev" not in task_use.task.splits
+    ):
         yield (
-            f"`select_on: {wanted}` needs a dev split, which the task {one.task.name!r} has not; "
+            f"`select_on: {wanted}` needs a dev split, which the task {task_use.task.name!r} has not; "
             "use train_holdout"
         )
-    if wanted == "dev_en" and "en" not in one.task.languages:
-        have = ", ".join(one.task.languages)
-        yield f"`select_on: dev_en` needs English rows; the task {one.task.name!r} has {have}"
+    if wanted == "dev_en" and "en" not in task_use.task.languages:
+        have = ", ".join(task_use.task.languages)
+        yield f"`select_on: dev_en` needs English rows; the task {task_use.task.name!r} has {have}"

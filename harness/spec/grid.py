@@ -84,7 +84,7 @@ def _recipes(resolved: ResolvedSpec) -> list[tuple[dict[str, Any], Distil]]:
             [f"{resolved.mark(('grid',))}: the axes {', '.join(axes)} have {count:,} combinations"]
         )
     written = resolved.spec.distil.model_dump(exclude_unset=True)
-    found: list[tuple[dict[str, Any], Distil]] = []
+    recipes: list[tuple[dict[str, Any], Distil]] = []
     complaints: list[Complaint] = []
     for values in itertools.product(*axes.values()):
         point = dict(zip(axes, values, strict=True))
@@ -100,10 +100,10 @@ def _recipes(resolved: ResolvedSpec) -> list[tuple[dict[str, Any], Distil]]:
                 Complaint(resolved.mark(("grid", f"distil.{axis}")), f"distil with {point}: {message}")
             )
             continue
-        found.append((point, recipe))
+        recipes.append((point, recipe))
     if complaints:
         raise refuse(complaints)
-    return found
+    return recipes
 
 
 def _cells(

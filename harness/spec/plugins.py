@@ -59,7 +59,7 @@ class Plugin:
 def plugins_of(*parts: BaseModel | None) -> tuple[Plugin, ...]:
     """The plugins that entries of the catalog, or whole jobs, use, each once."""
     wanted = dict.fromkeys(name for part in parts if part is not None for name in _names(part))
-    return tuple(Plugin(what, point) for what, name in wanted if (point := _installed(what).get(name)))
+    return tuple(Plugin(group, point) for group, name in wanted if (point := _installed(group).get(name)))
 
 
 def recipe_versions(*parts: BaseModel | None) -> dict[str, str]:
@@ -93,8 +93,8 @@ def _names(part: BaseModel) -> Iterator[tuple[str, str]]:
                     yield from _names(value)
 
 
-def _installed(what: str) -> dict[str, EntryPoint]:
-    return _entry_points(GROUPS[what], tuple(sys.path))
+def _installed(group: str) -> dict[str, EntryPoint]:
+    return _entry_points(GROUPS[group], tuple(sys.path))
 
 
 @cache
@@ -106,11 +106,11 @@ def _entry_points(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:
 @cache
 def _code_sha256(package: str) -> str:
     """SHA-256 over the Python files of a top-level package or module, by name and content."""
-    found = find_spec(package)
-    roots = [Path(root) for root in found.submodule_search_locations or ()] if found else []
+    module = find_spec(package)
+    roots = [Path(root) for root in module.submodule_search_locations or ()] if module else []
     files = [(root, file) for root in roots for file in root.rglob("*.py")]
-    if found and not roots and found.origin:
-        files = [(Path(found.origin).parent, Path(found.origin))]
+    if module and not roots and module.origin:
+        files = [(Path(module.origin).parent, Path(module.origin))]
     sha256 = hashlib.sha256()
     for root, file in sorted(files):
         sha256.update(f"{file.relative_to(root)}\n{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())

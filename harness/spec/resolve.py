@@ -220,23 +220,23 @@ class _Resolver:
 
     def uses(self, kind: str, refs: Sequence[Any], model: type[E], path: NodePath) -> tuple[Use[E], ...]:
         """All entries of an axis; naming one twice is a mistake."""
-        found = [self.use(kind, ref, model, (*path, index)) for index, ref in enumerate(refs)]
+        uses = [self.use(kind, ref, model, (*path, index)) for index, ref in enumerate(refs)]
         seen: dict[str, Use[E]] = {}
-        for one in found:
-            if one is not None and one.entry.name in seen:
-                self.complain(one.path, f"{one.entry.name!r} is named twice")
-            elif one is not None:
-                seen[one.entry.name] = one
+        for use in uses:
+            if use is not None and use.entry.name in seen:
+                self.complain(use.path, f"{use.entry.name!r} is named twice")
+            elif use is not None:
+                seen[use.entry.name] = use
         return tuple(seen.values())
 
     def _whole(self, entry: E, document: Document, at: NodePath) -> E:
         """The entry with the names inside it resolved too."""
         if isinstance(entry, Corpus):
-            found = [
+            uses = [
                 self.use("tasks", ref, Task, (*at, "exclude", index), document)
                 for index, ref in enumerate(entry.exclude)
             ]
-            return _with(entry, exclude=tuple(use.entry for use in found if use))
+            return _with(entry, exclude=tuple(use.entry for use in uses if use))
         if isinstance(entry, Teacher) and isinstance(entry.trim_vocabulary, (str, Corpus)):
             if entry.trim_vocabulary == "corpus":
                 return entry  # the spec's own, known per language set

@@ -49,10 +49,10 @@ class Grid(Frozen):
     @field_validator("language")
     @classmethod
     def _known_sets(cls, sets: tuple[LanguageRef, ...]) -> tuple[LanguageRef, ...]:
-        for one in sets:
-            if isinstance(one, str) and one not in LANGUAGE_SETS:
+        for languages in sets:
+            if isinstance(languages, str) and languages not in LANGUAGE_SETS:
                 raise ValueError(
-                    f"unknown language set {one!r}; {did_you_mean(one, list(LANGUAGE_SETS))}, "
+                    f"unknown language set {languages!r}; {did_you_mean(languages, list(LANGUAGE_SETS))}, "
                     "or list the languages: [de, en]"
                 )
         return sets

@@ -36,10 +36,10 @@ def require_tokenizer(teacher: Teacher, folder: Path, shape: Shape, locate: Loca
     """InputError where the tokenizer of a checkpoint is incomplete, or gives ids without a row in the embedding."""
     where = folder
     if teacher.tokenizer is not None:
-        found = local_folder(teacher.tokenizer) or locate(teacher.tokenizer)
-        if found is None:
+        tokenizer_folder = local_folder(teacher.tokenizer) or locate(teacher.tokenizer)
+        if tokenizer_folder is None:
             return
-        where = found
+        where = tokenizer_folder
     highest = highest_piece(where)
     if highest is not None:
         require_rows_for(highest, shape.vocabulary, where)
@@ -48,9 +48,11 @@ def require_tokenizer(teacher: Teacher, folder: Path, shape: Shape, locate: Loca
 def length_complaints(resolved: ResolvedSpec, cells: list[Cell], locate: Locate) -> Iterator[Complaint]:
     """Inputs that are longer than a model has positions for."""
     limits = _Limits(resolved, locate)
-    for one in resolved.tasks:
-        where = _length_path(resolved, one)
-        yield from limits.complaints(where, f"the task {one.task.name!r}", one.finetune.length, limits.every)
+    for task_use in resolved.tasks:
+        where = _length_path(resolved, task_use)
+        yield from limits.complaints(
+            where, f"the task {task_use.task.name!r}", task_use.finetune.length, limits.every
+        )
     taught = {id(cell.teacher): cell.teacher for cell in cells if cell.method.entry.objective}
     for cell in cells:
         if cell.method.entry.objective:
@@ -68,9 +70,9 @@ def length_complaints(resolved: ResolvedSpec, cells: list[Cell], locate: Locate)
         )
 
 
-def _length_path(resolved: ResolvedSpec, one: ResolvedTask) -> NodePath:
+def _length_path(resolved: ResolvedSpec, task_use: ResolvedTask) -> NodePath:
     """Where the length of a task is stated: at the task, else for all tasks."""
-    own: NodePath = (*one.path, "finetune", "length")
+    own: NodePath = (*task_use.path, "finetune", "length")
     return own if own in resolved.document.values else ("finetune", "length")
 
 

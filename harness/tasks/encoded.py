@@ -121,7 +121,7 @@ def encode_rows(
 
 def _encode(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, length: int) -> Encoded:
     pairs = None if frame["text_pair"].isna().all() else frame["text_pair"].tolist()
-    made = tokenizer(
+    encoding = tokenizer(
         frame["text"].tolist(),
         pairs,
         truncation="longest_first",
@@ -131,11 +131,11 @@ def _encode(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, length: int
         return_token_type_ids=True,
         verbose=False,
     )
-    lengths = [len(row) for row in made["input_ids"]]
+    lengths = [len(row) for row in encoding["input_ids"]]
     total = sum(lengths)
     return Encoded(
-        np.fromiter((i for row in made["input_ids"] for i in row), dtype=np.int32, count=total),
-        np.fromiter((i for row in made["token_type_ids"] for i in row), dtype=np.uint8, count=total),
+        np.fromiter((i for row in encoding["input_ids"] for i in row), dtype=np.int32, count=total),
+        np.fromiter((i for row in encoding["token_type_ids"] for i in row), dtype=np.uint8, count=total),
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
     )
 

@@ -39,7 +39,9 @@ def shared_with_train(keys: Mapping[Part, Keys]) -> dict[Part, int]:
         return {}
     trained = np.concatenate(train)
     counts = {
-        part: int(np.isin(found, trained).sum()) for part, found in keys.items() if part[0] in ("dev", "test")
+        part: int(np.isin(hashes, trained).sum())
+        for part, hashes in keys.items()
+        if part[0] in ("dev", "test")
     }
     return {part: count for part, count in counts.items() if count}
 

@@ -28,13 +28,13 @@ Row = Mapping[str, Any]
 def task_sizes(tasks: Iterable[Task], sources: Sources) -> dict[str, TaskSize]:
     """Task -> its size, for tasks whose data is on this machine; nothing is fetched."""
     here = dataclasses.replace(sources, offline=True)
-    found: dict[str, TaskSize] = {}
+    sizes: dict[str, TaskSize] = {}
     for task in tasks:
         try:
-            found[task.name] = _size(task, {name: fetch(asset, here) for name, asset in task.assets.items()})
+            sizes[task.name] = _size(task, {name: fetch(asset, here) for name, asset in task.assets.items()})
         except (AssetError, InputError, OSError, ValueError, AttributeError):
             continue  # not here, or not what the task file says: reported when the rows are read
-    return found
+    return sizes
 
 
 def _size(task: Task, folders: Mapping[str, AssetFolder]) -> TaskSize:

@@ -202,19 +202,19 @@ class _Reader:
         files: list[ColumnValues] = []
         for path in paths:
             try:
-                found = (
+                rows = (
                     read_rows(path, layout_of(self.task), names) if path.stat().st_size else ColumnValues({})
                 )
-                self._check_texts(path, found)
+                self._check_texts(path, rows)
             except InputError as error:
                 raise InputError(f"{self._where}: {error}") from error
-            files += [found] if found.rows else []
+            files += [rows] if rows.rows else []
         if not files:
             raise InputError(f"{self._where}: no rows: {', '.join(path.name for path in paths)} is empty")
-        for found in files[1:]:
-            if found.classes != files[0].classes:
+        for rows in files[1:]:
+            if rows.classes != files[0].classes:
                 raise InputError(f"{self._where}: its files state different classes for the same column")
-        values = {name: [value for found in files for value in found.values[name]] for name in names}
+        values = {name: [value for rows in files for value in rows.values[name]] for name in names}
         return ColumnValues(values, files[0].classes)
 
     def _check_texts(self, path: Path, data: ColumnValues) -> None:

@@ -81,9 +81,13 @@ class Member:
     def untrained(self) -> tuple[str, ...]:
         """Parameters of the model that no step has touched, a tied one under each of its names."""
         touched = {name.rpartition("/")[0] for name in self.state.optimiser.state()}
-        left = {id(one) for name, one in self.model.named_parameters() if f"model.{name}" not in touched}
+        left = {
+            id(parameter)
+            for name, parameter in self.model.named_parameters()
+            if f"model.{name}" not in touched
+        }
         named = self.model.named_parameters(remove_duplicate=False)
-        return tuple(name for name, one in named if id(one) in left)
+        return tuple(name for name, parameter in named if id(parameter) in left)
 
     def advance(self, teacher: Activations, batch: Batch, counts: Mapping[str, int], tokens: int) -> None:
         """Take one optimiser step on `batch`, in micro-batches where memory runs out.

@@ -133,7 +133,7 @@ class TrainingState:
         self.step, self.tokens, self.flops = saved.step, facts.tokens, facts.flops
         self.micro_batches = MicroBatches(facts.micro_rows)
         self.workers |= set(facts.workers)
-        self.shares = {one.step: one for one in facts.term_shares}
+        self.shares = {share.step: share for share in facts.term_shares}
         self.before, self.dev_by_epoch = facts.before, list(facts.dev_by_epoch)
         self.log = StepLog(self.attempt, self.optimiser.schedule, self.tokens, self.optimiser.clip_norm)
 
@@ -183,8 +183,8 @@ def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
 
 
-def _alike(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and one.dtype == other.dtype
+def _alike(first: Tensor, other: Tensor) -> bool:
+    return first.shape == other.shape and first.dtype == other.dtype
 
 
 def _whole(moments: Mapping[str, Tensor]) -> bool:

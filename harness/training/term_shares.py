@@ -47,8 +47,8 @@ def term_shares(step: int, weighted: Mapping[str, Tensor], parameters: Sequence[
 def _gradient_norm(loss: Tensor, parameters: Sequence[Tensor]) -> float:
     if not loss.requires_grad:
         return 0.0
-    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-    return float(torch.nn.utils.get_total_norm([one for one in found if one is not None]))
+    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    return float(torch.nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None]))
 
 
 def _shares(parts: Mapping[str, float]) -> dict[str, float]:
@@ -61,5 +61,5 @@ def dead_terms(shares: Iterable[TermShares]) -> tuple[str, ...]:
     measured = list(shares)
     names = measured[0].gradient if measured else ()
     return tuple(
-        f"dead_term:{name}" for name in names if all(one.gradient[name] < DEAD_TERM for one in measured)
+        f"dead_term:{name}" for name in names if all(share.gradient[name] < DEAD_TERM for share in measured)
     )

@@ -142,9 +142,9 @@ class _FineTuning:
         write_predictions(self.attempt.folder.predictions, self.job.task, parts)
         select_on = self.job.recipe.select_on
         scores = [
-            one
+            outcome
             for part in parts
-            for one in score(
+            for outcome in score(
                 self.job.task,
                 part,
                 self.rows.data.data_ids[part.split, part.language],

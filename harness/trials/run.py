@@ -126,7 +126,9 @@ def _measure(attempt: Attempt, job: MeasureJob, site: Site) -> None:
     with attempt.working():
         attempt.begin()
         measurements = tuple(measure(job, site.sources, device=site.torch_device))
-        invalid = tuple(f"unsteady:{one.metric}" for one in measurements if not one.valid)
+        invalid = tuple(
+            f"unsteady:{measurement.metric}" for measurement in measurements if not measurement.valid
+        )
         attempt.succeed(Outcome(precision=job.protocol.precision, measurements=measurements, flags=invalid))
 
 

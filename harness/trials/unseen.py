@@ -10,9 +10,9 @@ def unseen_inputs(teacher: LoadedModel, length: int) -> tuple[str, ...]:
 
     A student's embeddings of these are as initialised: drawn at random, or copied from the teacher."""
     longest = teacher.longest_input
-    found = []
+    gaps = []
     if length < longest:
-        found.append(f"positions {length + 1} to {longest}: it was trained on blocks of {length} tokens")
+        gaps.append(f"positions {length + 1} to {longest}: it was trained on blocks of {length} tokens")
     if getattr(teacher.model.config, "type_vocab_size", 1) > 1:
-        found.append("the second segment of a pair: it was trained on blocks of one segment")
-    return tuple(found)
+        gaps.append("the second segment of a pair: it was trained on blocks of one segment")
+    return tuple(gaps)

@@ -150,17 +150,18 @@ def _these_students(ranking: Ranking, board: Board, rows: list[str], labels: pd.
             "over the rows of the task, each with all its languages, 95 % at once. Another seed may reverse it: it "
             "says nothing of the methods."
         )
-        found = over_examples(units)
+        intervals = over_examples(units)
         shown = pd.DataFrame(
             {
                 "students of": [
-                    f"{labels[a]} − {labels[b]}" for a, b in zip(found["a"], found["b"], strict=True)
+                    f"{labels[a]} − {labels[b]}" for a, b in zip(intervals["a"], intervals["b"], strict=True)
                 ],
-                "task": found["task"],
-                "rows": found["examples"],
-                "difference": [text.signed(value) for value in found["difference"]],
+                "task": intervals["task"],
+                "rows": intervals["examples"],
+                "difference": [text.signed(value) for value in intervals["difference"]],
                 "interval": [
-                    text.signed_span(low, high) for low, high in zip(found["low"], found["high"], strict=True)
+                    text.signed_span(low, high)
+                    for low, high in zip(intervals["low"], intervals["high"], strict=True)
                 ],
             }
         )

@@ -59,13 +59,13 @@ def _ours() -> pd.DataFrame:
 
 def _beside(group: Group, ours: pd.DataFrame) -> None:
     """Our rows where they may stand beside the group's, how they came about, and why not elsewhere."""
-    reasons, said, rows = {}, {}, []
+    reasons, protocols, rows = {}, {}, []
     for task in group.tasks:
         ranking = _ranking(task) if cell_of(task)[0] in set(ours["task"]) else None
         shown = ours[ours["protocol"].isin(_protocols(ranking))] if ranking else ours.head(0)
         reasons[task] = why_not_comparable(group, task, shown)
         if ranking and not reasons[task]:
-            said[task] = protocol_in_words(task, shown)
+            protocols[task] = protocol_in_words(task, shown)
             rows += _our_rows(ranking, group.tasks[task])
     if rows:
         wide = pd.DataFrame(rows).pivot_table(
@@ -73,7 +73,7 @@ def _beside(group: Group, ours: pd.DataFrame) -> None:
         )
         st.markdown("**Ours, on the same task and split**")
         st.dataframe(wide.reset_index(), hide_index=True, width="stretch", placeholder=text.NONE)
-        how = "; ".join(f"{group.tasks[task]}: {words}" for task, words in said.items())
+        how = "; ".join(f"{group.tasks[task]}: {words}" for task, words in protocols.items())
         st.caption(
             f"{how}. ± 95 % t interval over distilled seeds. The first {MOST_ROWS} by mean; rows that lost seeds come "
             "after complete ones. Published figures have no interval, mostly of one model: a gap within ours is none."

@@ -65,25 +65,25 @@ def _answers(board: Board, filters: Filters) -> None:
             _pairs(answers)
 
 
-def _pairs(found: list[FamilyAnswer]) -> None:
+def _pairs(answers: list[FamilyAnswer]) -> None:
     """Every sentence, and the two tests behind it."""
-    st.markdown("\n".join(f"- {answer.sentence}" for answer in found))
-    compared = [answer for answer in found if text.known(answer.comparison.difference)]
+    st.markdown("\n".join(f"- {answer.sentence}" for answer in answers))
+    compared = [answer for answer in answers if text.known(answer.comparison.difference)]
     if not compared:
         return
     shown = pd.DataFrame(
         {
-            "families": f"{one.comparison.a} − {one.comparison.b}",
-            "setting": one.setting,
-            "difference": text.signed(one.comparison.difference),
-            "unpaired": text.signed_span(one.comparison.low, one.comparison.high),
-            "p unpaired": text.p_value(one.comparison.p),
+            "families": f"{row.comparison.a} − {row.comparison.b}",
+            "setting": row.setting,
+            "difference": text.signed(row.comparison.difference),
+            "unpaired": text.signed_span(row.comparison.low, row.comparison.high),
+            "p unpaired": text.p_value(row.comparison.p),
             "paired": text.signed_span(paired.low, paired.high) if paired else text.NONE,
             "p paired": text.p_value(paired.p) if paired else text.NONE,
             "seeds paired": paired.seeds[0] if paired else 0,
         }
-        for one in compared
-        for paired in (one.comparison.paired,)
+        for row in compared
+        for paired in (row.comparison.paired,)
     )
     st.dataframe(shown, hide_index=True, width="stretch")
     st.caption(

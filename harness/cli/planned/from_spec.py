@@ -124,9 +124,9 @@ def missing_tasks(resolved: ResolvedSpec, sources: Sources) -> tuple[LeftOut, ..
         for name, asset in one.task.assets.items()
     }
     missing = {
-        name.split("/")[0]: found.problem
-        for name, found in check_all(optional, sources).items()
-        if not found.ok
+        name.split("/")[0]: availability.problem
+        for name, availability in check_all(optional, sources).items()
+        if not availability.ok
     }
     return tuple(
         LeftOut(spec=resolved.name, suite=one.task.suite, task=one.task.name, reason=missing[one.task.name])

@@ -88,12 +88,12 @@ def corpora_of(plan: Plan) -> list[tuple[Corpus, Teacher | None]]:
 def _learnt_from(plan: Plan) -> list[Corpus]:
     """Corpora that train a model; controls, which are not distilled, use none."""
     jobs = [trial.job for trial in plan.trials]
-    found = [
+    corpora = [
         job.corpus
         for job in jobs
         if isinstance(job, PrepareJob) or (isinstance(job, DistilJob) and job.method.objective)
     ]
-    return list({id(corpus): corpus for corpus in found}.values())
+    return list({id(corpus): corpus for corpus in corpora}.values())
 
 
 def _root(plan: Plan, source: ModelSource) -> Teacher | None:

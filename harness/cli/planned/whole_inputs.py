@@ -49,12 +49,12 @@ def check_files(resolved: ResolvedSpec, sources: Sources, rows: bool) -> None:
 def _tasks(
     resolved: ResolvedSpec, sources: Sources, rows: bool
 ) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    for one in resolved.tasks:
-        codes = {code for languages in resolved.languages for code in one.evaluated(languages.codes)}
+    for task_use in resolved.tasks:
+        codes = {code for languages in resolved.languages for code in task_use.evaluated(languages.codes)}
         languages = tuple(sorted(codes))
-        message = task_problem(one.task, languages, sources, rows)
+        message = task_problem(task_use.task, languages, sources, rows)
         if message is not None:
-            yield one.path, message
+            yield task_use.path, message
 
 
 def _corpora(resolved: ResolvedSpec, sources: Sources) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -122,8 +122,8 @@ def task_problem(task: Task, languages: tuple[str, ...], sources: Sources, rows:
 def shared_rows(tasks: Iterable[Task], sources: Sources) -> list[str]:
     """One sentence for each task at hand that is scored on rows it trains on."""
     here = dataclasses.replace(sources, offline=True)
-    found = (_shared_rows(task, here) for task in tasks if "train" in task.splits)
-    return [sentence for sentence in found if sentence]
+    sentences = (_shared_rows(task, here) for task in tasks if "train" in task.splits)
+    return [sentence for sentence in sentences if sentence]
 
 
 def _shared_rows(task: Task, sources: Sources) -> str:
@@ -208,13 +208,13 @@ def _rows(path: Path, task: Task, where: str) -> int | None:
 def _check_texts(corpus: Corpus, folders: Folders) -> None:
     for language in corpus.languages:
         texts = [text for text in corpus.texts if text.language == language]
-        found = False
+        has_text = False
         for text in texts:
             for path in folders[text.asset].matching(text.files):
                 if text.reader == "parquet":
                     require_whole_parquet(path)
-                    found = True
+                    has_text = True
                 else:
-                    found |= sum(1 for _ in documents_of(path, text.reader, text.field)) > 0
-        if not found:
+                    has_text |= sum(1 for _ in documents_of(path, text.reader, text.field)) > 0
+        if not has_text:
             raise InputError(f"corpus {corpus.name}: there is no text in {language!r}")

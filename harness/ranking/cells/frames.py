@@ -166,8 +166,8 @@ def _made_in(models: pd.Series, precisions: Mapping[str, str]) -> pd.Series:
 
 def _mixed(models: pd.DataFrame, precisions: Mapping[str, str]) -> set[str]:
     """Configurations whose students were trained in several precisions, and must not be averaged."""
-    made = models[["config_id"]].assign(precision=_made_in(models["model_key"], precisions)).dropna()
-    counted = made.groupby("config_id")["precision"].nunique()
+    precision_of = models[["config_id"]].assign(precision=_made_in(models["model_key"], precisions)).dropna()
+    counted = precision_of.groupby("config_id")["precision"].nunique()
     return set(counted[counted > 1].index)
 
 

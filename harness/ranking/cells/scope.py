@@ -166,14 +166,14 @@ def _scores(
     padded: pd.DataFrame, whole: pd.DataFrame, lost: pd.DataFrame, tasks: tuple[str, ...]
 ) -> pd.DataFrame:
     """The scores of all that can be ranked; a student that was lost is no reason to say that its row lacks a task."""
-    found = scores_of(padded[~padded["role"].isin(TEACHERS)], tasks)
+    scores = scores_of(padded[~padded["role"].isin(TEACHERS)], tasks)
     survivors = whole[whole["config_id"].isin(lost["row_id"]) & ~whole["model_key"].isin(lost["model_key"])]
     gaps = scores_of(survivors, tasks).set_index("config_id")["missing"]
-    own = found["config_id"].isin(lost["row_id"])
-    found.loc[own, "missing"] = pd.Series(
-        [gaps.get(row, ()) for row in found.loc[own, "config_id"]], index=found.index[own], dtype=object
+    own = scores["config_id"].isin(lost["row_id"])
+    scores.loc[own, "missing"] = pd.Series(
+        [gaps.get(row, ()) for row in scores.loc[own, "config_id"]], index=scores.index[own], dtype=object
     )
-    return found
+    return scores
 
 
 def scores_of(students: pd.DataFrame, tasks: tuple[str, ...], pooled: bool = False) -> pd.DataFrame:

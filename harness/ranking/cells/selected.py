@@ -124,5 +124,5 @@ def _said(
         for path, value in zip(over, values, strict=True)
     )
     flags = cells.loc[cells["row_id"] == row, "flags"]
-    reported = any(ON_REPORTED_ROWS in one for one in flags)
+    reported = any(ON_REPORTED_ROWS in listed for listed in flags)
     return f"{chosen}, best of {count} by dev" + (", on the reported rows" if reported else "")

@@ -80,8 +80,8 @@ def _pairs(frame: pd.DataFrame, first: str, second: str) -> pd.MultiIndex:
 def lost_in_words(lost: pd.DataFrame, planned: pd.Series) -> pd.Series:
     """By row_id: `1 of 3 seeds failed: nan; 1 of 3 seeds not done`. `planned`: row_id to all its seeds."""
     words: dict[str, list[str]] = {}
-    what = ("failed: " + lost["reason"].astype(object)).where(lost["reason"].notna(), "not done")
-    counted = lost.groupby(["row_id", what])["model_key"].nunique().reset_index(name="seeds")
+    reason_of = ("failed: " + lost["reason"].astype(object)).where(lost["reason"].notna(), "not done")
+    counted = lost.groupby(["row_id", reason_of])["model_key"].nunique().reset_index(name="seeds")
     for row, reason, seeds in counted.itertuples(index=False, name=None):
         words.setdefault(str(row), []).append(f"{seeds} of {planned[row]} seeds {reason}")
     return pd.Series({row: "; ".join(parts) for row, parts in words.items()}, dtype=object)

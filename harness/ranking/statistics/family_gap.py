@@ -127,7 +127,7 @@ def compare_families(
     family = table["config_id"].map(family_of)
     sides = [table[table["complete"] & (family == name)] for name in (a, b)]
     left_out = int((family.isin([a, b]) & ~table["complete"]).sum())
-    found = FamilyComparison(
+    comparison = FamilyComparison(
         a,
         b,
         (_tried(sides[0]), _tried(sides[1])),
@@ -138,16 +138,16 @@ def compare_families(
     )
     for name, side in zip((a, b), sides, strict=True):
         if side.empty:
-            return replace(found, no_interval_because=f"{name} has no complete configuration")
+            return replace(comparison, no_interval_because=f"{name} has no complete configuration")
     picked = [_picked(side, name, chosen) for name, side in zip((a, b), sides, strict=True)]
-    found = replace(
-        found,
+    comparison = replace(
+        comparison,
         configurations=(str(picked[0]["config_id"]), str(picked[1]["config_id"])),
         seeds=(int(picked[0]["n"]), int(picked[1]["n"])),
         difference=float(picked[0]["mean"] - picked[1]["mean"]),
         no_interval_because=_no_interval(sides, picked),
     )
-    return _paired(_with_interval(found, sides, picked), students or {})
+    return _paired(_with_interval(comparison, sides, picked), students or {})
 
 
 def _tried(side: pd.DataFrame) -> int:
@@ -179,14 +179,14 @@ def _no_interval(sides: list[pd.DataFrame], picked: list[pd.Series]) -> str:
 
 
 def _with_interval(
-    found: FamilyComparison, sides: list[pd.DataFrame], picked: list[pd.Series]
+    comparison: FamilyComparison, sides: list[pd.DataFrame], picked: list[pd.Series]
 ) -> FamilyComparison:
-    if found.no_interval_because:
-        return found
+    if comparison.no_interval_because:
+        return comparison
     a, b = (_representative(row, side) for row, side in zip(picked, sides, strict=True))
-    bounds = family_interval(a, b, sentences=found.sentences, confidence=found.confidence)
+    bounds = family_interval(a, b, sentences=comparison.sentences, confidence=comparison.confidence)
     low, high, p = (float(value) for value in bounds)
-    return replace(found, low=low, high=high, p=p)
+    return replace(comparison, low=low, high=high, p=p)
 
 
 def _representative(row: pd.Series, side: pd.DataFrame) -> Representative:
@@ -194,10 +194,10 @@ def _representative(row: pd.Series, side: pd.DataFrame) -> Representative:
     return Representative(row["mean"], row["std"], row["n"], pooled, degrees, _tried(side))
 
 
-def _paired(found: FamilyComparison, students: Mapping[str, pd.Series]) -> FamilyComparison:
-    if not all(name in students for name in found.configurations):
-        return found
-    first, second = (students[name] for name in found.configurations)
-    questions = found.sentences * found.candidates[0] * found.candidates[1]
-    paired = paired_difference(first, second, confidence=found.confidence, questions=questions)
-    return replace(found, paired=paired)
+def _paired(comparison: FamilyComparison, students: Mapping[str, pd.Series]) -> FamilyComparison:
+    if not all(name in students for name in comparison.configurations):
+        return comparison
+    first, second = (students[name] for name in comparison.configurations)
+    questions = comparison.sentences * comparison.candidates[0] * comparison.candidates[1]
+    paired = paired_difference(first, second, confidence=comparison.confidence, questions=questions)
+    return replace(comparison, paired=paired)

@@ -107,11 +107,11 @@ class ReadyQueue:
             del self._open[place, entry.cohort]
         members = sorted(entry.members, key=self._sort_keys.__getitem__)
         shares = self._shares([self._trials[member] for member in members], place[0], slots)
-        taken, left = members[::shares], [member for i, member in enumerate(members) if i % shares]
+        share, left = members[::shares], [member for i, member in enumerate(members) if i % shares]
         if left:
             self._push(place, left, entry.cohort)
-        self._counts[place] -= len(taken)
-        return tuple(self._trials[member] for member in taken)
+        self._counts[place] -= len(share)
+        return tuple(self._trials[member] for member in share)
 
     def _shares(self, members: Sequence[Trial], shape: SlotShape, slots: int) -> int:
         if len(members) == 1:

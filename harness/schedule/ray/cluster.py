@@ -157,11 +157,11 @@ def _join(ray: Any, address: str) -> None:
 def _below(node: Any) -> list[psutil.Process]:
     """The agents and workers that a node's servers have started."""
     servers = [info.process.pid for infos in node.all_processes.values() for info in infos]
-    found = []
+    nodes = []
     for pid in servers:
         with suppress(psutil.NoSuchProcess):
-            found += psutil.Process(pid).children(recursive=True)
-    return found
+            nodes += psutil.Process(pid).children(recursive=True)
+    return nodes
 
 
 def _end(processes: list[psutil.Process]) -> None:

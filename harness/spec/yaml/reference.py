@@ -40,8 +40,8 @@ def json_schema(kind: str) -> dict[str, Any]:
     schema = model.model_json_schema()
     _describe(schema, model)
     for name, definition in schema.get("$defs", {}).items():
-        if (found := _models().get(name)) is not None:
-            _describe(definition, found)
+        if (described := _models().get(name)) is not None:
+            _describe(definition, described)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
@@ -62,11 +62,11 @@ def _describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
 @cache
 def _models() -> dict[str, type[BaseModel]]:
     """Every model that a kind of file is made of, by name."""
-    found: dict[str, type[BaseModel]] = {}
+    models: dict[str, type[BaseModel]] = {}
     for model in _subclasses(BaseModel):
         if model.__module__.startswith("harness."):
-            found[model.__name__] = model
-    return found
+            models[model.__name__] = model
+    return models
 
 
 def _subclasses(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -78,7 +78,7 @@ def _subclasses(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 @cache
 def _field_docs(model: type[BaseModel]) -> dict[str, str]:
     """Field -> the docstring under it, in the class or the nearest base that has one."""
-    found: dict[str, str] = {}
+    descriptions: dict[str, str] = {}
     for base in reversed(model.__mro__):
         if not (issubclass(base, BaseModel) and base is not BaseModel):
             continue
@@ -95,8 +95,8 @@ def _field_docs(model: type[BaseModel]) -> dict[str, str]:
             ):
                 text = after.value
                 if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                    found[node.target.id] = inspect.cleandoc(text.value).replace("\n", " ")
-    return found
+                    descriptions[node.target.id] = inspect.cleandoc(text.value).replace("\n", " ")
+    return descriptions
 
 
 def reference() -> str:
@@ -173,5 +173,5 @@ def _type(field: dict[str, Any]) -> str:
 
 def _bounds(field: dict[str, Any]) -> str:
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    found = [f"{sign} {field[key]:g}" for key, sign in signs.items() if key in field]
-    return f" {', '.join(found)}" if found else ""
+    bounds = [f"{sign} {field[key]:g}" for key, sign in signs.items() if key in field]
+    return f" {', '.join(bounds)}" if bounds else ""

@@ -118,7 +118,7 @@ def parse(text: str, source: str, base: Path) -> Document:
     """The one document in `text`; SpecError with the place of what is wrong."""
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    builder = _Builder(source)
+    builder = _TreeBuilder(source)
     try:
         data = builder.document(_events(text))
     except _RefusedError as error:
@@ -155,7 +155,7 @@ class _Anchor:
     nodes: int
 
 
-class _Builder:
+class _TreeBuilder:
     """Folds the parser's events into data and places, counting nodes as if aliases were written out."""
 
     def __init__(self, source: str) -> None:

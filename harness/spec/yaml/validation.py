@@ -49,28 +49,28 @@ def check(document: Document, model: type[M], at: NodePath = ()) -> tuple[M | No
         mistakes = [_Mistake.of(item, data) for item in error.errors(include_url=False, include_input=True)]
         known = _KnownKeys(model)
         return None, list(_complaints(_likely(mistakes, data), document, data, at, known))
-    taken = instance.model_dump(by_alias=True, warnings=False)
+    dumped = instance.model_dump(by_alias=True, warnings=False)
     converted = [
         Complaint(document.value_mark(at + path), f"{'.'.join(map(str, path))}: {message}")
-        for path, message in _converted(data, taken)
+        for path, message in _converted(data, dumped)
     ]
     return (None, converted) if converted else (instance, [])
 
 
-def _converted(data: Any, taken: Any, path: NodePath = ()) -> Iterator[tuple[NodePath, str]]:
+def _converted(data: Any, dumped: Any, path: NodePath = ()) -> Iterator[tuple[NodePath, str]]:
     """Values that pydantic read as another type than was written: `true` as 1, "5" as 5."""
-    if isinstance(data, dict) and isinstance(taken, dict):
-        for key in data.keys() & taken.keys():
-            yield from _converted(data[key], taken[key], (*path, key))
-    elif isinstance(data, list) and isinstance(taken, (list, tuple)):
-        for index, (item, other) in enumerate(zip(data, taken, strict=False)):
+    if isinstance(data, dict) and isinstance(dumped, dict):
+        for key in data.keys() & dumped.keys():
+            yield from _converted(data[key], dumped[key], (*path, key))
+    elif isinstance(data, list) and isinstance(dumped, (list, tuple)):
+        for index, (item, other) in enumerate(zip(data, dumped, strict=False)):
             yield from _converted(item, other, (*path, index))
-    elif isinstance(data, bool) and isinstance(taken, (int, float)) and not isinstance(taken, bool):
+    elif isinstance(data, bool) and isinstance(dumped, (int, float)) and not isinstance(dumped, bool):
         yield path, f"should be a number, got {_shown(data)}"
-    elif isinstance(data, str) and isinstance(taken, (int, float)):
-        wanted = "true or false" if isinstance(taken, bool) else "a number"
+    elif isinstance(data, str) and isinstance(dumped, (int, float)):
+        wanted = "true or false" if isinstance(dumped, bool) else "a number"
         yield path, f"should be {wanted}, got the text {data!r}"
-    elif isinstance(taken, bool) and isinstance(data, (int, float)) and not isinstance(data, bool):
+    elif isinstance(dumped, bool) and isinstance(data, (int, float)) and not isinstance(data, bool):
         yield path, f"should be true or false, got {data}"
 
 
@@ -104,13 +104,13 @@ class _Mistake:
 
 def _walk(data: Any, loc: tuple[str | int, ...]) -> tuple[NodePath, list[tuple[NodePath, str]]]:
     """The longest path from `data` along `loc`, skipping the union members that pydantic inserts."""
-    found: list[tuple[NodePath, list[tuple[NodePath, str]]]] = []
+    ways: list[tuple[NodePath, list[tuple[NodePath, str]]]] = []
 
     def go(
         node: Any, rest: tuple[str | int, ...], path: NodePath, skipped: list[tuple[NodePath, str]]
     ) -> None:
         if not rest:
-            found.append((path, skipped))
+            ways.append((path, skipped))
             return
         step = rest[0]
         inside = (isinstance(node, dict) and step in node) or (
@@ -122,7 +122,7 @@ def _walk(data: Any, loc: tuple[str | int, ...]) -> tuple[NodePath, list[tuple[N
 
     go(data, loc, (), [])
     # A union member may have the name of a key of the data (`path`): the right path ends where `loc` ends.
-    return max(found, key=lambda way: (len(way[0]), way[0][-1:] == loc[-1:]))
+    return max(ways, key=lambda way: (len(way[0]), way[0][-1:] == loc[-1:]))
 
 
 def _likely(mistakes: list[_Mistake], data: Any) -> list[_Mistake]:
@@ -282,9 +282,9 @@ class _KnownKeys:
             yield from self._flat(self._schema["$defs"][schema["$ref"].rpartition("/")[2]], data)
         members = [*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())]
         if selector := schema.get("discriminator"):
-            said = data.get(selector["propertyName"]) if isinstance(data, dict) else None
-            if isinstance(said, str) and said in selector.get("mapping", {}):
-                members = [{"$ref": selector["mapping"][said]}]
+            choice = data.get(selector["propertyName"]) if isinstance(data, dict) else None
+            if isinstance(choice, str) and choice in selector.get("mapping", {}):
+                members = [{"$ref": selector["mapping"][choice]}]
         for member in members:
             yield from self._flat(member, data)
         if not members and "$ref" not in schema:
