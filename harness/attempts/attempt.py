@@ -18,6 +18,7 @@ from harness.attempts.site import Site
 from harness.devices import provenance
 from harness.devices.matmul import matmul_peak
 from harness.devices.placement import Resolved, resolve_precision
+from harness.records.analysis import Analysis
 from harness.records.folder import TrialFolder
 from harness.records.result import FP32_AFTER_NAN, Measurement, Progress, Result, Score
 from harness.records.trial import Trial
@@ -37,6 +38,7 @@ class Outcome:
     scores: tuple[Score, ...] = ()
     dev_value: float | None = None
     measurements: tuple[Measurement, ...] = ()
+    analysis: Analysis | None = None
     flags: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     parents_sha256: Mapping[str, str] = field(default_factory=dict)
@@ -194,6 +196,7 @@ class Attempt:
             scores=outcome.scores,
             dev_value=outcome.dev_value,
             measurements=outcome.measurements,
+            analysis=outcome.analysis,
             flags=(*outcome.flags, *self.fallbacks, *damaged),
             facts=dict(outcome.facts),
         )

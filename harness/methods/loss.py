@@ -8,13 +8,14 @@ term for the *sum* of its loss over what it counts. The loop divides by the coun
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from harness.methods.numerics.least_squares import Regression
 from harness.methods.terms import TermParams
 from harness.shapes import Shape
 
@@ -138,6 +139,11 @@ class TermLoss(nn.Module):
     @abstractmethod
     def forward(self, teacher: Activations, student: Activations, batch: Batch) -> Tensor:
         """The term's sum over `batch`, 0-d, differentiable in the student. `sum / count` is the loss."""
+
+    def regressions(self, teacher: Activations, student: Activations, batch: Batch) -> Iterator[Regression]:
+        """What a closed-form fit of its own matrices to `batch` takes, for measuring a student that they were not
+        trained with. None for a term that cannot be fitted so."""
+        yield from ()
 
     # Terms with a dynamic mapping refresh it from the whole batch before the loss is taken.
 

@@ -1,4 +1,4 @@
-"""Expand a spec: prepare → distil → finetune, and measure, each with the id of the question it answers."""
+"""Expand a spec: prepare → distil → finetune and analyse, and measure, each with the id of the question it answers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from harness.plan.input_contents import InputContents, Unresolved
 from harness.plan.rungs import Step
 from harness.records.trial import (
     KINDS,
+    AnalysedText,
+    AnalyseJob,
     DistilJob,
     FinetuneJob,
     FinetuneRecipe,
@@ -74,8 +76,10 @@ def build_plan(
     cells = expand(resolved) if cells is None else cells
     refuse_too_many(resolved, cells)
     planner = _Planner(resolved, identify, fingerprint)
+    objectives = compared_by(cells)
     for cell in cells:
-        planner.cell(cell)
+        student, teacher = planner.cell(cell)
+        planner.analyse(cell, student, teacher, objectives[shared_shape(cell)])
     planner.models()
     return planner.plan()
 
@@ -85,13 +89,29 @@ def refuse_too_many(resolved: ResolvedSpec, cells: list[Cell]) -> None:
     before any is built."""
     each = sum(count_settings(task_use) for task_use in resolved.tasks)
     students = sum(1 + len(cell.recipe.milestones) for cell in cells)
-    count = len(cells) + students * each
+    analysed = len(cells) if resolved.spec.analyse.enabled else 0
+    count = len(cells) + students * each + analysed
     limit = resolved.spec.max_trials
     if count > limit:
         where = resolved.mark(("grid",))
         raise SpecError(
             [f"{where}: the spec asks for {count:,} trials; at most {limit:,} are accepted (max_trials)"]
         )
+
+
+def shared_shape(cell: Cell) -> tuple[str, int, int]:
+    """What students have in common that can be measured by each other's objectives: languages, teacher and shape."""
+    return cell.language.name, id(cell.teacher), id(cell.student)
+
+
+def compared_by(cells: list[Cell]) -> dict[tuple[str, int, int], tuple[Method, ...]]:
+    """`shared_shape` -> the methods with an objective among its cells, by name."""
+    found: dict[tuple[str, int, int], dict[int, Method]] = {}
+    for cell in cells:
+        methods = found.setdefault(shared_shape(cell), {})
+        if cell.method.entry.objective:
+            methods[id(cell.method)] = cell.method.entry
+    return {key: tuple(sorted(of.values(), key=lambda one: one.name)) for key, of in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +147,7 @@ class _Planner:
     def _add(
         self,
         kind: Kind,
-        job: PrepareJob | DistilJob | FinetuneJob | MeasureJob,
+        job: PrepareJob | DistilJob | FinetuneJob | AnalyseJob | MeasureJob,
         data: dict[str, str],
         makers: tuple[str, ...],
         config_id: str | None,
@@ -164,8 +184,8 @@ class _Planner:
                 self._evaluate(model, language)
             self._measure(use.entry, None)
 
-    def cell(self, cell: Cell) -> None:
-        """One student with its evaluations, preceded by its teacher."""
+    def cell(self, cell: Cell) -> tuple[_Model, _Model]:
+        """One student with its evaluations, preceded by its teacher; returns both."""
         teacher = self._teacher(cell.teacher, cell.language, cell.corpus)
         student, parents = self._distil(
             teacher, cell.teacher, cell.language, cell.corpus, cell.method.entry, cell.student.entry,
@@ -178,6 +198,24 @@ class _Planner:
             source = ModelSource(trial=student.source.trial, milestone=step)
             self._evaluate(_Model(source, parents, student.config_id, labels, {}), cell.language)
         self._measure(cell.teacher.root.entry, cell.student.entry)
+        return student, teacher
+
+    def analyse(self, cell: Cell, student: _Model, teacher: _Model, objectives: tuple[Method, ...]) -> None:
+        """Compare the cell's student with its teacher, where the spec asks for it."""
+        recipe = self.resolved.spec.analyse
+        if not recipe.enabled or (recipe.seeds is not None and cell.seed not in recipe.seeds):
+            return
+        job = AnalyseJob(
+            student=student.source,
+            teacher=teacher.source,
+            corpus=cell.corpus,
+            text=AnalysedText(**{name: getattr(cell.recipe, name) for name in AnalysedText.model_fields}),
+            objectives=objectives,
+            recipe=recipe,
+        )
+        data = self.inputs.of(teacher.source.teacher, cell.corpus, *objectives)
+        parents = tuple(dict.fromkeys((*student.parents, *teacher.parents)))
+        self._add("analyse", job, data, parents, student.config_id, student.labels)
 
     def _shipped(self, teacher: Teacher, labels: dict[str, str]) -> _Model:
         key = ("shipped", id(teacher))

@@ -23,9 +23,9 @@ core with AVX-512 as in benchmarks/RESULTS.md (133 GFLOP/s), and two thirds of a
 SHARE_OF_PEAK: Mapping[str, Mapping[Kind, float]] = {
     # Whole trials of specs/quickstart.yaml on one core, loading, evaluating and saving included. Its students are 96 and
     # 192 wide and its batches of 512 tokens; larger ones reach more (steps of a cohort: 57 %, benchmarks/RESULTS.md).
-    "cpu": {"prepare": 0.5, "distil": 0.28, "finetune": 0.43, "measure": 0.5},
+    "cpu": {"prepare": 0.5, "distil": 0.28, "finetune": 0.43, "analyse": 0.3, "measure": 0.5},
     # Assumed: with the assumed peak, 60 TFLOP/s.
-    "cuda": {"prepare": 0.3, "distil": 0.3, "finetune": 0.3, "measure": 0.3},
+    "cuda": {"prepare": 0.3, "distil": 0.3, "finetune": 0.3, "analyse": 0.3, "measure": 0.3},
 }
 """Share of the matmul peak reached over a whole trial; used where no trial of the kind was recorded."""
 

@@ -11,13 +11,23 @@ from dataclasses import dataclass, field
 
 from harness.flops import BACKWARD, forward_flops, head_flops, read_flops, training_flops
 from harness.plan.row_counts import RowCounts, RowsOfTrial
-from harness.records.trial import DistilJob, FinetuneJob, MeasureJob, ModelSource, PrepareJob, Trial
+from harness.records.trial import (
+    AnalyseJob,
+    DistilJob,
+    FinetuneJob,
+    MeasureJob,
+    ModelSource,
+    PrepareJob,
+    Trial,
+)
 from harness.shapes import Shape
 from harness.spec.entries import Method, Teacher
 from harness.spec.recipes import Distil, Prepare
 
 BERT_BASE = Shape(12, 768, 12, 3072, 30_522, "bert", mlm_head=True)
 TRIMMED_VOCABULARY = 60_000
+ANALYSIS_PASSES = 3
+"""Times that an analysis runs both models over its text: to compare, to fit projections, to measure with them."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,8 @@ class Work:
                 return self._distil(job, sharing)
             case FinetuneJob() as job:
                 return self._finetune(job)
+            case AnalyseJob() as job:
+                return self._analyse(job)
             case MeasureJob(teacher=teacher, student=student, protocol=protocol):
                 shape = student.shape(shape_of(teacher)) if student else shape_of(teacher)
                 runs = (protocol.repeats + protocol.warmup) * sum(protocol.batch_sizes)
@@ -52,6 +64,16 @@ class Work:
         trained = positions if job.method.trains_mlm_head else 0
         own = training_flops(job.student.shape(teacher), *size, trained)
         return recipe.steps * (shared // sharing + own)
+
+    def _analyse(self, job: AnalyseJob) -> int:
+        """Both models on all blocks in each pass, and the products of every pair of layers' states and relations."""
+        size = (job.recipe.blocks, job.text.length)
+        teacher, student = self._shape(job.teacher), self._shape(job.student)
+        passes = ANALYSIS_PASSES * (forward_flops(teacher, *size) + forward_flops(student, *size))
+        tokens, pairs = size[0] * size[1], (teacher.layers + 1) * (student.layers + 1)
+        states = 2 * tokens * student.width * teacher.width
+        relations = 3 * 2 * tokens * job.text.length * (student.width + teacher.width)
+        return passes + pairs * (states + relations)
 
     def _finetune(self, job: FinetuneJob) -> int:
         """Training, the selection rows after each epoch, and the rows scored in the end: a mean over settings, in which

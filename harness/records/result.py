@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from harness.base import Frozen, Label
+from harness.records.analysis import Analysis
 from harness.records.trial import Kind, Trial, TrialId
 
 DEAD_TERM = 0.01
@@ -116,6 +117,8 @@ class Result(Frozen):
     dev_value: float | None = None
     """finetune: the score by which the best epoch was chosen."""
     measurements: tuple[Measurement, ...] = ()
+    analysis: Analysis | None = None
+    """analyse: the student beside its teacher."""
     flags: tuple[str, ...] = ()
     """What a reader must know: fallbacks taken, thin languages, untrained blocks."""
     facts: dict[str, Any] = {}

@@ -12,12 +12,22 @@ from pydantic import Field
 from harness.base import RULE, Added, Frozen, Unordered, digest, identity
 from harness.spec.entries import Corpus, Method, Student, Task, Teacher
 from harness.spec.initialisation import Initialisation
-from harness.spec.recipes import Distil, FinetuneSettings, Measure, Prepare, Rate, Resources, SelectOn
+from harness.spec.recipes import (
+    Analyse,
+    Distil,
+    FinetuneSettings,
+    Measure,
+    Prepare,
+    Rate,
+    Resources,
+    SelectOn,
+    TokenBatches,
+)
 
-Kind = Literal["prepare", "distil", "finetune", "measure"]
-KINDS: tuple[Kind, ...] = ("prepare", "distil", "finetune", "measure")
+Kind = Literal["prepare", "distil", "finetune", "analyse", "measure"]
+KINDS: tuple[Kind, ...] = ("prepare", "distil", "finetune", "analyse", "measure")
 
-RECIPE_VERSIONS: dict[Kind, int] = {"prepare": 1, "distil": 2, "finetune": 2, "measure": 2}
+RECIPE_VERSIONS: dict[Kind, int] = {"prepare": 1, "distil": 2, "finetune": 2, "analyse": 1, "measure": 2}
 """Raised when a change of code changes what a number of that kind means."""
 
 TrialId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -107,6 +117,27 @@ class FinetuneJob(Frozen):
         return self.rung is None or self.rung.is_last
 
 
+class AnalysedText(TokenBatches):
+    """How the held-out text is cut, batched and corrupted: as for distilling the students."""
+
+    input: Literal["masked", "clean"] = "masked"
+    """What models read: blocks with some positions corrupted, or the text itself."""
+
+
+class AnalyseJob(Frozen):
+    """Compare one student with its teacher on text that neither was distilled on."""
+
+    kind: Literal["analyse"] = "analyse"
+    student: ModelSource
+    teacher: ModelSource
+    """The model that taught it, or for a control would have."""
+    corpus: Corpus
+    text: AnalysedText
+    objectives: Annotated[tuple[Method, ...], Unordered()]
+    """Methods by whose objectives the student is measured: those of its teacher and shape in the grid."""
+    recipe: Analyse
+
+
 class MeasureJob(Frozen):
     """Measure an architecture on this hardware. Latency does not depend on what the weights were trained for, so one
     measurement serves every student of the same shape and teacher family."""
@@ -120,7 +151,7 @@ class MeasureJob(Frozen):
     """Hardware and thread fingerprint, `harness.results.provenance.fingerprint()`."""
 
 
-Job = Annotated[PrepareJob | DistilJob | FinetuneJob | MeasureJob, Field(discriminator="kind")]
+Job = Annotated[PrepareJob | DistilJob | FinetuneJob | AnalyseJob | MeasureJob, Field(discriminator="kind")]
 
 
 class Trial(Frozen):

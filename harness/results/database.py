@@ -123,6 +123,23 @@ def _names_by_content(con: duckdb.DuckDBPyConnection) -> None:
     con.unregister("fresh")
 
 
+def _analyses(con: duckdb.DuckDBPyConnection) -> None:
+    """Version 7: students beside their teachers on held-out text."""
+    con.execute(
+        """CREATE TABLE layer_pairs (
+            trial_id VARCHAR NOT NULL,
+            measure VARCHAR,                     -- cka, or the relations qq, kk, vv
+            student_layer INTEGER, teacher_layer INTEGER, value DOUBLE
+        );
+        CREATE TABLE transfers (
+            trial_id VARCHAR NOT NULL,
+            objective VARCHAR,                   -- the method by whose objective the student is measured
+            loss DOUBLE, fitted VARCHAR[], missing VARCHAR
+        );
+        """
+    )
+
+
 MIGRATIONS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _first_tables,
     2: _utilisation,
@@ -130,6 +147,7 @@ MIGRATIONS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     4: _whole_identities,
     5: _clipped,
     6: _names_by_content,
+    7: _analyses,
 }
 """Version -> the step that makes it from the version before."""
 

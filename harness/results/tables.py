@@ -14,6 +14,7 @@ from harness.base import digest, identity
 from harness.records.result import Progress, Result
 from harness.records.trial import (
     RECIPE_VERSIONS,
+    AnalyseJob,
     DistilJob,
     FinetuneJob,
     Job,
@@ -148,7 +149,22 @@ def job_columns(trial: Trial, parents: Mapping[str, Trial], precision: str | Non
             "teacher": job.teacher.name,
             "student": job.student.name if job.student else None,
         }
+    if isinstance(job, AnalyseJob):
+        maker = parents.get(job.student.trial or "")
+        return _of_maker(maker, parents) | {
+            "role": "student",
+            "model_key": model_key(job.student, trial.data),
+        }
     return _finetune_columns(trial, job, parents, precision)
+
+
+def _of_maker(maker: Trial | None, parents: Mapping[str, Trial]) -> Row:
+    """What a trial that reads a model has in common with the trial that made it."""
+    if maker is None:
+        return {}
+    model = job_columns(maker, parents, None)
+    wanted = ("role", "family", "method", "student", "teacher", "teacher_key", "arch_key", "distil_seed")
+    return {key: model[key] for key in wanted if key in model} | {"language": maker.labels.get("language")}
 
 
 def _finetune_columns(
@@ -178,11 +194,7 @@ def _finetune_columns(
     maker = parents.get(job.model.trial or "")
     if maker is None:
         return row | {"role": "student" if trial.labels.get("student") else "prepared"}
-    model = job_columns(maker, parents, None)
-    wanted = ("role", "family", "method", "student", "teacher", "teacher_key", "arch_key", "distil_seed")
-    return (
-        row | {key: model[key] for key in wanted if key in model} | {"language": maker.labels.get("language")}
-    )
+    return row | _of_maker(maker, parents)
 
 
 def measured_as(trial: Trial, parents: Mapping[str, Trial]) -> str | None:
@@ -206,7 +218,7 @@ def shipped_teacher(trial: Trial) -> Teacher | None:
     match trial.job:
         case PrepareJob(teacher=teacher) | MeasureJob(teacher=teacher):
             return teacher
-        case DistilJob(teacher=source) | FinetuneJob(model=source):
+        case DistilJob(teacher=source) | FinetuneJob(model=source) | AnalyseJob(student=source):
             return source.teacher
 
 
@@ -240,9 +252,10 @@ def _result_columns(result: Result) -> Row:
 
 def record_sha256(record: Trial | Result) -> str:
     """SHA-256 of a record's canonical JSON, independent of its file's layout."""
-    canonical = json.dumps(
-        record.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":")
-    )
+    content = record.model_dump(mode="json", by_alias=True)
+    if content.get("analysis") is None:
+        content.pop("analysis", None)  # results from before the field existed keep their hashes
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -280,6 +293,39 @@ def measurement_rows(trial: Trial, result: Result, row: Row) -> list[Row]:
             **measurement.model_dump(),
         }
         for measurement in result.measurements
+    ]
+
+
+def layer_rows(trial: Trial, result: Result) -> list[Row]:
+    """The rows of `layer_pairs`."""
+    if result.analysis is None:
+        return []
+    return [
+        {
+            "trial_id": trial.id,
+            "measure": measure,
+            "student_layer": i,
+            "teacher_layer": j,
+            "value": value,
+        }
+        for measure, matrix in result.analysis.layers.items()
+        for i, row in enumerate(matrix, start=measure != "cka")
+        for j, value in enumerate(row, start=measure != "cka")
+    ]
+
+
+def transfer_rows(trial: Trial, result: Result) -> list[Row]:
+    """The rows of `transfers`."""
+    transfers = result.analysis.transfers if result.analysis else ()
+    return [
+        {
+            "trial_id": trial.id,
+            "objective": one.objective,
+            "loss": finite(one.loss),
+            "fitted": list(one.fitted),
+            "missing": one.missing,
+        }
+        for one in transfers
     ]
 
 

@@ -13,7 +13,7 @@ from harness.files import sha256_of
 from harness.kinds import metrics
 from harness.records.folder import TrialFolder, trial_folders
 from harness.records.result import Result
-from harness.records.trial import FinetuneJob, Trial
+from harness.records.trial import AnalyseJob, FinetuneJob, Trial
 from harness.results import predictions
 from harness.results import tables as rows
 from harness.results.store import Store
@@ -105,12 +105,40 @@ def result_problems(trial: Trial, result: Result) -> Iterator[str]:
         yield f"result.json is of a {result.kind} trial"
     if result.status == "failed" and result.error is None:
         yield "it failed without a reason"
+    if isinstance(trial.job, AnalyseJob) and result.status == "ok":
+        yield from analysis_problems(trial.job, result)
+    elif result.analysis is not None:
+        yield f"a {trial.kind} trial holds an analysis"
     if isinstance(trial.job, FinetuneJob):
         task = trial.job.task
         strange = {score.task for score in result.scores} - {task.name}
         if strange:
             yield f"it scores {', '.join(sorted(strange))}, its task is {task.name}"
         yield from split_problems(trial.job, result)
+
+
+def analysis_problems(job: AnalyseJob, result: Result) -> Iterator[str]:
+    """Problems if an analysis is missing, out of range, or of other objectives, or a loss is not that of its terms."""
+    if result.analysis is None:
+        yield "its analysis is missing"
+        return
+    yield from result.analysis.problems()
+    methods = {method.name: method for method in job.objectives}
+    if sorted(methods) != sorted(one.objective for one in result.analysis.transfers):
+        yield "it is not measured by the objectives of its job"
+        return
+    for one in result.analysis.transfers:
+        weights = [term.weight for term in methods[one.objective].objective]
+        values = list(one.terms.values())
+        if one.loss is None:
+            if not one.missing:
+                yield f"its loss by {one.objective} is missing without a reason"
+        elif len(values) != len(weights) or any(value is None for value in values):
+            yield f"its loss by {one.objective} lacks terms"
+        else:
+            again = sum(w * v for w, v in zip(weights, values, strict=True) if v is not None)
+            if not math.isclose(one.loss, again, rel_tol=1e-5, abs_tol=1e-9):
+                yield f"its loss by {one.objective} is given as {one.loss}, its terms give {again}"
 
 
 def split_problems(job: FinetuneJob, result: Result) -> Iterator[str]:

@@ -9,6 +9,7 @@ from harness.base import Problem
 from harness.errors import InputError
 from harness.intact.pieces import highest_piece, require_rows_for
 from harness.intact.weights import require_weights
+from harness.methods.layer import relation_head_problems
 from harness.shapes import Shape
 from harness.spec.entries import Teacher
 from harness.spec.grid import Cell, expand
@@ -39,6 +40,7 @@ def check_cells(
         *_overlap_complaints(resolved, cells),
         *length_complaints(resolved, cells, locate),
         *select_complaints(resolved, cells),
+        *_analyse_complaints(resolved, cells, locate),
     ]
     if complaints:
         raise refuse(complaints)
@@ -185,6 +187,29 @@ def _worker_complaints(resolved: ResolvedSpec, cells: list[Cell]) -> Iterator[Co
             mark,
             "each worker would draw its own `distil.dropout`, so the student would depend on their number; "
             "use `dropout: 0` or `workers: 1`",
+        )
+
+
+def _analyse_complaints(resolved: ResolvedSpec, cells: list[Cell], locate: Locate) -> Iterator[Complaint]:
+    """Why students cannot be analysed: relation heads that do not divide both widths, seeds that the grid has not."""
+    recipe = resolved.spec.analyse
+    if not recipe.enabled:
+        return
+    shapes, seen = _Shapes(resolved, locate), set()
+    for cell in cells:
+        teacher = shapes.of(cell.teacher)
+        key = (id(cell.teacher), id(cell.student))
+        if teacher is not None and key not in seen:
+            seen.add(key)
+            student = cell.student.entry.shape(teacher)
+            for problem in relation_head_problems(recipe.relation_heads, teacher, student):
+                yield Complaint(resolved.mark(("analyse", "relation_heads")), problem.message)
+    strange = sorted(set(recipe.seeds or ()) - set(resolved.spec.grid.seed))
+    if strange:
+        have = ", ".join(map(str, resolved.spec.grid.seed))
+        which = ", ".join(map(str, strange))
+        yield Complaint(
+            resolved.mark(("analyse", "seeds")), f"the grid has no seed {which}; {have} would work"
         )
 
 

@@ -89,8 +89,9 @@ def _names(part: BaseModel) -> Iterator[tuple[str, str]]:
         case _:
             for name in type(part).model_fields:
                 value = getattr(part, name)
-                if isinstance(value, BaseModel):
-                    yield from _names(value)
+                for one in value if isinstance(value, tuple) else (value,):
+                    if isinstance(one, BaseModel):
+                        yield from _names(one)
 
 
 def _installed(group: str) -> dict[str, EntryPoint]:

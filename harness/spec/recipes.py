@@ -216,6 +216,20 @@ class Measure(Frozen):
     precision: Precision = "fp32"
 
 
+class Analyse(Frozen):
+    """How students are compared with their teacher on held-out text, in fp32: similarity of layers, divergence of
+    relations, and every method's objective on every student."""
+
+    enabled: Annotated[bool, Label()] = False
+    """Analyse the students of the grid."""
+    blocks: Count = 256
+    """Held-out blocks read at most. At 256 they are those on which `distil` takes the loss before and after training."""
+    relation_heads: Count = 12
+    """Heads into which queries, keys and values are split for the divergence of relations; must divide both widths."""
+    seeds: Annotated[Seeds | None, Label()] = None
+    """Seeds of the grid whose students are analysed; null for all."""
+
+
 class Resources(Frozen):
     """What one trial of a kind occupies while it runs. `cpus` is also its number of threads."""
 
@@ -242,8 +256,9 @@ class KindResources(Frozen):
     distil: Resources = Resources(cpus=1)
     finetune: Resources = Resources(cpus=1)
     measure: Resources = Resources(cpus=1)
+    analyse: Resources = Resources(cpus=1)
 
-    @field_validator("prepare", "finetune", "measure")
+    @field_validator("prepare", "finetune", "measure", "analyse")
     @classmethod
     def _one_worker(cls, resources: Resources) -> Resources:
         if resources.workers > 1:

@@ -12,7 +12,16 @@ from harness.registry import did_you_mean
 from harness.spec.entries import Corpus, Language, Method, Name, Student, Task, Teacher
 from harness.spec.initialisation import Initialisation
 from harness.spec.languages import LANGUAGE_SETS
-from harness.spec.recipes import Distil, Finetune, FinetuneOverrides, KindResources, Measure, Prepare, Seed
+from harness.spec.recipes import (
+    Analyse,
+    Distil,
+    Finetune,
+    FinetuneOverrides,
+    KindResources,
+    Measure,
+    Prepare,
+    Seed,
+)
 
 MethodRef = str | Method
 StudentRef = str | Student
@@ -125,6 +134,7 @@ class Spec(Frozen):
     """Other checkpoints evaluated and measured by the same protocol, as rows of their own (family
     `external`)."""
     measure: Measure = Measure()
+    analyse: Analyse = Analyse()
     resources: KindResources = KindResources()
     max_trials: Annotated[int, Label(), Field(ge=1, le=1_000_000)] = 100_000
     """A plan with more trials than this is refused with its count."""

@@ -23,13 +23,45 @@ def uncorrupted(batch: Batch) -> Batch:
     return replace(batch, input_ids=ids, labels=torch.full_like(batch.labels, -100))
 
 
-class HeldOutSums:
-    """Sums of what one model makes of held-out batches, added one after the other."""
+class TermSums:
+    """Sums of an objective's terms over held-out batches, added one after the other."""
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
+
+    @torch.no_grad()
+    def add(self, teacher: Activations, student: Activations, batch: Batch) -> None:
+        """Add one batch."""
+        for name, value in self.objective(teacher, student, batch).items():
+            self._sums[name] = self._sums.get(name, 0) + value
+        for name, count in self.objective.counts(batch).items():
+            self._counts[name] = self._counts.get(name, 0) + count
+
+    def merged(self, other: TermSums) -> TermSums:
+        """Both sums together."""
+        both = TermSums(self.objective)
+        for part in (self, other):
+            for name, value in part._sums.items():
+                both._sums[name] = both._sums.get(name, 0) + value
+                both._counts[name] = both._counts.get(name, 0) + part._counts[name]
+        return both
+
+    def result(self) -> tuple[float | None, dict[str, float]]:
+        """(Weighted loss, loss by term); None without a term."""
+        if not self._sums:
+            return None, {}
+        total, by_name = self.objective.loss(self._sums, self._counts)
+        return float(total), {name: float(value) for name, value in by_name.items()}
+
+
+class HeldOutSums:
+    """Sums of what one model makes of held-out batches, added one after the other."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self._terms = TermSums(objective)
         self._right = 0
         self._teacher_right = 0
         self._reads_teacher = objective.teacher_needs.mlm
@@ -39,10 +71,7 @@ class HeldOutSums:
     @torch.no_grad()
     def add(self, teacher: Activations, student: Activations, batch: Batch) -> None:
         """Add one batch."""
-        for name, value in self.objective(teacher, student, batch).items():
-            self._sums[name] = self._sums.get(name, 0) + value
-        for name, count in self.objective.counts(batch).items():
-            self._counts[name] = self._counts.get(name, 0) + count
+        self._terms.add(teacher, student, batch)
         if student.mlm is not None:
             self._add_masked(student, batch)
         if self._reads_teacher:
@@ -53,11 +82,7 @@ class HeldOutSums:
     @torch.no_grad()
     def result(self) -> HeldOut:
         """The averages so far."""
-        loss: float | None = None
-        terms: dict[str, float] = {}
-        if self._sums:
-            total, by_name = self.objective.loss(self._sums, self._counts)
-            loss, terms = float(total), {name: float(value) for name, value in by_name.items()}
+        loss, terms = self._terms.result()
         if not self._positions:
             return HeldOut(loss, terms)
         mean = self._cross_entropy / self._positions

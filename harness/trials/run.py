@@ -17,7 +17,7 @@ from harness.devices.placement import resolve_precision
 from harness.plan.cohorts import cohorts
 from harness.records.folder import TrialFolder
 from harness.records.result import Result
-from harness.records.trial import DistilJob, FinetuneJob, MeasureJob, PrepareJob, Trial
+from harness.records.trial import AnalyseJob, DistilJob, FinetuneJob, MeasureJob, PrepareJob, Trial
 
 __all__ = ["Site", "TrialInterruptedError", "follow", "run_trials"]
 
@@ -116,6 +116,10 @@ def _work(attempts: Sequence[Attempt], site: Site) -> None:
             from harness.trials.finetune import finetune
 
             finetune(first, site)
+        case AnalyseJob():
+            from harness.trials.analyse import analyse
+
+            analyse(first, site)
         case MeasureJob() as job:
             _measure(first, job, site)
 
@@ -138,7 +142,7 @@ def _ran_out_of_memory(result: Result) -> bool:
 
 def _left_bf16(trial: Trial, result: Result) -> int | None:
     """The step at which bf16 was no longer finite, where the recipe wants fp32 then."""
-    if isinstance(trial.job, MeasureJob) or trial.job.recipe.on_nan != "fp32":
+    if isinstance(trial.job, AnalyseJob | MeasureJob) or trial.job.recipe.on_nan != "fp32":
         return None
     if result.error is None or result.error.reason != "nan" or result.provenance.precision != "bf16":
         return None

@@ -10,6 +10,7 @@ from harness.ranking.cells.scope import Filters
 from harness.ranking.milestones import quality_over_tokens
 from harness.ranking.render import text
 from harness.ranking.render.trials import STATES
+from harness.records.trial import KINDS
 from harness.results.in_progress import LiveTrial, curve, live_trials
 from leaderboard import figures
 from leaderboard import present as data
@@ -58,9 +59,7 @@ def _now() -> None:
     columns[3].metric("Work so far", text.duration(counts["seconds"].sum()))
     st.html(_bar(counts, total))
     table = counts.pivot_table(index="kind", columns="status", values="trials", aggfunc="sum", fill_value=0)
-    table = table.reindex(
-        index=[kind for kind in ("prepare", "distil", "finetune", "measure") if kind in table.index]
-    )
+    table = table.reindex(index=[kind for kind in KINDS if kind in table.index])
     shown = table.reindex(columns=[state for state in STATES if state in table.columns]).reset_index()
     st.dataframe(shown, hide_index=True, width="stretch")
     if running:
@@ -138,7 +137,9 @@ def _curves() -> None:
     st.subheader("Learning curves")
     left, right = st.columns([1, 3], wrap=True)
     with left:
-        kind = one("Kind", sorted(kinds, key=("distil", "prepare", "finetune", "measure").index), "kind")
+        kind = one(
+            "Kind", sorted(kinds, key=("distil", "prepare", "finetune", "analyse", "measure").index), "kind"
+        )
     trials = data.query(
         "SELECT trial_id, title FROM trials WHERE kind = ? AND trial_id IN (SELECT trial_id FROM "
         "progress) ORDER BY title",

@@ -21,7 +21,7 @@ from leaderboard.filters import from_address, one, to_address
 from leaderboard.page import opened
 from leaderboard.theme import STATES
 
-KINDS = ("distil", "finetune", "prepare", "measure")
+KINDS = ("distil", "finetune", "prepare", "analyse", "measure")
 
 
 def page() -> None:

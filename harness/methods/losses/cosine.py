@@ -33,3 +33,7 @@ class CosineLoss(LayerPairLoss):
     def comparable(self, state: Tensor) -> Tensor:
         """Unit vectors over √2: ‖x − t‖² = 2(1 − cos) for unit vectors."""
         return functional.normalize(state, dim=-1) / math.sqrt(2)
+
+    def target(self, state: Tensor) -> Tensor:
+        """The direction: a least-squares fit to it is close to the best cosine, which has no closed form."""
+        return functional.normalize(wide(state), dim=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional
 from harness.methods.loss import Activations, Batch, Needs, TermLoss
 from harness.methods.mappings.dynamic_weights import BlendWeights, PairWeights
 from harness.methods.mappings.mapping import MappingParams, StaticMapping
+from harness.methods.numerics.least_squares import Regression
 from harness.methods.numerics.precision import wide, without_autocast
 from harness.methods.numerics.projection import Projection
 from harness.methods.terms.layer_pairs import LayerPairParams
@@ -134,6 +135,15 @@ class LayerPairLoss(TermLoss):
         self, weights: BlendWeights, teacher: Activations, student: Activations, batch: Batch
     ) -> Tensor:
         """Each student layer against its own blend of all teacher layers, made anew for each example."""
+        own, blends = self._blends(weights, teacher, student)
+        mask = self.mask(batch)
+        losses = [self.distance(x, [blends[i]], [1 / len(own)], mask) for i, x in own.items()]
+        return torch.stack(losses).sum()
+
+    def _blends(
+        self, weights: BlendWeights, teacher: Activations, student: Activations
+    ) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        """Each student layer's projected state and the blend that it is compared with."""
         own = {i: self._projected(student, i) for i in sorted(self._needs[0])}
         theirs = [self.read(self.rows(teacher.hidden[j])) for j in sorted(self._needs[1])]
         with torch.no_grad(), without_autocast(theirs[0]):
@@ -143,9 +153,29 @@ class LayerPairLoss(TermLoss):
             for j, state in enumerate(theirs):
                 for i, blend in blends.items():
                     blend += shares[i][:, j, None, None] * state
+        return own, blends
+
+    @torch.no_grad()
+    def regressions(self, teacher: Activations, student: Activations, batch: Batch) -> Iterator[Regression]:
+        """States of the student to what `target` makes of the teacher's, by the mapping as it stands."""
         mask = self.mask(batch)
-        losses = [self.distance(x, [blends[i]], [1 / len(own)], mask) for i, x in own.items()]
-        return torch.stack(losses).sum()
+
+        def flat(state: Tensor) -> Tensor:
+            return state.flatten(0, 1) if mask is None else state[mask]
+
+        if isinstance(self.weights, BlendWeights):
+            _, blends = self._blends(self.weights, teacher, student)
+            for i, blend in blends.items():
+                x = flat(self.rows(student.hidden[i]))
+                yield from self.projection.regressions(i, 0, x, self.target(flat(blend)))
+            return
+        for (i, j), weight in self.pairs.items():
+            x, t = flat(self.rows(student.hidden[i])), flat(self.rows(teacher.hidden[j]))
+            yield from self.projection.regressions(i, j, x, self.target(self.read(t)), weight)
+
+    def target(self, state: Tensor) -> Tensor:
+        """What a linear map of the student's state is fitted to."""
+        return state
 
     def due(self, step: int) -> bool:
         """Whether the mapping's weights are re-computed before this step."""

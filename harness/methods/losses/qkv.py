@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
 from harness.methods.layer import PROJECTIONS
 from harness.methods.loss import Activations, Batch, Needs, TermLoss
+from harness.methods.numerics.least_squares import Regression
 from harness.methods.numerics.squared_error import squared_error
 from harness.methods.terms.qkv import Qkv
 from harness.shapes import Shape
@@ -53,3 +56,14 @@ class QkvLoss(TermLoss):
             x = self.projected(getattr(mine, name), self.weight[index])
             losses.append(squared_error(x, [target], [1 / len(PROJECTIONS)], mask) / target.shape[-1])
         return torch.stack(losses).sum()
+
+    def regressions(self, teacher: Activations, student: Activations, batch: Batch) -> Iterator[Regression]:
+        """Each re-split head of the student's projections to the teacher's."""
+        real = batch.attention_mask
+        mine, theirs = student.qkv[self.student_layer], teacher.qkv[self.teacher_layer]
+        for index, name in enumerate(PROJECTIONS.values()):
+            x, t = (
+                getattr(maps, name)[real].unflatten(-1, (self.heads, -1)).unbind(1) for maps in (mine, theirs)
+            )
+            for head in range(self.heads):
+                yield Regression(self.weight[index, head], None, x[head], t[head])

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.ranking.render import text
+from harness.records.trial import KINDS
 from harness.results.store import Store
 
 SHOWN = (
@@ -43,7 +44,7 @@ def render_status(store: Store) -> RenderableType:
     for state in STATES:
         table.add_column(state, justify="right", style=STATE_COLOURS[state])
     table.add_column("work", justify="right")
-    for kind in ("prepare", "distil", "finetune", "measure"):
+    for kind in KINDS:
         rows = counts[counts["kind"] == kind].set_index("status")
         if len(rows):
             numbers = [str(int(rows["trials"].get(state, 0))) for state in STATES]
