@@ -14,7 +14,18 @@ if str(Path(__file__).resolve().parent.parent) not in sys.path:
         0, str(Path(__file__).resolve().parent.parent)
     )  # run from a checkout that is not installed
 
-from leaderboard.views import compare, languages, mappings, published, ranking, runs, tasks, tradeoff, trial
+from leaderboard.views import (
+    compare,
+    languages,
+    mappings,
+    published,
+    ranking,
+    runs,
+    tasks,
+    tradeoff,
+    trial,
+    why,
+)
 
 PAGES = {
     "Results": [
@@ -24,6 +35,7 @@ PAGES = {
         st.Page(tasks.page, title="Tasks", icon=":material/checklist:", url_path="tasks"),
         st.Page(languages.page, title="Languages", icon=":material/translate:", url_path="languages"),
         st.Page(mappings.page, title="Layer mappings", icon=":material/stacks:", url_path="mappings"),
+        st.Page(why.page, title="Why", icon=":material/psychology_alt:", url_path="why"),
         st.Page(tradeoff.page, title="Trade-off", icon=":material/speed:", url_path="tradeoff"),
         st.Page(compare.page, title="Compare", icon=":material/compare_arrows:", url_path="compare"),
         st.Page(published.page, title="Published", icon=":material/menu_book:", url_path="published"),

@@ -290,3 +290,26 @@ def layer_map(pairs: pd.DataFrame, teacher_layers: int, student_layers: int) -> 
     )
     names = alt.Chart(nodes).mark_text(fontSize=9, color="white").encode(x=x, y=y, text="layer:N")
     return (links + dots + names).properties(height=230)
+
+
+def layer_heat_maps(cells: pd.DataFrame, title: str) -> Layered:
+    """Student layers × teacher layers, a heat map a method, all on one scale. `cells`: label, student_layer,
+    teacher_layer, value, n."""
+    maps = (
+        alt.Chart()
+        .mark_rect()
+        .encode(
+            x=alt.X("teacher_layer:O", title="teacher layer", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("student_layer:O", title="student layer", sort="descending"),
+            color=alt.Color("value:Q", scale=alt.Scale(scheme="viridis"), legend=alt.Legend(title=None)),
+            tooltip=[
+                alt.Tooltip("label:N", title="method"),
+                alt.Tooltip("student_layer:O"),
+                alt.Tooltip("teacher_layer:O"),
+                alt.Tooltip("value:Q", format=".3f", title=title),
+                alt.Tooltip("n:Q", title="students"),
+            ],
+        )
+        .properties(width=240, height=alt.Step(20))
+    )
+    return alt.layer(maps, data=cells).facet(facet=alt.Facet("label:N", title=None), columns=3)

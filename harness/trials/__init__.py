@@ -9,6 +9,7 @@ prepare         adapts a teacher to the corpus by masked-LM training
 distil          trains the students of one cohort
 finetune        fine-tunes one model on one task; finetune_rows chooses the rows
 retrieve        scores cross-lingual retrieval, without training
+analyse         compares a student with its teacher on held-out text
 measure         measures size, speed and memory of one architecture
 halving         which fine-tuning settings go on to the next rung
 load            the model a trial starts from: fetched, loaded, trimmed

@@ -243,14 +243,12 @@ class _Transfer:
         """Add a batch to what refreshes look at."""
         for half, objective in enumerate(self.halves):
             part = seen.rows(half)
-            due = objective.due(0)
-            gathered = objective.observe(due, part.teacher, part.student, part.batch)
-            for totals, more in (
-                (self.observed[half], gathered),
-                (self.counts[half], objective.counts(part.batch)),
-            ):
-                for name, value in more.items():  # type: ignore[attr-defined]
-                    totals[name] = totals[name] + value if name in totals else value  # type: ignore[index]
+            for name, value in objective.observe(
+                objective.due(0), part.teacher, part.student, part.batch
+            ).items():
+                self.observed[half][name] = self.observed[half].get(name, 0) + value
+            for name, count in objective.counts(part.batch).items():
+                self.counts[half][name] = self.counts[half].get(name, 0) + count
 
     def refresh(self) -> None:
         """Re-compute the mappings."""

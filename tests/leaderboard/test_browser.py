@@ -27,6 +27,7 @@ PAGES = (
     "Tasks",
     "Languages",
     "Layer mappings",
+    "Why",
     "Trade-off",
     "Compare",
     "Published",

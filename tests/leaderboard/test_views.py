@@ -32,7 +32,18 @@ SHAPES = (
     "partly-failed",
     "full",
 )
-PAGES = ("ranking", "tasks", "languages", "mappings", "tradeoff", "compare", "published", "runs", "trial")
+PAGES = (
+    "ranking",
+    "tasks",
+    "languages",
+    "mappings",
+    "why",
+    "tradeoff",
+    "compare",
+    "published",
+    "runs",
+    "trial",
+)
 
 
 def _run(

@@ -23,9 +23,12 @@ from harness.methods.mappings import MAPPINGS
 from harness.methods.terms import TERMS
 from harness.plan import Plan, build_plan
 from harness.records.trial import (
+    AnalysedText,
+    AnalyseJob,
     DistilJob,
     FinetuneJob,
     MeasureJob,
+    ModelSource,
     PrepareJob,
     Rung,
     Trial,
@@ -33,6 +36,7 @@ from harness.records.trial import (
 from harness.shapes import DeclaredShape
 from harness.spec.entries import Between
 from harness.spec.initialisation import Initialisation
+from harness.spec.recipes import Analyse
 from harness.spec.resolve import load_spec
 
 SHA = "ab" * 32
@@ -198,6 +202,9 @@ FIELDS: dict[str, tuple[str, str]] = {
     "PrepareJob": ("kind teacher corpus recipe", ""),
     "DistilJob": ("kind teacher method student init corpus recipe seed", ""),
     "FinetuneJob": ("kind model task languages recipe seed rung", ""),
+    "AnalysedText": ("batch_size length mlm_probability input", ""),
+    "Analyse": ("blocks relation_heads", "enabled seeds"),
+    "AnalyseJob": ("kind student teacher corpus text objectives recipe", ""),
     "MeasureJob": ("kind teacher student protocol fingerprint", ""),
     "FromEnd": ("from_end", ""),
     "Logits": ("term weight temperature positions scale_t2", ""),
@@ -266,7 +273,7 @@ def _base(name: str) -> type[BaseModel]:
     return found
 
 
-JOBS = (PrepareJob, DistilJob, FinetuneJob, MeasureJob)
+JOBS = (PrepareJob, DistilJob, FinetuneJob, AnalyseJob, MeasureJob)
 MODELS = sorted(models_of(JOBS), key=lambda model: model.__name__)
 EVERY_FIELD = [(model, name) for model in MODELS for name in model.model_fields]
 
@@ -304,6 +311,18 @@ def samples(plain: Plan) -> dict[str, BaseModel]:
         take(made)
     for trial in plain.trials:
         take(trial.job)
+    distilled = plain.of_kind("distil")[0]
+    assert isinstance(distilled.job, DistilJob)
+    take(
+        AnalyseJob(
+            student=ModelSource(trial=distilled.id),
+            teacher=distilled.job.teacher,
+            corpus=distilled.job.corpus,
+            text=AnalysedText(),
+            objectives=(distilled.job.method,),
+            recipe=Analyse(),
+        )
+    )
     found["FinetuneJob"] = next(t.job for t in plain.of_kind("finetune") if t.rung and t.rung.is_last)
     found["Task"] = next(one for one in plain.tasks if len(one.splits) == 3)
     return found

@@ -169,7 +169,7 @@ def test_layers_and_relations_are_those_of_the_models_themselves(world: World) -
             x, y = (states[counted].double().numpy() for states in (own[i], theirs[j]))
             assert value == pytest.approx(gram_cka(x, y), abs=1e-6)
     query = [
-        model.model.bert.encoder.layer[n].attention.self.query(states[n]).double().numpy()
+        model.model.bert.encoder.layer[n].attention.self.query(states[n]).detach().double().numpy()
         for model, states, n in ((student, own, 1), (teacher, theirs, 3))
     ]
     assert result.analysis.layers["qq"][1][3] == pytest.approx(relation_kl(*query, heads=4), rel=1e-5)

@@ -43,6 +43,7 @@ class Projection(nn.Module):
         """For a least-squares fit of the pair's matrix: inputs (rows, in), targets (rows, out)."""
         if self.kind != "none":
             linear = self.matrices[self._key(student_layer, teacher_layer)]
+            assert isinstance(linear, nn.Linear)
             yield Regression(linear.weight, linear.bias, inputs, targets, weight)
 
 

@@ -84,6 +84,14 @@ def render_trial(store: Store, prefix: str) -> RenderableType:
             Text(),
             _plain("measurements", measured.assign(value=measured["value"].map("{:,.4g}".format))),
         ]
+    losses = store.frame(
+        "SELECT objective, loss, missing FROM transfers WHERE trial_id = ? ORDER BY ALL", [trial_id]
+    )
+    if len(losses):
+        shown = losses.assign(
+            loss=[f"{value:.4g}" if text.known(value) else text.NONE for value in losses["loss"]]
+        )
+        parts += [Text(), _plain("loss by each method's objective, held-out text", shown)]
     return Group(*parts)
 
 
