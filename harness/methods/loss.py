@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from harness.methods.numerics.least_squares import Regression
+from harness.methods.numerics.least_squares import LinearFit
 from harness.methods.terms import TermParams
 from harness.shapes import Shape
 
@@ -140,7 +140,7 @@ class TermLoss(nn.Module):
     def forward(self, teacher: Activations, student: Activations, batch: Batch) -> Tensor:
         """The term's sum over `batch`, 0-d, differentiable in the student. `sum / count` is the loss."""
 
-    def regressions(self, teacher: Activations, student: Activations, batch: Batch) -> Iterator[Regression]:
+    def regressions(self, teacher: Activations, student: Activations, batch: Batch) -> Iterator[LinearFit]:
         """What a closed-form fit of its own matrices to `batch` takes, for measuring a student that they were not
         trained with. None for a term that cannot be fitted so."""
         yield from ()

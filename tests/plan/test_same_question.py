@@ -232,6 +232,7 @@ FIELDS: dict[str, tuple[str, str]] = {
 OTHERWISE: dict[str, Any] = {
     "Task.type": "retrieval",
     "Task.report": "dev",
+    "AnalyseJob.objectives": (),
     "Relations.pairs": ("qq", "kk", "vk"),
     "Relations.weights": (0.5, 0.25, 0.25),
     "HiddenStates.pair_weights": (1.0, 2.0),

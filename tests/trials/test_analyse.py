@@ -13,7 +13,7 @@ from harness.base import RULE
 from harness.corpora.blocks import build_blocks
 from harness.corpora.stream import held_out_batches
 from harness.methods.numerics.cka import CkaSums
-from harness.methods.numerics.least_squares import NormalEquations, Regression
+from harness.methods.numerics.least_squares import LinearFit, NormalEquations
 from harness.records.analysis import Analysis
 from harness.records.folder import TrialFolder
 from harness.records.result import Result
@@ -103,7 +103,7 @@ def test_normal_equations_give_the_least_squares_of_all_batches() -> None:
     matrix, bias = torch.zeros(3, 4, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
     equations = NormalEquations()
     for part in (slice(0, 20), slice(20, 60)):
-        equations.add([Regression(matrix, bias, torch.tensor(x[part]), torch.tensor(t[part]))])
+        equations.add([LinearFit(matrix, bias, torch.tensor(x[part]), torch.tensor(t[part]))])
     equations.solve()
     wanted = np.linalg.lstsq(np.hstack([x, np.ones((60, 1))]), t, rcond=None)[0]
     np.testing.assert_allclose(np.column_stack([matrix.numpy(), bias.numpy()]), wanted.T, atol=1e-5)

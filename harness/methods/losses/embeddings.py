@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from harness.methods.loss import Activations, Batch, Needs, TermLoss
-from harness.methods.numerics.least_squares import Regression
+from harness.methods.numerics.least_squares import LinearFit
 from harness.methods.numerics.projection import Projection
 from harness.methods.numerics.squared_error import squared_error
 from harness.methods.terms.embeddings import Embeddings
@@ -41,7 +41,7 @@ class EmbeddingsLoss(TermLoss):
         mask = batch.attention_mask if batch.padded else None
         return squared_error(self.projection(student.hidden[0], 0), [target], [1.0], mask) / target.shape[-1]
 
-    def regressions(self, teacher: Activations, student: Activations, batch: Batch) -> Iterator[Regression]:
+    def regressions(self, teacher: Activations, student: Activations, batch: Batch) -> Iterator[LinearFit]:
         """Student embeddings to the teacher's."""
         real = batch.attention_mask
         yield from self.projection.regressions(0, 0, student.hidden[0][real], teacher.hidden[0][real])

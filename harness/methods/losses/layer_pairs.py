@@ -14,7 +14,7 @@ from torch.nn import functional
 from harness.methods.loss import Activations, Batch, Needs, TermLoss
 from harness.methods.mappings.dynamic_weights import BlendWeights, PairWeights
 from harness.methods.mappings.mapping import MappingParams, StaticMapping
-from harness.methods.numerics.least_squares import Regression
+from harness.methods.numerics.least_squares import LinearFit
 from harness.methods.numerics.precision import wide, without_autocast
 from harness.methods.numerics.projection import Projection
 from harness.methods.terms.layer_pairs import LayerPairParams
@@ -156,7 +156,7 @@ class LayerPairLoss(TermLoss):
         return own, blends
 
     @torch.no_grad()
-    def regressions(self, teacher: Activations, student: Activations, batch: Batch) -> Iterator[Regression]:
+    def regressions(self, teacher: Activations, student: Activations, batch: Batch) -> Iterator[LinearFit]:
         """States of the student to what `target` makes of the teacher's, by the mapping as it stands."""
         mask = self.mask(batch)
 

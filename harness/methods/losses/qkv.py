@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from harness.methods.layer import PROJECTIONS
 from harness.methods.loss import Activations, Batch, Needs, TermLoss
-from harness.methods.numerics.least_squares import Regression
+from harness.methods.numerics.least_squares import LinearFit
 from harness.methods.numerics.squared_error import squared_error
 from harness.methods.terms.qkv import Qkv
 from harness.shapes import Shape
@@ -57,7 +57,7 @@ class QkvLoss(TermLoss):
             losses.append(squared_error(x, [target], [1 / len(PROJECTIONS)], mask) / target.shape[-1])
         return torch.stack(losses).sum()
 
-    def regressions(self, teacher: Activations, student: Activations, batch: Batch) -> Iterator[Regression]:
+    def regressions(self, teacher: Activations, student: Activations, batch: Batch) -> Iterator[LinearFit]:
         """Each re-split head of the student's projections to the teacher's."""
         real = batch.attention_mask
         mine, theirs = student.qkv[self.student_layer], teacher.qkv[self.teacher_layer]
@@ -66,4 +66,4 @@ class QkvLoss(TermLoss):
                 getattr(maps, name)[real].unflatten(-1, (self.heads, -1)).unbind(1) for maps in (mine, theirs)
             )
             for head in range(self.heads):
-                yield Regression(self.weight[index, head], None, x[head], t[head])
+                yield LinearFit(self.weight[index, head], None, x[head], t[head])

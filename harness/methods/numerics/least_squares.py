@@ -13,7 +13,7 @@ RIDGE = 1e-6
 
 
 @dataclass(frozen=True)
-class Regression:
+class LinearFit:
     """Inputs and targets of one matrix on one batch."""
 
     matrix: Tensor
@@ -34,7 +34,7 @@ class NormalEquations:
     def __init__(self) -> None:
         self._sums: dict[int, tuple[Tensor, Tensor | None, Tensor, Tensor]] = {}
 
-    def add(self, regressions: Iterable[Regression]) -> None:
+    def add(self, regressions: Iterable[LinearFit]) -> None:
         """Add one batch; a matrix is known by where its values lie."""
         for one in regressions:
             x, t = one.inputs.double(), one.targets.double()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from harness.methods.numerics.least_squares import Regression
+from harness.methods.numerics.least_squares import LinearFit
 from harness.methods.terms.layer_pairs import ProjectionKind
 
 
@@ -39,12 +39,12 @@ class Projection(nn.Module):
 
     def regressions(
         self, student_layer: int, teacher_layer: int, inputs: Tensor, targets: Tensor, weight: float = 1.0
-    ) -> Iterator[Regression]:
+    ) -> Iterator[LinearFit]:
         """For a least-squares fit of the pair's matrix: inputs (rows, in), targets (rows, out)."""
         if self.kind != "none":
             linear = self.matrices[self._key(student_layer, teacher_layer)]
             assert isinstance(linear, nn.Linear)
-            yield Regression(linear.weight, linear.bias, inputs, targets, weight)
+            yield LinearFit(linear.weight, linear.bias, inputs, targets, weight)
 
 
 def initialise(module: nn.Module, generator: torch.Generator | None) -> None:
