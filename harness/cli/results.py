@@ -59,6 +59,10 @@ def report(
     board_: Annotated[
         bool, typer.Option("--board", help="Of the results that ship with the harness, instead of your own.")
     ] = False,
+    ids: Annotated[
+        bool,
+        typer.Option("--ids", help="Under each row the trials that made its students, for `harness show`."),
+    ] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -78,7 +82,7 @@ def report(
         return
     from harness.ranking.render.report import render_report
 
-    console().print(render_report(store, board, suites))
+    console().print(render_report(store, board, suites, ids=ids))
 
 
 def _shipped() -> Store:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from harness.ranking.losses import own_losses
 from harness.ranking.render import text
-from harness.ranking.render.report import COLOURS
+from harness.ranking.render.colours import COLOURS
 from harness.records.result import DEAD_TERM
 from harness.results.store import Store
 
