@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 
 from harness.ranking.cells.scope import FAMILIES
-from harness.ranking.render.colours import COLOURS
+from harness.ranking.render.colours import COLOURS as COLOURS
 
 SHAPES = {
     "OD": "square",
