@@ -310,3 +310,12 @@ def test_a_shell_completes_commands_and_specs(tmp_path: Path) -> None:
 def test_schema_without_arguments_says_what_it_can_do(harness) -> None:  # type: ignore[no-untyped-def]
     told = harness("schema").out
     assert all(way in told for way in ("schema spec", "--out", "--reference", *kinds()))
+
+
+def test_the_doctor_ends_with_a_verdict_on_each_shipped_spec(harness) -> None:  # type: ignore[no-untyped-def]
+    verdict = harness("doctor").out.splitlines()[-1]
+    said = dict(one.split(": ") for one in verdict.split("; "))
+    assert list(said) == list(shipped_spec_files())
+    assert said["paper-english"] == "no hub"  # nothing is at hand in an empty folder, and nobody may be asked
+    assert "package index" in said["quickstart"]
+    assert harness("doctor", "--all").out.splitlines()[-1] == verdict
