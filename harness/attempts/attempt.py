@@ -20,6 +20,7 @@ from harness.devices.matmul import matmul_peak
 from harness.devices.placement import Resolved, resolve_precision
 from harness.records.analysis import Analysis
 from harness.records.folder import TrialFolder
+from harness.records.rarity import RarityScore
 from harness.records.result import FP32_AFTER_NAN, Measurement, Progress, Result, Score
 from harness.records.trial import Trial
 from harness.spec.plugins import plugins_of
@@ -38,6 +39,7 @@ class Outcome:
     scores: tuple[Score, ...] = ()
     dev_value: float | None = None
     measurements: tuple[Measurement, ...] = ()
+    rarity: tuple[RarityScore, ...] = ()
     analysis: Analysis | None = None
     flags: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -196,6 +198,7 @@ class Attempt:
             scores=outcome.scores,
             dev_value=outcome.dev_value,
             measurements=outcome.measurements,
+            rarity=outcome.rarity,
             analysis=outcome.analysis,
             flags=(*outcome.flags, *self.fallbacks, *damaged),
             facts=dict(outcome.facts),

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from harness.base import Frozen, Label
 from harness.records.analysis import Analysis
+from harness.records.rarity import RarityScore
 from harness.records.trial import Kind, Trial, TrialId
 
 DEAD_TERM = 0.01
@@ -117,6 +118,8 @@ class Result(Frozen):
     dev_value: float | None = None
     """finetune: the score by which the best epoch was chosen."""
     measurements: tuple[Measurement, ...] = ()
+    rarity: tuple[RarityScore, ...] = ()
+    """finetune: reported scores by how many words of a row are split; trials recorded before it existed have none."""
     analysis: Analysis | None = None
     """analyse: the student beside its teacher."""
     flags: tuple[str, ...] = ()

@@ -140,6 +140,16 @@ def _analyses(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def _rarity(con: duckdb.DuckDBPyConnection) -> None:
+    """Version 8: scores by the share of words that the tokenizer splits."""
+    con.execute(
+        """CREATE TABLE rarity (
+            trial_id VARCHAR NOT NULL, task VARCHAR, language VARCHAR, metric VARCHAR,
+            quarter INTEGER, low DOUBLE, high DOUBLE, n BIGINT, value DOUBLE
+        )"""
+    )
+
+
 MIGRATIONS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _first_tables,
     2: _utilisation,
@@ -148,6 +158,7 @@ MIGRATIONS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     5: _clipped,
     6: _names_by_content,
     7: _analyses,
+    8: _rarity,
 }
 """Version -> the step that makes it from the version before."""
 

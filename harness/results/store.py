@@ -237,6 +237,7 @@ def _content(entries: Sequence[Recorded], family: Mapping[str, Trial]) -> dict[s
         "measurements": [
             one for trial, result, row in finished for one in rows.measurement_rows(trial, result, row)
         ],
+        "rarity": [one for trial, result, _ in finished for one in rows.rarity_rows(trial, result)],
         "layer_pairs": [pair for trial, result, _ in finished for pair in rows.layer_rows(trial, result)],
         "transfers": [one for trial, result, _ in finished for one in rows.transfer_rows(trial, result)],
         "progress": [point for entry in entries for point in entry.progress],
@@ -286,7 +287,7 @@ def _insert(con: duckdb.DuckDBPyConnection, table: str, content: list[rows.Row])
 
 
 def _remove(con: duckdb.DuckDBPyConnection, trial_ids: Sequence[str]) -> None:
-    for table in ("trials", "scores", "measurements", "layer_pairs", "transfers", "progress"):
+    for table in ("trials", "scores", "measurements", "rarity", "layer_pairs", "transfers", "progress"):
         con.execute(f"DELETE FROM {table} WHERE trial_id IN (SELECT unnest(?))", [trial_ids])
 
 

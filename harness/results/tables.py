@@ -253,8 +253,9 @@ def _result_columns(result: Result) -> Row:
 def record_sha256(record: Trial | Result) -> str:
     """SHA-256 of a record's canonical JSON, independent of its file's layout."""
     content = record.model_dump(mode="json", by_alias=True)
-    if content.get("analysis") is None:
-        content.pop("analysis", None)  # results from before the field existed keep their hashes
+    for name in ("analysis", "rarity"):
+        if not content.get(name):
+            content.pop(name, None)  # results from before the field existed keep their hashes
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -294,6 +295,11 @@ def measurement_rows(trial: Trial, result: Result, row: Row) -> list[Row]:
         }
         for measurement in result.measurements
     ]
+
+
+def rarity_rows(trial: Trial, result: Result) -> list[Row]:
+    """The rows of `rarity`."""
+    return [{"trial_id": trial.id, **one.model_dump(), "value": finite(one.value)} for one in result.rarity]
 
 
 def layer_rows(trial: Trial, result: Result) -> list[Row]:

@@ -12,6 +12,7 @@ from harness.errors import InputError
 from harness.files import sha256_of
 from harness.kinds import metrics
 from harness.records.folder import TrialFolder, trial_folders
+from harness.records.rarity import RarityScore
 from harness.records.result import Result
 from harness.records.trial import AnalyseJob, FinetuneJob, Trial
 from harness.results import predictions
@@ -115,6 +116,7 @@ def result_problems(trial: Trial, result: Result) -> Iterator[str]:
         if strange:
             yield f"it scores {', '.join(sorted(strange))}, its task is {task.name}"
         yield from split_problems(trial.job, result)
+        yield from rarity_problems(trial.job, result)
 
 
 def analysis_problems(job: AnalyseJob, result: Result) -> Iterator[str]:
@@ -139,6 +141,23 @@ def analysis_problems(job: AnalyseJob, result: Result) -> Iterator[str]:
             again = sum(w * v for w, v in zip(weights, values, strict=True) if v is not None)
             if not math.isclose(one.loss, again, rel_tol=1e-5, abs_tol=1e-9):
                 yield f"its loss by {one.objective} is given as {one.loss}, its terms give {again}"
+
+
+def rarity_problems(job: FinetuneJob, result: Result) -> Iterator[str]:
+    """Problems if scores by rarity are not of all reported rows, or accuracies do not add up to the reported one."""
+    reported = {(one.language, one.metric): one for one in result.scores if one.split == job.task.report}
+    parts: dict[tuple[str, str], list[RarityScore]] = {}
+    for part in result.rarity:
+        parts.setdefault((part.language, part.metric), []).append(part)
+    for key, own in parts.items():
+        where = f"its scores by rarity ({key[1]}, {key[0]})"
+        whole = reported.get(key)
+        if whole is None or sum(one.n for one in own) != whole.n:
+            yield f"{where} are not of the rows that it reports"
+        elif key[1] == "accuracy":
+            again = sum(one.n * (one.value or 0.0) for one in own) / whole.n
+            if not _same(whole.value, again):
+                yield f"{where} give {again:.6f}, it reports {whole.value}"
 
 
 def split_problems(job: FinetuneJob, result: Result) -> Iterator[str]:

@@ -27,6 +27,7 @@ from harness.models.loaded import LoadedModel
 from harness.models.reached import keep_reached
 from harness.records.trial import FinetuneJob
 from harness.tasks.encoded import PaddedRows, evaluation_batches, training_batches
+from harness.tasks.rarity import rarity_scores
 from harness.tasks.scoring import Predicted, score, selection_value, write_predictions
 from harness.training.optimise import LinearSchedule, Optimiser
 from harness.training.state import TrainingState
@@ -159,6 +160,14 @@ class _FineTuning:
             tokens=self.state.tokens,
             flops=self.state.flops,
             scores=tuple(scores),
+            rarity=tuple(
+                one
+                for part in parts
+                if self.job.counts and part.split == self.job.task.report
+                for one in rarity_scores(
+                    self.job.task, part, self.rows.split_shares((part.split, part.language))
+                )
+            ),
             dev_value=self.state.dev_by_epoch[self.best_epoch],
             flags=self.state.micro_batches.flags,
             facts={

@@ -12,6 +12,7 @@ from harness.errors import InputError
 from harness.models.loaded import LoadedModel
 from harness.records.trial import FinetuneJob
 from harness.tasks.encoded import Encoded, encode_rows
+from harness.tasks.rarity import split_shares
 from harness.tasks.shared_rows import counted_shared
 from harness.tasks.task_data import load_task
 
@@ -68,6 +69,11 @@ class TaskRows:
             labels = frame["label"].to_numpy(self._job.task.kind.label_dtype)
             self._rows[part] = Rows(encoded, labels, frame["row"].to_numpy(np.int64))
         return self._rows[part]
+
+    def split_shares(self, part: Part) -> NDArray[np.float64]:
+        """(rows,) share of words that the tokenizer splits, of one split in one language."""
+        frame = self.data.frames[part]
+        return split_shares([frame["text"].tolist(), frame["text_pair"].tolist()], self._loaded.tokenizer)
 
     def training(self) -> Rows:
         """The training rows of all training languages, one after the other."""

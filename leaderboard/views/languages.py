@@ -5,8 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from harness.ranking.cells.frames import configuration_of
+from harness.ranking.robustness import by_seen, distilled_on, seen_sentence
 from harness.ranking.statistics.guessing import AT_GUESSING
 from leaderboard import figures
+from leaderboard import present as data
 from leaderboard.filters import BOUND, one, sidebar
 from leaderboard.page import opened
 from leaderboard.wording import row_labels
@@ -38,7 +41,10 @@ def page() -> None:
         st.info("Nothing matches these filters. Clear one of them in the sidebar.")
         return
     guessing = ranking.scope.guessing
+    seen = board.once("distilled on", lambda: distilled_on(data.store()))
+    own = {row: seen[name] for row in scores.index if (name := configuration_of(row)) in seen}
     _draw(scores, _no_better(guessing[guessing["task"] == task]), labels, task)
+    _seen(by_seen(scores, own), labels)
 
 
 def _scores(cells: pd.DataFrame) -> pd.DataFrame:
@@ -109,6 +115,29 @@ def _draw(scores: pd.DataFrame, no_better: set[tuple[str, str]], labels: pd.Seri
         + (f" In brackets: {AT_GUESSING}." if guessed.any() else "")
     )
     _best(values.loc[order], labels)
+
+
+def _seen(rows: pd.DataFrame, labels: pd.Series) -> None:
+    """Scores in languages of the corpus of distillation, and in others."""
+    st.subheader("Languages seen and unseen in distillation")
+    st.markdown(seen_sentence(rows, {str(row): str(name) for row, name in labels.items()}))
+    both = rows.dropna(subset="loss").sort_values("unseen", ascending=False)
+    if both.empty:
+        return
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "configuration": both["row"].map(labels),
+                "seen": (100 * both["seen"]).round(1),
+                "unseen": (100 * both["unseen"]).round(1),
+                "loss": (100 * both["loss"]).round(1),
+                "languages seen": both["n_seen"],
+                "languages unseen": both["n_unseen"],
+            }
+        ),
+        hide_index=True,
+        width="stretch",
+    )
 
 
 def _best(values: pd.DataFrame, labels: pd.Series) -> None:

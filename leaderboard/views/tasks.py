@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from harness.ranking.render import text
+from harness.ranking.robustness import rarity_frame, rarity_sentence
 from leaderboard import figures
 from leaderboard import present as data
 from leaderboard.filters import BOUND, one, sidebar
@@ -62,6 +63,7 @@ def page() -> None:
         "An empty cell is a task without a score."
     )
     _one_task(ranking.table, cells, labels, ranking.tasks)
+    _rarity(board.once("rarity", lambda: rarity_frame(data.store())), labels, ranking.tasks)
     _task_facts()
 
 
@@ -98,6 +100,32 @@ def _one_task(table: pd.DataFrame, cells: pd.DataFrame, labels: pd.Series, tasks
         width="stretch",
         placeholder=text.NONE,
         column_config={"mean": number, "spread (sd)": number},
+    )
+
+
+def _rarity(rows: pd.DataFrame, labels: pd.Series, tasks: tuple[str, ...]) -> None:
+    """Scores by the share of words that the tokenizer splits."""
+    st.subheader("Rare words")
+    rows = rows[rows["config_id"].isin(labels.index) & rows["task"].isin(tasks)]
+    if rows.empty:
+        st.info("No trial shown here recorded scores by rarity; fine-tuning trials that run from now on do.")
+        return
+    with_scores = sorted(rows["task"].unique())
+    task = one("Task, by rarity", with_scores, "rare") if len(with_scores) > 1 else with_scores[0]
+    rows = rows[rows["task"] == task]
+    st.markdown(rarity_sentence(rows, {str(row): str(name) for row, name in labels.items()}))
+    wide = 100 * rows.pivot(index="config_id", columns="quarter", values="value")
+    ranges = rows.groupby("quarter").agg(low=("low", "min"), high=("high", "max"), rows=("rows", "max"))
+    wide.columns = pd.Index(
+        [
+            f"{low:.0%} to {high:.0%} split, {count:,.0f} rows"
+            for low, high, count in ranges.to_numpy(float).tolist()
+        ]
+    )
+    st.dataframe(wide.set_axis(labels[wide.index].tolist()).round(1), width="stretch")
+    st.caption(
+        "Reported rows in quarters by the share of their words that the tokenizer cuts into several pieces; rows of "
+        "equal share stay together, so quarters differ in size. Points, mean over trials."
     )
 
 

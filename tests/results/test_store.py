@@ -228,7 +228,7 @@ def test_a_database_of_version_3_shows_the_measurements_it_showed(
         with duckdb.connect(str(old.path)) as con:
             con.execute("DELETE FROM harness_schema WHERE version > 3")
             con.execute("ALTER TABLE progress DROP COLUMN clipped")
-            con.execute("DROP TABLE layer_pairs; DROP TABLE transfers")
+            con.execute("DROP TABLE layer_pairs; DROP TABLE transfers; DROP TABLE rarity")
     keys = "SELECT trial_id, arch_key FROM {} ORDER BY ALL"
     with duckdb.connect(str(old.path)) as con:
         before = con.execute(keys.format("trials")).df()

@@ -64,6 +64,13 @@ def test_predictions_stand_beside_the_rows_they_belong_to(world: World, learnt: 
     assert (np.stack(test["scores"].to_numpy()).argmax(axis=1) == test["prediction"]).all()
 
 
+def test_scores_by_rarity_are_of_the_reported_rows(world: World, learnt: Result) -> None:
+    """Every word of the tiny world is a piece, so that all rows are equally common and stay in one quarter."""
+    reported = {score.metric: score for score in learnt.scores if score.split == "test"}
+    assert {one.metric: one.value for one in learnt.rarity} == {m: s.value for m, s in reported.items()}
+    assert {(one.quarter, one.low, one.high, one.n) for one in learnt.rarity} == {(1, 0.0, 0.0, 48)}
+
+
 def test_fine_tuning_twice_gives_the_same_scores_to_the_last_bit(
     world: World, task: Task, learnt: Result
 ) -> None:
