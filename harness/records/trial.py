@@ -181,20 +181,16 @@ class Trial(Frozen):
 
     @property
     def title(self) -> str:
-        """One line for progress and tables."""
-        order = (
-            "method",
-            "student",
-            "language",
-            "teacher",
-            "task",
-            "learning_rate",
-            "epochs",
-            "seed",
-            "finetune_seed",
-            "rung",
-        )
-        return " ".join([self.kind, *(self.labels[key] for key in order if self.labels.get(key))])
+        """One line for progress and tables: what it is about, then its settings by name, e.g. `finetune od 2l-96 en snli,
+        lr 0.0002, 1 epoch, seed 1`."""
+        subject = ("method", "student", "language", "teacher", "task")
+        named = {"learning_rate": "lr", "seed": "seed", "finetune_seed": "fine-tuning seed", "rung": "rung"}
+        epochs = self.labels.get("epochs", "")
+        settings = [f"{word} {self.labels[key]}" for key, word in named.items() if self.labels.get(key)]
+        if epochs:
+            settings.insert("learning_rate" in self.labels, f"{epochs} epoch{'' if epochs == '1' else 's'}")
+        parts = [self.kind, *(self.labels[key] for key in subject if self.labels.get(key))]
+        return ", ".join([" ".join(parts), *settings])
 
     @property
     def makers(self) -> tuple[TrialId, ...]:
