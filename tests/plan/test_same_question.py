@@ -646,6 +646,10 @@ ASKED: dict[str, tuple[Edit, Which]] = {
     "weights of the wrong pairs": (put(f"{LAST_TERM}/weights", [0.75, 0.25]), of_method("rel")),
     "a layer": (put(f"{LAST_TERM}/teacher_layer", {"from_end": 1}), of_method("rel")),
     "a weight of a pair of layers": (put("grid/method/3/objective/0/pair_weights", [1, 2]), of_method("hs")),
+    "layers that start at random": (
+        put("grid/init", [{"from": "teacher", "layers": "random"}]),
+        lambda trial: trial.kind == "distil",
+    ),
     "where weights start": (
         put("grid/method/3/init", {"from": "random", "checkpoint": None}),
         lambda t: False,

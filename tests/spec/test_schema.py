@@ -340,3 +340,28 @@ def test_one_file_cannot_stand_for_several_languages(tmp_path: Path) -> None:
     (line,) = mistakes(write_spec(tmp_path, several))
     assert "split 'dev' would read 'dev.jsonl' in each of en, de" in line
     assert "write {language} in place of the code" in line
+
+
+@pytest.mark.parametrize(
+    ("init", "student", "told"),
+    [
+        ("layers: random", "width: 128, heads: 4", "at most the teacher's (64); `from: random` would work"),
+        ("layers: last", "width: 32, heads: 8", "heads: 2 or 4 would work, and `layers: random` takes any"),
+        ("layers: last", "width: 32, heads: 1", "heads: 2 or 4 would work, and `layers: random` takes any"),
+        ("layers: last", "width: 32, heads: 4, ffn: 512", "ffn (512) to be at most the teacher's (256)"),
+        ("layers: [1, 9]", "width: 32, heads: 4", "`layers` names 9, the teacher has 4; 1 to 4 would work"),
+    ],
+)
+def test_a_start_that_the_teacher_cannot_give_is_refused_at_its_place(
+    tmp_path: Path, init: str, student: str, told: str
+) -> None:
+    path = write_spec(
+        tmp_path,
+        ("width: 32, heads: 4", student),
+        ("seed: [1, 2]", f"seed: [1]\n  init:\n    - {{from: random}}\n    - {{from: teacher, {init}}}"),
+        ("    - {name: rel, family: MHA, objective: [{term: relations, heads: 8}]}\n", ""),
+        ("    - {name: none, family: control}\n", ""),
+    )
+    [line] = mistakes(path)
+    assert line.startswith(f"{path}:{line_of(path, 'from: teacher')}:7: ")
+    assert told in line
