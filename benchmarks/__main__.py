@@ -41,12 +41,19 @@ SUBJECTS = {
 
 def main() -> int:
     """Run the subjects, collect their rows, write the tables."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, epilog="Example: python -m benchmarks steps --quick"
+    )
     add_options(parser)
     parser.add_argument(
-        "subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)} (default: all)"
+        "subjects", nargs="*", metavar="SUBJECT", help=f"one or more of {', '.join(SUBJECTS)} (default: all)"
     )
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of RESULTS.md")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(__file__).parent,
+        help="folder to write RESULTS.md and results.json to",
+    )
     options = parser.parse_args()
     unknown = sorted(set(options.subjects) - set(SUBJECTS))
     if unknown:

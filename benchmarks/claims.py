@@ -261,7 +261,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--boards", type=int, default=20_000, help="a condition (default: 20,000)")
+    parser.add_argument(
+        "--boards", type=int, default=20_000, help="simulated boards per condition (default: 20,000)"
+    )
     boards = parser.parse_args().boards
     _print_families(boards)
     _print_compare(boards)

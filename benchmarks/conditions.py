@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -87,10 +88,17 @@ Run = Callable[[Conditions], Iterator[Row]]
 
 def main(subject: str, run: Run) -> None:
     """`python -m benchmarks.SUBJECT`: run one subject, print its rows, write them where asked."""
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{subject}", description=run.__doc__)
+    prog = f"python -m benchmarks.{subject}"
+    module = sys.modules[run.__module__]
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=f"{module.__doc__}\n\n{run.__doc__}",
+        epilog=f"Example, a smoke test on tiny models: {prog} --quick --rounds 3",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_options(parser)
     options = parser.parse_args()
-    # Libraries read these once, or talk about what is no business of a benchmark.
+    # Some libraries read these only once; others print warnings that do not concern a benchmark.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     logging.getLogger("transformers").setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
@@ -113,14 +121,14 @@ def main(subject: str, run: Run) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of every subject and of the whole run."""
     parser.add_argument(
-        "--quick", action="store_true", help="tiny models, a smoke test: no figure means anything"
+        "--quick", action="store_true", help="smoke test on tiny models; its figures mean nothing"
     )
     parser.add_argument(
         "--threads",
         type=int,
         default=available_cores(),
-        help="threads of every side (default: all cores)",
+        help="threads of each side of a comparison (default: all cores)",
     )
     parser.add_argument("--rounds", type=int, default=9, help="how often each side is timed (default: 9)")
-    parser.add_argument("--json", type=Path, help="write the rows here too")
-    parser.add_argument("--folder", type=Path, help="where temporary files go (default: the system's place)")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    parser.add_argument("--folder", type=Path, help="folder for temporary files (default: the system's)")

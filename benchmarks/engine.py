@@ -33,9 +33,9 @@ class Engine:
 
     def step(self) -> None:
         """Take one step. Raises RuntimeError if the trials have ended, or the error that ended them."""
-        told = self._work.switch()
+        ending = self._work.switch()
         if self._work.dead:
-            raise RuntimeError(f"the harness's own side ended: {told}")
+            raise RuntimeError(f"the harness's own side ended: {ending}")
 
     def close(self) -> None:
         """Abandon the trials."""

@@ -1,4 +1,4 @@
-"""How soon the leaderboard answers on a large board: `python -m benchmarks.leaderboard [--db FILE]`.
+"""Times how fast the leaderboard answers on a large board: `python -m benchmarks.leaderboard [--db FILE]`.
 
 A synthetic board of some 200,000 score rows (invented scores of about 2,000 models in real records) is built
 once, served, and looked at with chromium. Medians of five, wall time as a reader sees it: a new session's
@@ -59,7 +59,7 @@ FOLLOWED = """before => {
 
 
 @dataclass(frozen=True)
-class Taken:
+class Elapsed:
     """Cost of one interaction."""
 
     wall: float
@@ -74,7 +74,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--db", type=Path, default=Path("runs/benchmark/leaderboard.duckdb"), help="built where it is missing"
+        "--db",
+        type=Path,
+        default=Path("runs/benchmark/leaderboard.duckdb"),
+        help="database to serve, built first if it is missing",
     )
     database = parser.parse_args().db.resolve()
     if not database.exists():
@@ -83,51 +86,55 @@ def main() -> None:
     counts = "(SELECT count(*) FROM scores) AS scores, (SELECT count(*) FROM models) AS models"
     scores, models = Store(database).frame(f"SELECT {counts}").iloc[0]
     print(f"{scores:,} score rows of {models:,} models")
-    _tell("harness report", [_report(database) for _ in range(TIMES)])
+    _print_times("harness report", [_report(database) for _ in range(TIMES)])
     with served(database) as server, chromium() as browser:
         _navigation(browser, server)  # warms the server
         with served_empty() as empty:
-            _tell("an empty Streamlit page, new browser", [_navigation(browser, empty) for _ in range(TIMES)])
-            _tell("an empty Streamlit page, filter change", _filter_changes(browser, empty))
-        _tell("navigation to the ranking, new browser", [_navigation(browser, server) for _ in range(TIMES)])
-        _tell("navigation to the ranking, known browser", _returns(browser, server))
-        _tell("filter change", _filter_changes(browser, server))
+            _print_times(
+                "an empty Streamlit page, new browser", [_navigation(browser, empty) for _ in range(TIMES)]
+            )
+            _print_times("an empty Streamlit page, filter change", _filter_changes(browser, empty))
+        _print_times(
+            "navigation to the ranking, new browser", [_navigation(browser, server) for _ in range(TIMES)]
+        )
+        _print_times("navigation to the ranking, known browser", _returns(browser, server))
+        _print_times("filter change", _filter_changes(browser, server))
 
 
-def _tell(what: str, taken: list[Taken]) -> None:
-    wall, cpu = (statistics.median(getattr(one, name) for one in taken) for name in ("wall", "cpu"))
-    every = ", ".join(f"{one.wall:.2f}" for one in taken)
-    print(f"{what}: median {wall:.2f} s ({every}), CPU {cpu:.2f} s", flush=True)
+def _print_times(title: str, timings: list[Elapsed]) -> None:
+    wall, cpu = (statistics.median(getattr(one, name) for one in timings) for name in ("wall", "cpu"))
+    every = ", ".join(f"{one.wall:.2f}" for one in timings)
+    print(f"{title}: median {wall:.2f} s ({every}), CPU {cpu:.2f} s", flush=True)
 
 
-def _report(database: Path) -> Taken:
+def _report(database: Path) -> Elapsed:
     before = psutil.Process().cpu_times()
     start = time.perf_counter()
     command = [sys.executable, "-m", "harness.cli", "report", "--db", str(database)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     wall, after = time.perf_counter() - start, psutil.Process().cpu_times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
-    return Taken(wall, used)
+    return Elapsed(wall, used)
 
 
-def _navigation(browser: Browser, server: Served) -> Taken:
+def _navigation(browser: Browser, server: Served) -> Elapsed:
     """A new session in a browser without cache: nothing of Streamlit's front end is cached."""
     page = browser.new_context(viewport=VIEW).new_page()
-    taken = _timed(server, lambda: _open(page, server))
+    timings = _timed(server, lambda: _open(page, server))
     page.context.close()
-    return taken
+    return timings
 
 
-def _returns(browser: Browser, server: Served) -> list[Taken]:
+def _returns(browser: Browser, server: Served) -> list[Elapsed]:
     """New sessions in a browser that has opened the board before."""
     context = browser.new_context(viewport=VIEW)
-    taken = []
+    timings = []
     for _ in range(TIMES + 1):
         page = context.new_page()
-        taken.append(_timed(server, partial(_open, page, server)))
+        timings.append(_timed(server, partial(_open, page, server)))
         page.close()
     context.close()
-    return taken[1:]
+    return timings[1:]
 
 
 def _open(page: Page, server: Served) -> None:
@@ -137,17 +144,17 @@ def _open(page: Page, server: Served) -> None:
     page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
 
 
-def _timed(server: Served, act: Callable[[], None]) -> Taken:
+def _timed(server: Served, act: Callable[[], None]) -> Elapsed:
     process = psutil.Process(server.pid)
     before, start = process.cpu_times(), time.perf_counter()
     act()
     wall = time.perf_counter() - start
     time.sleep(1.0)  # what the server still does afterwards counts as its work, not as waiting
     after = process.cpu_times()
-    return Taken(wall, after.user + after.system - before.user - before.system)
+    return Elapsed(wall, after.user + after.system - before.user - before.system)
 
 
-def _filter_changes(browser: Browser, server: Served) -> list[Taken]:
+def _filter_changes(browser: Browser, server: Served) -> list[Elapsed]:
     page = browser.new_context(viewport=VIEW).new_page()
     _open(page, server)
     found = []

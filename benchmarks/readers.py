@@ -1,4 +1,4 @@
-"""Readers while a run writes: `python -m benchmarks.readers [--seconds 60] [--sessions 10]`.
+"""Checks that pages stay correct while a run writes: `python -m benchmarks.readers [--seconds 60] [--sessions 10]`.
 
 So many browser sessions reload pages of the leaderboard over and over while a real store writer records trial
 after trial. Every page must come up without an error, and the counts it shows may never go back; when the
@@ -140,8 +140,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--sessions", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long to write (default: 60)")
+    parser.add_argument("--sessions", type=int, default=10, help="browser sessions (default: 10)")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         store = write_store(Path(folder) / "results.duckdb", Board(tasks=(*GLUE, *QUICK)))

@@ -312,17 +312,17 @@ def _checked_folder(path: Path) -> Path:
     if not path.is_dir() or path.is_symlink():
         raise InputError(f"{path}: no such bundle")
     total = 0
-    for count, path_inside in enumerate(path.rglob("*")):
+    for count, inside in enumerate(path.rglob("*")):
         if count > MOST_TRIALS * (len(FILES) + 1):
             raise InputError(f"{path}: too many files")
-        name = path_inside.relative_to(path).as_posix()
-        if path_inside.is_symlink():
+        name = inside.relative_to(path).as_posix()
+        if inside.is_symlink():
             raise InputError(f"{path}: {name!r} is a link")
-        if path_inside.is_dir():
+        if inside.is_dir():
             continue
-        if not path_inside.is_file():
+        if not inside.is_file():
             raise InputError(f"{path}: {name!r} is not a plain file")
-        size = path_inside.stat().st_size
+        size = inside.stat().st_size
         total += size
         if size > _limit(name, path):
             raise InputError(f"{path}: {name!r} is larger than {_limit(name, path):,} bytes")
@@ -340,14 +340,11 @@ def _manifest(file: Path, path: Path) -> Manifest:
 
 def _check_files(root: Path, manifest: Manifest, path: Path) -> None:
     """InputError unless the files are exactly those of the manifest, with their hashes."""
-    present = {file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file()} - {
-        "bundle.json"
-    }
+    files = (file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file())
+    present = {*files} - {"bundle.json"}
     differing = sorted(present ^ set(manifest.files))
     if differing:
-        raise InputError(
-            f"{path}: {differing[0][:120]!r} is in only one of bundle.json and the bundle's files"
-        )
+        raise InputError(f"{path}: {differing[0][:120]!r} is not both in bundle.json and in the bundle")
     for name, sha256 in manifest.files.items():
         if sha256_of(root / name) != sha256:
             raise InputError(f"{path}: {name} differs from the hash in bundle.json")

@@ -51,8 +51,8 @@ def harness(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
         capsys.readouterr()
         with pytest.raises(SystemExit) as left:
             main([str(argument) for argument in arguments])
-        told = capsys.readouterr()
-        return Outcome(int(left.value.code or 0), told.out, told.err)
+        captured = capsys.readouterr()
+        return Outcome(int(left.value.code or 0), captured.out, captured.err)
 
     return run
 
@@ -72,19 +72,19 @@ def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_help_teaches_with_an_example(harness, command: str) -> None:  # type: ignore[no-untyped-def]
-    told = harness(command, "--help") if command != "new" else harness("new", "method", "--help")
-    assert told.code == 0
-    assert f"Example: harness {command}" in " ".join(told.out.split())
+    shown = harness(command, "--help") if command != "new" else harness("new", "method", "--help")
+    assert shown.code == 0
+    assert f"Example: harness {command}" in " ".join(shown.out.split())
 
 
 def test_the_commands_are_the_documented_ones(harness) -> None:  # type: ignore[no-untyped-def]
-    told = harness("--help").out
-    assert all(f" {command} " in told for command in COMMANDS)
+    shown = harness("--help").out
+    assert all(f" {command} " in shown for command in COMMANDS)
 
 
 @pytest.mark.parametrize("command", ["plan", "run", "validate"])
 @pytest.mark.parametrize(
-    ("old", "new", "at", "told"),
+    ("old", "new", "at", "expected"),
     [
         (
             "- {name: none, family: control}",
@@ -106,21 +106,21 @@ def test_the_commands_are_the_documented_ones(harness) -> None:  # type: ignore[
     ],
 )
 def test_bad_input_is_one_line_with_its_place_and_exit_code_2(  # type: ignore[no-untyped-def]
-    harness, tmp_path: Path, command: str, old: str, new: str, at: str, told: str
+    harness, tmp_path: Path, command: str, old: str, new: str, at: str, expected: str
 ) -> None:
     path = write_spec(tmp_path, (old, new))
     outcome = harness(command, path)
     assert outcome.code == 2
     (line,) = outcome.mistakes
-    assert told in line
+    assert expected in line
     assert line.startswith(f"{path}:")
-    if told != "not YAML":
+    if expected != "not YAML":
         assert line.startswith(f"{path}:{line_of(path, at)}:")
     assert sorted(item.name for item in tmp_path.iterdir()) == ["spec.yaml"]  # nothing touched
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["plan", "none.yaml"], "none.yaml: cannot be read: no such file or directory"),
         (["plan", "."], ".: cannot be read: is a folder"),
@@ -144,11 +144,11 @@ def test_bad_input_is_one_line_with_its_place_and_exit_code_2(  # type: ignore[n
         ),
     ],
 )
-def test_wrong_arguments_are_one_line_and_exit_code_2(harness, arguments: list[str], told: str) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_arguments_are_one_line_and_exit_code_2(harness, arguments: list[str], expected: str) -> None:  # type: ignore[no-untyped-def]
     outcome = harness(*arguments)
     assert outcome.code == 2
     (line,) = outcome.mistakes
-    assert told in line
+    assert expected in line
 
 
 @pytest.mark.parametrize(
@@ -174,11 +174,11 @@ def test_the_traceback_is_shown_only_with_debug(harness, tmp_path: Path) -> None
 def test_plan_as_json_lists_every_trial(harness, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     outcome = harness("plan", write_spec(tmp_path), "--json", "--set", "grid.seed=[7]")
     assert outcome.code == 0
-    told = json.loads(outcome.out)
-    assert told["counts"] == {"distil": 3, "finetune": 8, "measure": 2}
-    assert len(told["trials"]) == 13
-    assert {trial["labels"].get("seed") for trial in told["trials"] if trial["kind"] == "distil"} == {"7"}
-    assert told["core_seconds_left"] > 0
+    planned = json.loads(outcome.out)
+    assert planned["counts"] == {"distil": 3, "finetune": 8, "measure": 2}
+    assert len(planned["trials"]) == 13
+    assert {trial["labels"].get("seed") for trial in planned["trials"] if trial["kind"] == "distil"} == {"7"}
+    assert planned["core_seconds_left"] > 0
 
 
 def test_plan_shows_counts_and_groups(harness, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -234,20 +234,20 @@ def test_a_new_method_works_as_it_stands(harness, tmp_path: Path) -> None:  # ty
 
 def test_the_ranking_as_json_is_what_export_writes_for_each_suite(harness, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     write_store(tmp_path / "runs" / "results.duckdb", Board(students=("3L-192",), seeds=(1, 2)))
-    told = json.loads(harness("report", "--json").out)
-    assert set(told) == {"NLI", "sentiment"}
+    report = json.loads(harness("report", "--json").out)
+    assert set(report) == {"NLI", "sentiment"}
     assert harness("export", "nli.json", "--suite", "NLI").code == 0
-    assert told["NLI"] == json.loads((tmp_path / "nli.json").read_text())
-    assert json.loads(harness("report", "--json", "--suite", "NLI").out) == {"NLI": told["NLI"]}
+    assert report["NLI"] == json.loads((tmp_path / "nli.json").read_text())
+    assert json.loads(harness("report", "--json", "--suite", "NLI").out) == {"NLI": report["NLI"]}
     (mistake,) = harness("report", "--suite", "NLl").mistakes
     assert mistake == "no results of suite 'NLl'; did you mean 'NLI'?"
 
 
 def test_a_method_is_shown_as_formula_and_layer_map(harness) -> None:  # type: ignore[no-untyped-def]
-    told = harness("methods", "hs-uniform", "--teacher-layers", "6", "--student-layers", "3").out
-    assert "L = " in told
+    shown = harness("methods", "hs-uniform", "--teacher-layers", "6", "--student-layers", "3").out
+    assert "L = " in shown
     rows = [
-        line.split()[-6:] for line in told.splitlines() if line.strip().startswith(("student", "2 ", "3 "))
+        line.split()[-6:] for line in shown.splitlines() if line.strip().startswith(("student", "2 ", "3 "))
     ]
     assert [[column + 1 for column, cell in enumerate(row) if cell == "●"] for row in rows] == [[2], [4], [6]]
 
@@ -293,9 +293,9 @@ def test_the_version_is_the_packages(harness) -> None:  # type: ignore[no-untype
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_flags_show_no_type(harness, command: str) -> None:  # type: ignore[no-untyped-def]
-    told = harness(command, "--help") if command != "new" else harness("new", "method", "--help")
-    assert "--help" in told.out
-    assert "<bool>" not in told.out
+    shown = harness(command, "--help") if command != "new" else harness("new", "method", "--help")
+    assert "--help" in shown.out
+    assert "<bool>" not in shown.out
 
 
 def test_a_shell_completes_commands_and_specs(tmp_path: Path) -> None:
@@ -308,8 +308,8 @@ def test_a_shell_completes_commands_and_specs(tmp_path: Path) -> None:
 
 
 def test_schema_without_arguments_says_what_it_can_do(harness) -> None:  # type: ignore[no-untyped-def]
-    told = harness("schema").out
-    assert all(way in told for way in ("schema spec", "--out", "--reference", *kinds()))
+    shown = harness("schema").out
+    assert all(way in shown for way in ("schema spec", "--out", "--reference", *kinds()))
 
 
 def test_the_doctor_ends_with_a_verdict_on_each_shipped_spec(harness) -> None:  # type: ignore[no-untyped-def]

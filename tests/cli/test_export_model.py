@@ -58,8 +58,8 @@ def export(runs: tuple[Path, Trial, Trial], capsys: pytest.CaptureFixture[str], 
         capsys.readouterr()
         with pytest.raises(SystemExit) as left:
             main(["export", *map(str, arguments), "--runs-dir", str(runs_dir)])
-        told = capsys.readouterr()
-        return int(left.value.code or 0), told.out, told.err
+        captured = capsys.readouterr()
+        return int(left.value.code or 0), captured.out, captured.err
 
     return run
 
@@ -80,8 +80,8 @@ def test_a_student_is_written_ready_for_use(
     assert result is not None
     reported = {score.metric: score.value for score in result.scores if score.split == "test"}
     assert card.data.eval_results is not None
-    told = {one.metric_type: one.metric_value for one in card.data.eval_results}
-    assert told == pytest.approx(reported, abs=1e-6)
+    stated = {one.metric_type: one.metric_value for one in card.data.eval_results}
+    assert stated == pytest.approx(reported, abs=1e-6)
     for metric, value in reported.items():
         assert f"| test | {metric} | {100 * value:.1f} |" in card.text
     for heading in ("## Use", "## Scores", "## Recipe", "## Provenance", "### Record", "## Citation"):
@@ -104,7 +104,7 @@ def test_an_intermediate_student_is_named_by_its_step(
 
 
 @pytest.mark.parametrize(
-    ("named", "told"),
+    ("named", "expected"),
     [
         ("ffff", "no trial's id starts with 'ffff'"),
         ("{scored}", "is a finetune trial, which exports no model; it read the model of {student}"),
@@ -113,13 +113,13 @@ def test_an_intermediate_student_is_named_by_its_step(
     ],
 )
 def test_what_is_no_model_is_one_line(
-    export: Export, runs: tuple[Path, Trial, Trial], tmp_path: Path, named: str, told: str
+    export: Export, runs: tuple[Path, Trial, Trial], tmp_path: Path, named: str, expected: str
 ) -> None:
     names = {"student": runs[1].id, "scored": runs[2].id}
     code, _, err = export("--model", named.format(**names), "--out", tmp_path / "out")
     assert code == 2
     [line] = err.splitlines()
-    assert told.format(**names) in line
+    assert expected.format(**names) in line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -155,7 +155,7 @@ def test_an_existing_folder_is_left_alone(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["--model", "abc"], "no destination"),
         (["a.md", "--out", "b.md"], "both FILE (a.md) and --out (b.md) are given"),
@@ -163,11 +163,11 @@ def test_an_existing_folder_is_left_alone(
     ],
 )
 def test_arguments_that_do_not_go_together_are_one_line(
-    export: Export, arguments: list[str], told: str
+    export: Export, arguments: list[str], expected: str
 ) -> None:
     code, _, err = export(*arguments)
     assert code == 2
-    assert told in err
+    assert expected in err
     assert len(err.splitlines()) == 1
 
 

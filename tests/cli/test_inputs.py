@@ -1,4 +1,4 @@
-"""What can be known of the inputs when planning is told then: one line at the place that names them, exit code 2."""
+"""Faults of inputs that planning can see are reported by it: one line at the place that names them, exit code 2."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def world(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, list[str]]]:
+def run_harness(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, list[str]]]:
     """Exit code and lines on standard error of a command."""
 
     def run(*arguments: str) -> tuple[int, list[str]]:
@@ -98,7 +98,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, list[st
     return run
 
 
-Told = Callable[..., tuple[int, list[str]]]
+RunHarness = Callable[..., tuple[int, list[str]]]
 TEACHER, CORPUS, TASK = "teacher: {", "name: tiny-corpus", "  - task:"
 INPUTS = {
     "teacher/model.safetensors": TEACHER,
@@ -113,7 +113,7 @@ INPUTS = {
 @pytest.mark.parametrize("name", INPUTS)
 @pytest.mark.parametrize("content", [POINTER, "", None])
 def test_a_file_that_is_not_there_in_full_is_told_at_the_line_that_names_it(
-    name: str, content: str | None, world: Path, told: Told
+    name: str, content: str | None, world: Path, run_harness: RunHarness
 ) -> None:
     path = world / name
     if content is None and name == "corpus/text.txt":
@@ -123,7 +123,7 @@ def test_a_file_that_is_not_there_in_full_is_told_at_the_line_that_names_it(
     else:
         path.write_text(content)
     for command in ("validate", "plan", "run"):
-        code, lines = told(command, "spec.yaml")
+        code, lines = run_harness(command, "spec.yaml")
         assert code == 2, command
         (line,) = lines
         assert line.startswith(f"spec.yaml:{line_of(world / 'spec.yaml', INPUTS[name])}:"), line
@@ -132,22 +132,26 @@ def test_a_file_that_is_not_there_in_full_is_told_at_the_line_that_names_it(
 
 
 @pytest.mark.parametrize("format", ["parquet", "csv", "tsv"])
-def test_rows_in_any_format_that_are_cut_short_are_told(format: str, world: Path, told: Told) -> None:
+def test_rows_in_any_format_that_are_cut_short_are_reported(
+    format: str, world: Path, run_harness: RunHarness
+) -> None:
     (world / "spec.yaml").write_text(SPEC.replace("FMT", format))
-    assert told("validate", "spec.yaml")[0] == 0
+    assert run_harness("validate", "spec.yaml")[0] == 0
     path = world / "data" / f"dev.{format}"
     path.write_bytes(path.read_bytes()[:-4] if format == "parquet" else path.read_bytes()[:-3])
     for command in ("validate", "plan"):
-        code, (line,) = told(command, "spec.yaml")
+        code, (line,) = run_harness(command, "spec.yaml")
         assert (code, path.name in line) == (2, True)
 
 
-def test_pickled_weights_are_told_with_the_way_to_convert_them(world: Path, told: Told) -> None:
+def test_pickled_weights_are_reported_with_the_way_to_convert_them(
+    world: Path, run_harness: RunHarness
+) -> None:
     weights = world / "teacher" / "model.safetensors"
     torch.save(load_file(weights), world / "teacher" / "pytorch_model.bin")
     weights.unlink()
     for command in ("validate", "plan", "run"):
-        code, (line,) = told(command, "spec.yaml")
+        code, (line,) = run_harness(command, "spec.yaml")
         assert code == 2
         assert "pickled weights (pytorch_model.bin) are not read" in line
         assert "prepare" not in line
@@ -162,29 +166,29 @@ def test_pickled_weights_are_told_with_the_way_to_convert_them(world: Path, told
     ],
 )
 def test_a_length_beyond_the_positions_is_told_at_its_line(
-    old: str, new: str, at: str, world: Path, told: Told
+    old: str, new: str, at: str, world: Path, run_harness: RunHarness
 ) -> None:
     text = SPEC.replace("FMT", "jsonl")
     (world / "spec.yaml").write_text(text.replace(old, new))
     for command in ("validate", "plan", "run"):
-        code, (line,) = told(command, "spec.yaml")
+        code, (line,) = run_harness(command, "spec.yaml")
         assert code == 2
         assert line.startswith(f"spec.yaml:{line_of(world / 'spec.yaml', at)}:")
         assert "65 tokens, but 'tiny-teacher' has positions for 64" in line
 
 
-def test_more_cores_than_may_be_used_are_refused_at_their_line(world: Path, told: Told) -> None:
+def test_more_cores_than_may_be_used_are_refused_at_their_line(world: Path, run_harness: RunHarness) -> None:
     text = SPEC.replace("FMT", "jsonl").replace("{prepare: {cpus: 1}}", "{distil: {cpus: 4000}}")
     (world / "spec.yaml").write_text(text)
-    assert told("plan", "spec.yaml")[0] == 0  # it may be for a cluster
-    code, (line,) = told("run", "spec.yaml", "--backend", "local")
+    assert run_harness("plan", "spec.yaml")[0] == 0  # it may be for a cluster
+    code, (line,) = run_harness("run", "spec.yaml", "--backend", "local")
     assert code == 2
     assert line.startswith(f"spec.yaml:{line_of(world / 'spec.yaml', 'resources:')}:")
     assert "asks for 4000 CPU cores" in line
 
 
 def test_rows_that_are_trained_on_and_scored_are_counted_and_the_same_split_is_refused(
-    world: Path, told: Told, capsys: pytest.CaptureFixture[str]
+    world: Path, run_harness: RunHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train = (world / "data" / "train.jsonl").read_text().splitlines(keepends=True)
     with (world / "data" / "dev.jsonl").open("a") as file:
@@ -194,13 +198,13 @@ def test_rows_that_are_trained_on_and_scored_are_counted_and_the_same_split_is_r
     printed = " ".join(capsys.readouterr().out.split())
     assert "Task verbs trains on rows that it is scored on: 5 of 53 dev rows (en)" in printed
     (world / "data" / "test.jsonl").write_text("".join(reversed(train)))
-    code, (line,) = told("plan", "spec.yaml")
+    code, (line,) = run_harness("plan", "spec.yaml")
     assert code == 2
     assert "split test (en) has the same rows as split train (en)" in line
 
 
 def test_one_line_of_a_spec_takes_its_tasks_out_of_the_corpus(
-    world: Path, told: Told, capsys: pytest.CaptureFixture[str]
+    world: Path, run_harness: RunHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def planned(text: str) -> dict[str, object]:
         (world / "spec.yaml").write_text(text)
@@ -219,6 +223,6 @@ def test_one_line_of_a_spec_takes_its_tasks_out_of_the_corpus(
     (counted,) = (plan["corpora"][0]["languages"]["en"] for plan in (one,))  # type: ignore[index]
     assert counted["overlap"] == {"verbs": 0}
     assert counted["excluded"]["verbs"] > 0
-    code, (line,) = told("run", "spec.yaml", "--backend", "local")
+    code, (line,) = run_harness("run", "spec.yaml", "--backend", "local")
     assert code == 2
     assert "add `exclude_overlap: true` to the spec" in line

@@ -52,8 +52,8 @@ def replace(spec: Path, old: str, new: str) -> None:
 
 
 def test_characters_tokens_and_shares_by_language(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (told,) = json.loads(plan(spec, capsys, "--json"))["corpora"]
-    english = told["languages"]["en"]
+    (survey,) = json.loads(plan(spec, capsys, "--json"))["corpora"]
+    english = survey["languages"]["en"]
     assert english["characters"] == sum(map(len, TEXT))
     assert english["tokens"] == sum(
         len(line.split()) + 1 for line in TEXT
@@ -66,13 +66,13 @@ def test_characters_tokens_and_shares_by_language(spec: Path, capsys: pytest.Cap
 
 def test_a_budget_bounds_the_tokens(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     replace(spec, "name: text\n", "name: text\n  tokens_per_language: 7\n")
-    (told,) = json.loads(plan(spec, capsys, "--json"))["corpora"]
-    assert told["languages"]["en"]["tokens"] == 7
+    (survey,) = json.loads(plan(spec, capsys, "--json"))["corpora"]
+    assert survey["languages"]["en"]["tokens"] == 7
 
 
 def test_overlap_with_evaluated_rows_is_counted(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (told,) = json.loads(plan(spec, capsys, "--json"))["corpora"]
-    assert told["languages"]["en"]["overlap"] == {"pairs": 2}
+    (survey,) = json.loads(plan(spec, capsys, "--json"))["corpora"]
+    assert survey["languages"]["en"]["overlap"] == {"pairs": 2}
     assert "still holds sentences that tasks are scored on (2 of pairs)" in plan(spec, capsys)
 
 
@@ -81,8 +81,8 @@ def test_a_task_that_is_not_here_is_said_to_be_unchecked(
 ) -> None:
     for file in (spec.parent / "task").iterdir():
         file.unlink()
-    (told,) = json.loads(plan(spec, capsys, "--json"))["corpora"]
-    assert told["unchecked_tasks"] == ["pairs"]
+    (survey,) = json.loads(plan(spec, capsys, "--json"))["corpora"]
+    assert survey["unchecked_tasks"] == ["pairs"]
     assert "Not compared with pairs" in plan(spec, capsys)
 
 
@@ -93,9 +93,9 @@ def test_an_optional_task_that_is_not_here_is_left_out_and_named(
     start, end = text.index("  - task:"), text.index("finetune:")
     second = text[start:end].replace("name: pairs", "name: more").replace("path: task", "path: nowhere")
     spec.write_text(text[:end] + second + "    optional: true\n" + text[end:])
-    told = json.loads(plan(spec, capsys, "--json"))
-    assert [(one["suite"], one["task"]) for one in told["left_out"]] == [("S", "more")]
-    assert not [trial for trial in told["trials"] if trial["labels"].get("task") == "more"]
+    planned = json.loads(plan(spec, capsys, "--json"))
+    assert [(one["suite"], one["task"]) for one in planned["left_out"]] == [("S", "more")]
+    assert not [trial for trial in planned["trials"] if trial["labels"].get("task") == "more"]
     assert "Not evaluated: S (task more)" in plan(spec, capsys)
 
 

@@ -68,17 +68,17 @@ def test_what_came_together_is_written_at_the_next_pause(runs: Path, trials: lis
 def test_a_database_that_cannot_be_written_is_told_once_a_while_and_tried_again_at_the_end(
     runs: Path, trials: list[Trial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = Remembering()
+    listener = Remembering()
     store = Store(runs / "results.duckdb")
     store.path.write_bytes(b"not a database")
-    recorder = Recorder(store, runs, told)
+    recorder = Recorder(store, runs, listener)
     recorder.on_trial_started(trials[0])
     for _ in range(3):
         recorder.on_pause()
-    assert [message.count("could not be written") for message in told.messages] == [1]
+    assert [message.count("could not be written") for message in listener.messages] == [1]
     monkeypatch.setattr(recording, "RETRY_SECONDS", 0.0)
     recorder.on_end(END)
-    assert "1 trials are not in" in told.messages[-1]
+    assert "1 trials are not in" in listener.messages[-1]
     store.path.unlink()
     recorder.on_end(END)
     assert store.frame("SELECT trial_id FROM trials")["trial_id"].tolist() == [trials[0].id]

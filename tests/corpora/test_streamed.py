@@ -86,9 +86,9 @@ class Opened:
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.looks = False
-        sys.addaudithook(self._hear)  # for good; it hears nothing while it does not look
+        sys.addaudithook(self._on_event)  # cannot be removed; does nothing unless `looks`
 
-    def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
+    def _on_event(self, event: str, arguments: tuple[object, ...]) -> None:
         if self.looks and event == "open" and isinstance(arguments[0], str):
             self.names.add(Path(arguments[0]).name)
 
@@ -249,9 +249,9 @@ def test_a_repository_without_the_files_is_named_before_anything_is_read(
     hub: HubStandIn, sources: Sources
 ) -> None:
     lacking = wikipedia(("hi",)).texts[0].asset
-    told = r"hub wikimedia/wikipedia/20231101.hi: has no train-\*.parquet"
+    message = r"hub wikimedia/wikipedia/20231101.hi: has no train-\*.parquet"
     assert not check(lacking, sources).ok
-    with pytest.raises(AssetError, match=told):
+    with pytest.raises(AssetError, match=message):
         CorpusReader(wikipedia(("hi",)), sources)
 
 
@@ -327,8 +327,8 @@ def test_cc100_is_read_from_the_web_or_from_a_folder_of_the_same_name(
 
 def test_a_file_that_a_web_server_lacks_is_named(site: str, sources: Sources) -> None:
     corpus = cc100(site)
-    gone = corpus.texts[0].asset.model_copy(update={"include": ("tlh.txt.xz",)})
-    found = check(gone, sources)
+    missing = corpus.texts[0].asset.model_copy(update={"include": ("tlh.txt.xz",)})
+    found = check(missing, sources)
     assert not found.ok
     assert "has no tlh.txt.xz (HTTP 404)" in found.problem
 

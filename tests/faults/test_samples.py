@@ -91,6 +91,6 @@ def test_the_watch_sees_what_it_is_for(tmp_path: Path) -> None:
         pickle.loads(bombs.pickled(other))
         subprocess.run(["true"], check=True)
         exec(compile("1", str(hostile / "module.py"), "exec"))
-    told = " ".join(seen)
+    events = " ".join(seen)
     for event in ("open", "pickle.find_class", "os.mkdir", "subprocess.Popen", "code of"):
-        assert event in told, event
+        assert event in events, event

@@ -1,4 +1,4 @@
-"""Rows come from the bytes of the file that is named, as they stand there, or the file and line that is wrong is told."""
+"""Rows come from the bytes of the named file as they stand; an error names the file and the line that is wrong."""
 
 from __future__ import annotations
 
@@ -107,17 +107,17 @@ def test_a_file_that_is_cut_short_is_told_or_ends_at_a_line(ending: str, format:
     path = tmp_path / f"rows.{format}{ending}"
     path.write_bytes(whole)
     assert read_rows(path, Layout(format), ["text"]).rows == 50
-    outcomes = {"told": 0, "read": 0}
+    outcomes = {"refused": 0, "read": 0}
     for length in range(1, len(whole), max(1, len(whole) // 23)):
         path.write_bytes(whole[:length])
         try:
             found = read_rows(path, Layout(format), ["text"]).values["text"]
         except InputError as error:
-            outcomes["told"] += str(error).startswith(path.name)
+            outcomes["refused"] += str(error).startswith(path.name)
         else:
             outcomes["read"] += found == [text for text, _ in rows[: len(found)]]
     assert sum(outcomes.values()) == len(range(1, len(whole), max(1, len(whole) // 23)))
-    assert outcomes["told"] > 10
+    assert outcomes["refused"] > 10
     assert outcomes["read"] == 0 or not ending
 
 

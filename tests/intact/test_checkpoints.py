@@ -1,4 +1,4 @@
-"""One rule says which files are a checkpoint's weights; what cannot be loaded is told without loading it."""
+"""One rule says which files are a checkpoint's weights; what cannot be loaded is reported without loading it."""
 
 from __future__ import annotations
 

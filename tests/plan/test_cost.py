@@ -149,8 +149,8 @@ def test_a_run_says_how_far_off_the_estimate_was(tmp_path: Path) -> None:
     plan = small(tmp_path)
     one, other = plan.of_kind("distil")[0], plan.of_kind("finetune")[0]
     results = [result_of(one, 15.0), result_of(other, 5.0)]
-    told = hindsight({one.id: 10.0, other.id: 10.0}, results)
-    assert told == "work took 20 s; the estimate was 20 s: 0% more (distil 50% more, finetune 50% less)"
+    sentence = hindsight({one.id: 10.0, other.id: 10.0}, results)
+    assert sentence == "work took 20 s; the estimate was 20 s: 0% more (distil 50% more, finetune 50% less)"
     assert hindsight({}, results) is None
 
 

@@ -17,10 +17,10 @@ def test_the_fastest_matmul_that_any_process_has_measured_is_kept(tmp_path: Path
     assert measured > 1e8
     profile = MachineProfile.read(tmp_path, fingerprint(1))
     assert profile.peak("cpu", "fp32") == measured
-    for kept, told in ((measured / 2, measured), (measured * 2, measured * 2)):
+    for kept, expected in ((measured / 2, measured), (measured * 2, measured * 2)):
         profile.with_peak("cpu", "fp32", kept).write(tmp_path)
-        assert matmul_peak(tmp_path, "cpu", "fp32", threads=1) == told
-        assert MachineProfile.read(tmp_path, fingerprint(1)).peak("cpu", "fp32") == told
+        assert matmul_peak(tmp_path, "cpu", "fp32", threads=1) == expected
+        assert MachineProfile.read(tmp_path, fingerprint(1)).peak("cpu", "fp32") == expected
 
 
 def test_a_profile_of_another_torch_or_a_damaged_one_counts_for_nothing(tmp_path: Path) -> None:

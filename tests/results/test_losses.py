@@ -89,15 +89,15 @@ def test_the_command_prints_the_table_and_the_same_rows_as_json(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store, _ = run
-    told = {}
+    printed = {}
     for option in ("--losses", "--json"):
         with pytest.raises(SystemExit) as left:
             main(["report", "--losses", option, "--db", str(store.path)])
         assert not left.value.code
-        told[option] = capsys.readouterr().out
-    rows = json.loads(told["--json"])
+        printed[option] = capsys.readouterr().out
+    rows = json.loads(printed["--json"])
     assert [row["method"] for row in rows] == list(own_losses(store)["method"])
-    assert all(row["method"] in told["--losses"] for row in rows)
+    assert all(row["method"] in printed["--losses"] for row in rows)
 
 
 def test_a_method_of_several_terms_shows_what_each_contributes(run: Run) -> None:

@@ -135,10 +135,10 @@ def test_a_limit_of_a_kind_holds_across_slots() -> None:
     trials = [finetune(f"f{n}", resources=limited) for n in range(3)]
     manager = dispatcher(trials, slots=3)
     first, second = opened(manager, name="a"), opened(manager, name="b")
-    taken = manager.lease(first)
+    lease = manager.lease(first)
     assert manager.lease(second) is Order.WAIT
-    assert isinstance(taken, Lease)
-    manager.settle(first, [result(taken.trials[0])])
+    assert isinstance(lease, Lease)
+    manager.settle(first, [result(lease.trials[0])])
     assert isinstance(manager.lease(second), Lease)
 
 
@@ -330,10 +330,10 @@ def test_small_slots_make_way_for_a_large_one_that_has_waited() -> None:
     manager = dispatcher([urgent, *small_trials], clock=lambda: now[0])
     assert manager.request_slot("big") == SlotShape(2)
     small = opened(manager, ONE, "small")
-    taken = manager.lease(small)
-    assert isinstance(taken, Lease)
+    lease = manager.lease(small)
+    assert isinstance(lease, Lease)
     now[0] = 30.0
-    manager.settle(small, [result(taken.trials[0])])
+    manager.settle(small, [result(lease.trials[0])])
     assert manager.lease(small) is Order.LEAVE
     manager.close_slot(small)
     assert manager.request_slot("another") is Order.WAIT

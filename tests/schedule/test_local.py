@@ -1,4 +1,4 @@
-"""A plan on the local backend: what is recorded is skipped, what failed runs again, every end is told."""
+"""A plan on the local backend: recorded trials are skipped, failed ones run again, every end is reported."""
 
 from __future__ import annotations
 

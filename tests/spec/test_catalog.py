@@ -1,4 +1,4 @@
-"""Names to entries: where they are looked for, and what a wrong name is told."""
+"""Names to entries: where they are looked for, and what the message about a wrong name says."""
 
 from __future__ import annotations
 

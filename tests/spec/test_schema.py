@@ -26,7 +26,7 @@ def test_the_small_spec_is_right(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "at", "told"),
+    ("old", "new", "at", "expected"),
     [
         (
             "warmup_steps: 1",
@@ -161,9 +161,11 @@ def test_the_small_spec_is_right(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_mistake_is_reported_at_its_line(tmp_path: Path, old: str, new: str, at: str, told: str) -> None:
+def test_a_mistake_is_reported_at_its_line(
+    tmp_path: Path, old: str, new: str, at: str, expected: str
+) -> None:
     path = write_spec(tmp_path, (old, new))
-    lines = [line for line in mistakes(path) if told in line]
+    lines = [line for line in mistakes(path) if expected in line]
     assert len(lines) == 1
     assert lines[0].startswith(f"{path}:{line_of(path, at)}:")
 
@@ -180,7 +182,7 @@ def test_several_mistakes_are_reported_at_once_in_order_of_place(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ([("heads: 8}", "heads: 7}")], "heads: 7 relation heads must divide the width of the teacher (64)"),
         (
@@ -208,11 +210,11 @@ def test_several_mistakes_are_reported_at_once_in_order_of_place(tmp_path: Path)
     ],
 )
 def test_a_combination_that_cannot_work_names_the_cell(
-    tmp_path: Path, changes: list[tuple[str, str]], told: str
+    tmp_path: Path, changes: list[tuple[str, str]], expected: str
 ) -> None:
     path = write_spec(tmp_path, *changes)
     lines = mistakes(path)
-    assert any(told in line for line in lines)
+    assert any(expected in line for line in lines)
     assert all(line.startswith(f"{path}:") for line in lines)
 
 
@@ -297,7 +299,7 @@ def test_text_that_is_streamed_must_exclude_every_task(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reader", "source", "told"),
+    ("reader", "source", "expected"),
     [
         (
             "udhr",
@@ -307,13 +309,13 @@ def test_text_that_is_streamed_must_exclude_every_task(tmp_path: Path) -> None:
         ("parquet", 'url: "https://example.org/text"', "files at a web address must be text or JSON lines"),
     ],
 )
-def test_what_cannot_be_streamed_is_named(tmp_path: Path, reader: str, source: str, told: str) -> None:
+def test_what_cannot_be_streamed_is_named(tmp_path: Path, reader: str, source: str, expected: str) -> None:
     text = (
         "language: en, asset: {sources: [{path: text}]",
         f"language: en, reader: {reader}, asset: {{sources: [{{{source}}}]",
     )
     (line,) = mistakes(write_spec(tmp_path, STREAMED, text))
-    assert told in line
+    assert expected in line
 
 
 def test_files_of_the_web_are_streamed_only(tmp_path: Path) -> None:

@@ -27,12 +27,12 @@ def test_a_selection_changes_no_id_and_is_told_to_whoever_is_distilled_with_an_o
         for more in ((), (selecting("distil.learning_rate"),))
     )
     assert [trial.id for trial in plain.trials] == [trial.id for trial in chosen.trials]
-    told = {trial.labels["method"]: trial.labels.get("select") for trial in chosen.of_kind("distil")}
-    assert told == {"none": None, "od": "distil.learning_rate", "rel": "distil.learning_rate"}
+    selected = {trial.labels["method"]: trial.labels.get("select") for trial in chosen.of_kind("distil")}
+    assert selected == {"none": None, "od": "distil.learning_rate", "rel": "distil.learning_rate"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         (
             [AXIS, selecting("distil.learning_rte")],
@@ -44,11 +44,11 @@ def test_a_selection_changes_no_id_and_is_told_to_whoever_is_distilled_with_an_o
     ],
 )
 def test_an_axis_that_the_grid_has_not_is_refused_at_its_place(
-    tmp_path: Path, changes: list[tuple[str, str]], told: str
+    tmp_path: Path, changes: list[tuple[str, str]], expected: str
 ) -> None:
     path = write_spec(tmp_path, *changes)
     [line] = mistakes(path)
-    assert told in line
+    assert expected in line
     assert line.startswith(f"{path}:{line_of(path, 'select:')}:")
 
 

@@ -46,7 +46,7 @@ def test_an_alias_is_the_same_value_and_keeps_the_place_where_it_is_written() ->
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("a: 1\nb: 2\na: 3", "x.yaml:3:1: the key 'a' stands here a second time (first: x.yaml:1:1)"),
         ("a: !!python/object/apply:os.system [id]", "x.yaml:1:4: the tag"),
@@ -64,8 +64,8 @@ def test_an_alias_is_the_same_value_and_keeps_the_place_where_it_is_written() ->
         ("# only a comment", "x.yaml:1:1: the file is empty"),
     ],
 )
-def test_what_is_no_plain_yaml_is_refused_at_its_place(text: str, told: str) -> None:
-    assert refusal(text).startswith(told)
+def test_what_is_no_plain_yaml_is_refused_at_its_place(text: str, expected: str) -> None:
+    assert refusal(text).startswith(expected)
 
 
 def test_an_alias_bomb_is_refused_with_its_count() -> None:
@@ -87,13 +87,13 @@ def test_a_file_that_is_too_large_missing_or_no_text_is_refused(tmp_path: Path) 
     large.write_bytes(b"a: " + b"x" * MAX_BYTES)
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"a: \xff\xfe")
-    for path, told in [
+    for path, expected in [
         (large, "bytes; at most"),
         (binary, "is not UTF-8 text"),
         (tmp_path / "none.yaml", "no such file"),
         (tmp_path, "is a folder"),
     ]:
-        with pytest.raises(SpecError, match=told):
+        with pytest.raises(SpecError, match=expected):
             read(path)
 
 
@@ -130,7 +130,7 @@ def test_set_replaces_one_value_and_its_mistakes_name_the_option() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "expected"),
     [
         ("a.b", "--set a.b: should read dotted.path=value"),
         ("c.5=1", "--set c.5: '5' is no position of a list of 1"),
@@ -138,6 +138,6 @@ def test_set_replaces_one_value_and_its_mistakes_name_the_option() -> None:
         ("a=[", "--set a: '\\['"),
     ],
 )
-def test_set_says_what_is_wrong_with_it(setting: str, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_set_says_what_is_wrong_with_it(setting: str, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
         override(parsed("a: {b: 1}\nc: [1]\n"), [setting])

@@ -235,8 +235,8 @@ def test_a_file_without_rows_is_named(kind: str, folder: Path, sources: Sources)
     pd.DataFrame(ROWS).to_json(folder / "train.jsonl", orient="records", lines=True)
     pd.DataFrame(ROWS).iloc[:0].to_parquet(folder / "none.parquet")
     (folder / "none.jsonl").touch()
-    told = rf"task nli, split test \(en\): no rows: none.{kind} is empty"
-    with pytest.raises(InputError, match=told):
+    message = rf"task nli, split test \(en\): no rows: none.{kind} is empty"
+    with pytest.raises(InputError, match=message):
         load_task(task(folder, splits=splits, format=kind), ("en",), sources)
 
 

@@ -1,4 +1,4 @@
-"""The size of a task's data is told without reading it whole, and is what reading it gives."""
+"""The size of a task's data is known without reading it whole, and is what reading it gives."""
 
 from __future__ import annotations
 

@@ -364,11 +364,11 @@ def test_progress_tells_the_share_of_steps_that_were_clipped(
 def test_the_teachers_masked_accuracy_stands_beside_that_of_whoever_learns_its_predictions(
     world: World, alone: dict[str, Result]
 ) -> None:
-    told = {name: {one.metric: one.value for one in result.measurements} for name, result in alone.items()}
+    values = {name: {one.metric: one.value for one in result.measurements} for name, result in alone.items()}
     for name, result in alone.items():
         reads_its_head = any(term.needs_mlm_head for term in FAMILIES[name].objective)
-        assert ("teacher_masked_accuracy" in told[name]) == reads_its_head
-        assert result.facts["held_out_after"]["teacher_masked_accuracy"] == told[name].get(
+        assert ("teacher_masked_accuracy" in values[name]) == reads_its_head
+        assert result.facts["held_out_after"]["teacher_masked_accuracy"] == values[name].get(
             "teacher_masked_accuracy"
         )
     teacher = load_folder(world.folder / "teacher")
@@ -386,4 +386,4 @@ def test_the_teachers_masked_accuracy_stands_beside_that_of_whoever_learns_its_p
             chosen = batch.masked_positions
             right += int((logits.argmax(dim=-1)[chosen] == batch.labels[chosen]).sum())
             positions += int(chosen.sum())
-    assert told["od"]["teacher_masked_accuracy"] == pytest.approx(right / positions)
+    assert values["od"]["teacher_masked_accuracy"] == pytest.approx(right / positions)

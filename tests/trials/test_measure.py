@@ -116,16 +116,16 @@ def test_everything_is_measured_from_the_declared_shape_alone(model_type: str) -
 def test_a_restless_timing_is_taken_again() -> None:
     restless, calm = (1, 1, 30, 1, 30, 30), (10,) * 12
     waits = iter(restless + calm)
-    taken = []
+    drawn = []
 
     def run(**_: object) -> None:
-        taken.append(next(waits))
-        time.sleep(taken[-1] / 1000)
+        drawn.append(next(waits))
+        time.sleep(drawn[-1] / 1000)
 
     model: Any = run
     model.config = SimpleNamespace(vocab_size=10, pad_token_id=0)
     latency, _ = Bench(model, PROTOCOL, torch.device("cpu"), "fp32").time(1)
-    assert len(taken) > len(restless)
+    assert len(drawn) > len(restless)
     assert latency.spread is not None
     assert latency.spread < 0.9  # that of the first round is 29 / 30
 

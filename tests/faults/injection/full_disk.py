@@ -1,4 +1,6 @@
-"""The runs directory lies on a small file system that fills up at another place each time (as root: it mounts a tmpfs).
+"""Runs a small plan on a file system that fills up at a different point each time (needs root: it mounts a tmpfs).
+
+Costs at least two runs of a small plan per fault, and one undisturbed run.
 
 The run ends with 1 or 2 and says that the disk is full, without a traceback; nothing that can be read on the disk is
 wrong; once there is room, a further run ends with every trial `ok`, its weights and scores those of an

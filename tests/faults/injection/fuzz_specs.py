@@ -1,5 +1,7 @@
-"""Shipped specs and catalog files, damaged at random, are given to `harness validate`; specs that are still valid and
-small to `harness plan` too.
+"""Damages shipped specs and catalog files at random and gives them to `harness validate`; those that are still valid and
+small also to `harness plan`.
+
+Costs at most two seconds of processor time per file; a file that takes longer is a failure.
 
 Whatever they hold, the command ends with 0 or 2, without a traceback, within two seconds of processor time, starts
 nothing and writes nothing. One in a hundred is also given to a command line of its own, which must end the same way.
@@ -87,8 +89,12 @@ def prove(folder: Path, count: int, seed: int) -> Verdict:
                 verdict.claim(_code_of_a_process(path) == ending.code, f"{path}: a process ends otherwise")
             if not verdict.broken or str(path) not in verdict.broken[-1]:
                 path.unlink()
-    told = ", ".join(f"{number} ended with {code}" for code, number in sorted(codes.items(), key=str))
-    verdict.figures = f"{count} files damaged, {told}, {sampled} of them in a process of their own too"
+    codes_in_words = ", ".join(
+        f"{number} ended with {code}" for code, number in sorted(codes.items(), key=str)
+    )
+    verdict.figures = (
+        f"{count} files damaged, {codes_in_words}, {sampled} of them in a process of their own too"
+    )
     return verdict
 
 
@@ -144,8 +150,8 @@ def _ending(arguments: list[str]) -> Ending:
 
 
 def _is_small_plan(validated: Ending) -> bool:
-    told = re.search(r"students, ([\d,]+) trials", validated.said)
-    return validated.code == 0 and told is not None and int(told[1].replace(",", "")) <= SMALL
+    trials = re.search(r"students, ([\d,]+) trials", validated.said)
+    return validated.code == 0 and trials is not None and int(trials[1].replace(",", "")) <= SMALL
 
 
 @contextmanager

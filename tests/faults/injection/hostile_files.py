@@ -1,4 +1,6 @@
-"""Bundles, checkpoints and models from somebody who means harm: altered by chance and by design, hashes made to agree.
+"""Loads malicious bundles, checkpoints and models: altered at random and by design, with hashes made to agree.
+
+Costs little per attack: most end when the file is read; those on checkpoints train a few steps.
 
 A bundle is refused in one line or imported whole; a checkpoint is taken up, dropped or fails its trial; a model is
 refused in one line or loaded. Nothing in them is executed or unpickled, nothing is written elsewhere than in the
@@ -46,8 +48,8 @@ def prove(folder: Path, count: int, seed: int) -> Verdict:
         verdict.claim(not list(folder.rglob("executed*")), f"{place.name} ({name}): something was executed")
         endings[f"{name} {ending}"] += 1
         shutil.rmtree(place)
-    told = ", ".join(f"{number} {ending}" for ending, number in sorted(endings.items()))
-    verdict.figures = f"{count} attacks: {told}"
+    endings_in_words = ", ".join(f"{number} {ending}" for ending, number in sorted(endings.items()))
+    verdict.figures = f"{count} attacks: {endings_in_words}"
     return verdict
 
 

@@ -1,4 +1,6 @@
-"""The driver is killed (`kill -9`) at random moments of a small plan, its successor too, until one comes to the end.
+"""Kills the driver of a small plan (`kill -9`) at random moments, and each driver that continues it, until one finishes.
+
+Costs one start of `harness run` per kill, and one undisturbed run.
 
 Afterwards every trial is `ok`, weights and scores are those of an undisturbed run to the last bit, no driver started a
 trial that had ended before it or one twice, those with a checkpoint went on from it, no process is left of any of the

@@ -1,4 +1,6 @@
-"""Of the processes that a run consists of, some are killed (`kill -9`) at random moments.
+"""Kills processes of a run other than its driver (`kill -9`) at random moments: workers, slots, the dispatcher.
+
+Costs one run of a small plan for every few kills, and one undisturbed run.
 
 Where a worker died (the process that trains, or the slot that leases trials to it), the same run ends well; where
 the dispatcher died, the run says so and a further one ends well. Weights and scores are those of an undisturbed
@@ -111,8 +113,8 @@ def _actors(driver: Driver) -> list[tuple[psutil.Process, str]]:
 
 def _check_end_without_dispatcher(verdict: Verdict, runs: Path, driver: Driver) -> None:
     code = driver.wait()
-    told = code == 1 and "dispatcher" in driver.said
-    verdict.claim(told, f"{runs.name}: ended with {code}: {driver.said[-500:]}")
+    says_why = code == 1 and "dispatcher" in driver.said
+    verdict.claim(says_why, f"{runs.name}: ended with {code}: {driver.said[-500:]}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""A plan in which one student outgrows the memory of a whole run (as root: the run is put into a memory cgroup).
+"""Runs a plan in which one student needs more memory than the whole run may use (needs root: it uses a memory cgroup).
+
+Costs one run of a small plan per fault and some 5 GB of memory, and one undisturbed run.
 
 The kernel kills that student's worker whenever it has one, the trial ends as `out_of_memory`, and everything beside it
 is `ok` with weights and scores of an undisturbed run to the last bit.

@@ -1,4 +1,6 @@
-"""Hundreds of tiny trials in one run, memory of its processes watched: the driver's stays flat.
+"""Runs hundreds of tiny trials in one run and samples the memory of its processes: the driver's must stay flat.
+
+Costs `--count` trials of a few steps each.
 
 `--count` trials at least: students of many seeds, each fine-tuned once. Flat: between the time when a fifth of them
 was done and the end, the driver grew by less than `SLACK`.

@@ -85,12 +85,12 @@ class Driver:
 
     def lost(self) -> list[int]:
         """For each lost worker, the number of trials that were returned to the queue unfinished."""
-        told = re.findall(
+        groups = re.findall(
             r"^\S+ [0-9a-f]{16} .*?(?: and (\d+) more)?: .*(?<!before it could begin); tried again$",
             self.said,
             flags=re.MULTILINE,
         )
-        return [1 + int(more or 0) for more in told]
+        return [1 + int(more or 0) for more in groups]
 
     def look(self) -> list[psutil.Process]:
         """Its descendant processes now, which are added to `family`."""

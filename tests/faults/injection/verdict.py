@@ -42,13 +42,17 @@ Proof = Callable[[Path, int, int], Verdict]
 def command(proof: Proof, count: int) -> NoReturn:
     """Run a proof as a command; `count` is its default number of faults."""
     module = sys.modules[proof.__module__]
+    prog = f"python -m tests.faults.injection.{Path(str(module.__file__)).stem}"
     parser = argparse.ArgumentParser(
-        description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=prog,
+        description=module.__doc__,
+        epilog=f"Example: {prog} --count 2 --seed 1",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--count", type=int, default=count, help=f"how often (default: {count})")
-    parser.add_argument("--seed", type=int, default=0, help="of the random faults (default: 0)")
+    parser.add_argument("--count", type=int, default=count, help=f"number of faults (default: {count})")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random faults (default: 0)")
     parser.add_argument(
-        "--keep", type=Path, help="work in this new folder and leave it; default: a temporary one"
+        "--keep", type=Path, help="work in this new folder and keep it (default: a temporary folder)"
     )
     given = parser.parse_args()
     try:

@@ -45,7 +45,7 @@ class Watch:
         """Context in which forbidden actions are added to the list: writing outside `permitted` and temporary files,
         starting programs, unpickling, running code that lies below `hostile`."""
         if not self._hooked:
-            sys.addaudithook(self._hear)
+            sys.addaudithook(self._on_event)
             self._hooked = True
         scratch = hostile / "scratch"
         scratch.mkdir(exist_ok=True)
@@ -66,7 +66,7 @@ class Watch:
                 if not path.startswith(inside)
             ]
 
-    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _on_event(self, event: str, arguments: tuple[Any, ...]) -> None:
         seen = self._seen
         if seen is None:
             return
