@@ -64,12 +64,15 @@ class AnalysedGroup:
         what = MEASURES[measure]
         if len(order) < 2:
             return f"Only one method has been analysed: {what} cannot be compared."
-        first, second = order.iloc[0], order.iloc[1]
+        first = order.iloc[0]
         shown = order.iloc[sorted({0, 1, len(order) - 1})]
         figures = ", ".join(f"{row.label} {row.mean:.3g} (n = {row.n})" for row in shown.itertuples())
-        apart = first["low"] > second["high"] if measure == "cka" else first["high"] < second["low"]
+        others = order.iloc[1:]
+        apart = (
+            first["low"] > others["high"].max() if measure == "cka" else first["high"] < others["low"].min()
+        )
         best = "highest" if measure == "cka" else "lowest"
-        if first["n"] < 2 or second["n"] < 2:
+        if order["n"].min() < 2:
             return f"Undecided, for want of seeds: {what} is {best} with {first['label']} ({figures})."
         if not apart:
             return f"Undecided, since single students overlap: {what} is {best} with {first['label']} ({figures})."

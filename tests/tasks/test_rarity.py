@@ -49,7 +49,7 @@ def test_scores_of_the_quarters_are_those_of_their_rows() -> None:
     asset = Asset(sources=(LocalSource(path="/nowhere"),))
     task = Task(
         name="toy", suite="toy", assets={"data": asset}, labels={"no": 0, "yes": 1}, metrics=("accuracy",),
-        splits={"test": Split(asset="data", files="x")}, columns=Columns(text="a", label="b"),
+        splits={name: Split(asset="data", files="x") for name in ("train", "test")}, columns=Columns(text="a", label="b"),
     )  # fmt: skip
     labels = np.array([0, 1, 0, 1, 1, 1, 0, 0])
     predictions = np.array([0, 1, 0, 0, 1, 0, 1, 1])
