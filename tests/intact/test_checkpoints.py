@@ -101,7 +101,7 @@ def _look(folder: Path) -> None:
 def test_pickled_weights_alone_are_named_with_the_way_out(folder: Path) -> None:
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(InputError, match=r"pickled weights \(pytorch_model\.bin\) are not read.*Convert"):
+    with pytest.raises(InputError, match=r"pickled weights \(pytorch_model\.bin\) are not read.*convert"):
         require_weights(folder)
 
 

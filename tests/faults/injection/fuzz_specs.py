@@ -1,10 +1,11 @@
 """Damages shipped specs and catalog files at random and gives them to `harness validate`; those that are still valid and
 small also to `harness plan`.
 
-Costs at most two seconds of processor time per file; a file that takes longer is a failure.
+Costs at most two seconds of processor time per file, and a second more for every 5,000 trials that `validate` counts; a
+file that takes longer is a failure.
 
-Whatever they hold, the command ends with 0 or 2, without a traceback, within two seconds of processor time, starts
-nothing and writes nothing. One in a hundred is also given to a command line of its own, which must end the same way.
+Whatever they hold, the command ends with 0 or 2, without a traceback, within that time, starts nothing and writes
+nothing. One in a hundred is also given to a command line of its own, which must end the same way.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -34,7 +36,11 @@ from tests.faults.injection.verdict import Verdict, command
 from tests.faults.injection.watch import WATCH
 
 LIMIT_SECONDS = 2.0
-"""Processor time allowed per file."""
+"""Processor time allowed per file, beside counting its trials."""
+TRIALS_A_SECOND = 5_000
+"""Trials that `validate` counts in a second of processor time at the least."""
+MOST_TRIALS = 100_000
+"""`max_trials` where a spec does not say otherwise: no larger plan is counted."""
 SAMPLE = 100
 """One file in so many also goes through a process of its own."""
 SMALL = 2_000
@@ -139,28 +145,37 @@ def _on_an_island(home: Path) -> Iterator[None]:
 def _ending(arguments: list[str]) -> Ending:
     """Run a command in this process."""
     said = io.StringIO()
+    began = time.process_time()
     with redirect_stdout(said), redirect_stderr(said):
         try:
-            with _limited():
+            with _limited(LIMIT_SECONDS + MOST_TRIALS / TRIALS_A_SECOND):
                 main(arguments)
         except SystemExit as left:
-            return Ending(left.code if isinstance(left.code, int) else 1, said.getvalue())
+            code = left.code if isinstance(left.code, int) else 1
         except HangError:
             return Ending(None, said.getvalue())
+    allowed = LIMIT_SECONDS + (_trials(said.getvalue()) or 0) / TRIALS_A_SECOND
+    return Ending(code if time.process_time() - began <= allowed else None, said.getvalue())
+
+
+def _trials(said: str) -> int | None:
+    """How many trials `validate` counted; None if it did not."""
+    trials = re.search(r"students, ([\d,]+) trials", said)
+    return int(trials[1].replace(",", "")) if trials else None
 
 
 def _is_small_plan(validated: Ending) -> bool:
-    trials = re.search(r"students, ([\d,]+) trials", validated.said)
-    return validated.code == 0 and trials is not None and int(trials[1].replace(",", "")) <= SMALL
+    trials = _trials(validated.said)
+    return validated.code == 0 and trials is not None and trials <= SMALL
 
 
 @contextmanager
-def _limited() -> Iterator[None]:
+def _limited(seconds: float) -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         raise HangError
 
     before = signal.signal(signal.SIGPROF, end)
-    signal.setitimer(signal.ITIMER_PROF, LIMIT_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
@@ -170,7 +185,7 @@ def _limited() -> Iterator[None]:
 
 def _judge(verdict: Verdict, path: Path, ending: Ending, seen: list[str]) -> None:
     if ending.code is None:
-        verdict.claim(False, f"{path}: no end within {LIMIT_SECONDS} s of processor time")
+        verdict.claim(False, f"{path}: no end within the processor time allowed")
         return
     verdict.claim(ending.code in (0, 2), f"{path}: ended with {ending.code}: {ending.said[-300:]}")
     verdict.claim("Traceback" not in ending.said, f"{path}: a traceback: {ending.said[-300:]}")
