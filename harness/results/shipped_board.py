@@ -120,7 +120,9 @@ def joined(own: Store, board: ShippedBoard, cache_dir: Path) -> Store:
     path = cache_dir / "boards" / f"joined-{key}.duckdb"
     if path.is_file():
         return Store(path)
-    names = ("trials", "scores", "measurements", "progress")
+    names = own.frame("SELECT table_name FROM duckdb_tables() WHERE table_name <> 'harness_schema'")[
+        "table_name"
+    ]
     mine, shipped = (
         {name: one.frame(f"SELECT * FROM {name}") for name in names} for one in (own, board.store)
     )

@@ -13,6 +13,7 @@ import pytest
 from harness.ranking.board import read_board
 from harness.records.folder import trial_folders
 from harness.results.bundle import CURVE_POINTS, bundle, import_bundle, import_readable, trials_of_seed
+from harness.results.connect import writing
 from harness.results.shipped_board import joined, shipped_board
 from harness.results.store import Store
 from harness.results.verify import verify
@@ -89,9 +90,21 @@ def test_own_results_and_the_board_are_joined(runs: Path, place: Path, tmp_path:
     boards.write_store(
         own.path, Board(methods=("hs-last",), students=("3L-192",), seeds=(1,), tasks=QUICK[:1])
     )
+    with writing(own.path) as con:  # the tables that this board leaves empty
+        con.execute("INSERT INTO layer_pairs BY NAME SELECT trial_id, 'cka' AS measure FROM trials")
+        con.execute("INSERT INTO transfers BY NAME SELECT trial_id, ['matrix'] AS fitted FROM trials")
+        con.execute("INSERT INTO rarity BY NAME SELECT trial_id, 1 AS quarter FROM trials")
     board = shipped_board(tmp_path, place)
-    both = read_board(joined(own, board, tmp_path)).ranking().table
-    assert {"hs-last", "od", "minilmv2"} <= set(both["method"])
+    both = joined(own, board, tmp_path)
+    assert {"hs-last", "od", "minilmv2"} <= set(read_board(both).ranking().table["method"])
+    for name in own.frame(
+        "SELECT table_name FROM duckdb_tables() WHERE NOT starts_with(table_name, 'harness')"
+    )["table_name"]:
+        rows = [
+            set(map(str, one.frame(f"SELECT * FROM {name}")["trial_id"])) for one in (own, board.store, both)
+        ]
+        assert rows[2] == rows[0] | rows[1], name
+    assert both.frame("SELECT DISTINCT fitted FROM transfers")["fitted"].map(list).tolist() == [["matrix"]]
 
 
 def _cut(share: float) -> Callable[[bytes], bytes]:
