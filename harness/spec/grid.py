@@ -52,7 +52,7 @@ def init_label(init: Initialisation) -> str:
 
 def expand(resolved: ResolvedSpec) -> list[Cell]:
     """All cells, in the order of the axes. SpecError where the grid is too large (counted before any cell is built), an
-    axis value gives no valid recipe, or an `exclude:` matches nothing."""
+    axis value gives no valid recipe, or an `exclude:` of axes as the file gives them matches nothing."""
     axes = resolved.spec.grid.distil_axes
     recipes = _recipes(resolved)
     per_language = [
@@ -190,15 +190,18 @@ class _Rules:
             return have in wanted or have.partition(":")[0] in wanted
         return have in wanted
 
+    def _given_by_option(self, axis: str) -> bool:
+        return self.resolved.document.key_mark(("grid", axis)).line == 0
+
     def raise_unmatched(self) -> None:
-        """SpecError for rules that left nothing out: most likely a mistake."""
+        """SpecError for rules that left nothing out: most likely a mistake, unless `--set` replaced an axis they name."""
         complaints = [
             Complaint(
                 self.resolved.mark(("exclude", index)),
                 "this exclude matches no cell of the grid; correct or remove it",
             )
             for index, applied in enumerate(self.applied)
-            if not applied
+            if not applied and not any(self._given_by_option(axis) for axis in self.rules[index])
         ]
         if complaints:
             raise refuse(complaints)

@@ -170,6 +170,14 @@ def test_a_mistake_is_reported_at_its_line(
     assert lines[0].startswith(f"{path}:{line_of(path, at)}:")
 
 
+def test_an_exclude_may_match_nothing_of_an_axis_that_an_option_narrowed(tmp_path: Path) -> None:
+    path = write_spec(tmp_path, ("finetune: {", "exclude: [{seed: 2}]\nfinetune: {"))
+    narrowed = expand(load_spec(path, settings=["grid.seed=[1]"]))
+    assert {cell.seed for cell in narrowed} == {1}
+    with pytest.raises(SpecError, match="matches no cell"):
+        expand(load_spec(path, settings=["exclude=[{seed: 9}]"]))
+
+
 def test_several_mistakes_are_reported_at_once_in_order_of_place(tmp_path: Path) -> None:
     path = write_spec(
         tmp_path, ("{term: logits}", "{term: logit}"), ("steps: 10", "stesp: 10"), ("epochs: 2", "epochs: a")
