@@ -24,13 +24,19 @@ class AssetError(InputError):
     and what would help."""
 
 
+class ChangedInputError(AssetError):
+    """A file was replaced after the plan that a trial belongs to was made, or while it was read: what it holds now is
+    not what the trial's id stands for."""
+
+
 class TrialError(HarnessError):
     """A trial failed for a reason worth recording; `reason` is a short machine-readable name."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-        """One of: nan, out_of_memory, lost_input, disk_full, permission, killed, interrupted, corrupt_checkpoint, error."""
+        """One of: nan, out_of_memory, lost_input, changed_input, disk_full, permission, killed, interrupted,
+        corrupt_checkpoint, error."""
 
 
 EXIT_OK = 0

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
@@ -68,9 +68,9 @@ class FileHashes:
             write_atomically(memory, json.dumps({"stamp": [where, *before], "sha256": sha256}))
         return sha256
 
-    def tree(self, root: Path, names: tuple[str, ...]) -> str:
-        """Tree hash of the named files below `root`."""
-        return tree_hash({name: self.of(root / name) for name in names})
+    def each(self, root: Path, names: Iterable[str]) -> dict[str, str]:
+        """Name -> SHA-256 of the named files below `root`."""
+        return {name: self.of(root / name) for name in names}
 
 
 def _has_settled(changed: int) -> bool:

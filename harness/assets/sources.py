@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.assets.asset import HubSource
+from harness.assets.asset import Asset, HubSource
 from harness.assets.lock import key_of
 from harness.files import expanded
+
+
+@dataclass(frozen=True)
+class PlannedContent:
+    """What an asset held when the plan was made."""
+
+    identity: str
+    """As it entered the ids of trials."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Name -> SHA-256, where they lay in a folder that a user names; `identity` is then their tree hash."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,9 @@ class Sources:
     """Use only what is on disk: ask neither the hub nor a package index."""
     pins: tuple[tuple[str, str], ...] = ()
     """(repository, commit) from a spec's lock file; repositories are named by `harness.assets.lock.key_of`."""
+    planned: Mapping[Asset, PlannedContent] = field(default_factory=dict, hash=False)
+    """What the assets of a plan held when it was made. A run is given it, so that a trial never reads other content under
+    the id of the planned one."""
 
     def pinned(self, source: HubSource) -> HubSource:
         """The source at its locked commit, if it has one."""

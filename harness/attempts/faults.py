@@ -6,7 +6,7 @@ import errno
 
 import torch
 
-from harness.errors import AssetError, HarnessError, TrialError
+from harness.errors import AssetError, ChangedInputError, HarnessError, TrialError
 from harness.records.result import Failure
 
 _REASONS_BY_NUMBER = {
@@ -72,7 +72,7 @@ def _reason(error: BaseException) -> str:
     if is_out_of_memory(error):
         return "out_of_memory"
     if isinstance(error, AssetError):
-        return "lost_input"
+        return "changed_input" if isinstance(error, ChangedInputError) else "lost_input"
     if isinstance(error, OSError) and error.errno is not None:
         return _REASONS_BY_NUMBER.get(error.errno, "error")
     return "error"

@@ -138,8 +138,8 @@ def build_blocks(
     """The corpus as token blocks: from the cache, or read, cleaned, tokenised and packed now, as a stream. After an
     interruption, finished languages are reused.
 
-    `tokenizer_sha256` identifies the tokenizer. Raises AssetError if text is not available, InputError if a language
-    has too little text to fill one block.
+    `tokenizer_sha256` identifies the tokenizer. Raises AssetError if text is not available or was replaced since the
+    plan, InputError if a language has too little text to fill one block.
     """
     reader = CorpusReader(corpus, sources)
     vocabulary = Vocabulary.of(tokenizer)
@@ -180,7 +180,8 @@ class _BlocksBuilder:
         with tempfile.TemporaryDirectory(dir=self.finished.parent, prefix=".new-") as scratch:
             folder = Path(scratch) / language
             folder.mkdir()
-            blocks = self.build(language, folder)
+            with self.reader.unchanged():
+                blocks = self.build(language, folder)
             (folder / _MANIFEST).write_text(json.dumps(asdict(blocks), indent=1), "utf-8")
             _give_place(folder, final)
 

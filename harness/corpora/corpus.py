@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from harness.assets.fetch import AssetFolder, fetch
-from harness.assets.remote import open_folder
+from harness.assets.asset import Asset
+from harness.assets.fetch import fetch
+from harness.assets.folder import AssetFolder
+from harness.assets.remote import RemoteFolder, open_folder
 from harness.assets.sources import Sources
 from harness.base import digest
 from harness.corpora.cleaning import CleaningCounts, Hashes, clean, hashes_of
@@ -46,23 +50,23 @@ class LanguageText:
 
 
 class CorpusReader:
-    """The cleaned documents of a corpus. Fetches its assets unless they are streamed, and the tasks
-    whose sentences it excludes."""
+    """The cleaned documents of a corpus. Fetches its assets unless they are streamed, and the tasks whose sentences it
+    excludes, but nothing of which the plan says what it holds before a document is asked for."""
 
     def __init__(self, corpus: Corpus, sources: Sources, watched: tuple[Task, ...] = ()) -> None:
         self.corpus = corpus
         self._sources = sources
         self._watched = watched
-        assets = dict.fromkeys(text.asset for text in corpus.texts)
-        get = open_folder if corpus.streaming else fetch
-        folders = {asset: get(asset, sources) for asset in assets}
-        self._folders = [folders[text.asset] for text in corpus.texts]
+        self._folders: dict[Asset, AssetFolder | RemoteFolder] = {}
+        for text in corpus.texts:
+            if self._planned(text.asset) is None:
+                self._folder(text.asset)
 
     @property
     def identity(self) -> str:
         """Hash of everything that determines the documents: files, readers, excluded tasks, version of the cleaning."""
         tasks = [[task, self._task_files(task)] for task in self._excluded()]
-        files = [folder.sha256 for folder in self._folders]
+        files = [self._planned(text.asset) or self._folder(text.asset).sha256 for text in self.corpus.texts]
         return digest([CLEANING_VERSION, self.corpus, files, tasks], 32)
 
     @property
@@ -79,6 +83,16 @@ class CorpusReader:
         watched = {task.name: self._hashes(task) for task in self._watched}
         return clean(self._raw_documents(language), excluded, watched, counts)
 
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """While documents are drawn. ChangedInputError, whatever else went wrong, where a file was replaced meanwhile."""
+        try:
+            yield
+        finally:
+            for folder in self._folders.values():
+                if isinstance(folder, AssetFolder):
+                    folder.require_unchanged(self._sources)
+
     def _raw_documents(self, language: str) -> Iterator[str]:
         for text, file in self._files(language):
             if self.corpus.streaming:
@@ -90,8 +104,9 @@ class CorpusReader:
         """Files in the order of the corpus; under a token budget in the order of a hash of their names, as the first
         files of a large collection are not a fair sample of it."""
         files_of_texts: list[tuple[CorpusText, Path | str]] = []
-        for text, folder in zip(self.corpus.texts, self._folders, strict=True):
+        for text in self.corpus.texts:
             if text.language == language:
+                folder = self._folder(text.asset)
                 files = folder.matching(text.files)
                 if not files:
                     missing = f"the text in {language!r} names the files {text.files!r}"
@@ -123,10 +138,20 @@ class CorpusReader:
         return np.asarray(np.load(memory, allow_pickle=False), dtype=np.uint64)
 
     def _task_files(self, task: Task) -> list[str]:
-        return [self._task_folder(task, name).sha256 for name in sorted(task.assets)]
+        assets = [task.assets[name] for name in sorted(task.assets)]
+        return [self._planned(asset) or fetch(asset, self._sources).sha256 for asset in assets]
 
-    def _task_folder(self, task: Task, name: str) -> AssetFolder:
-        return fetch(task.assets[name], self._sources)
+    def _planned(self, asset: Asset) -> str | None:
+        """Tree hash of the files that a plan found in a folder, whatever lies there now; else None."""
+        planned = self._sources.planned.get(asset)
+        return planned.identity if planned and planned.files else None
+
+    def _folder(self, asset: Asset) -> AssetFolder | RemoteFolder:
+        """Where a text is read, looked up once."""
+        if asset not in self._folders:
+            get = open_folder if self.corpus.streaming else fetch
+            self._folders[asset] = get(asset, self._sources)
+        return self._folders[asset]
 
 
 def survey(corpus: Corpus, tasks: tuple[Task, ...], sources: Sources) -> dict[str, LanguageText]:
@@ -162,8 +187,8 @@ def _survey(reader: CorpusReader, sources: Sources) -> dict[str, LanguageText]:
     texts: dict[str, LanguageText] = {}
     for language in reader.corpus.languages:
         counts = CleaningCounts()
-        for _ in reader.documents(language, counts):
-            pass
+        with reader.unchanged():
+            deque(reader.documents(language, counts), maxlen=0)
         texts[language] = summarise(counts, reader.corpus)
     write_atomically(memory, json.dumps({name: asdict(text) for name, text in texts.items()}))
     return texts

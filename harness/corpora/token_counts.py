@@ -46,10 +46,11 @@ def count_tokens(
     pieces = Tokenizer.from_file(str(tokenizer))
     pieces.no_truncation()
     pieces.no_padding()
-    counts = {
-        language: _count(reader.documents(language, CleaningCounts()), characters[language], pieces)
-        for language in reader.corpus.languages
-    }
+    with reader.unchanged():
+        counts = {
+            language: _count(reader.documents(language, CleaningCounts()), characters[language], pieces)
+            for language in reader.corpus.languages
+        }
     write_atomically(memory, json.dumps({name: asdict(count) for name, count in counts.items()}))
     return counts
 

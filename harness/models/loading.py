@@ -39,6 +39,7 @@ def load_folder(folder: Path, tokenizer: Path | None = None, dropout: float | No
     require_weights(folder)
     model, report = _read_model(folder, dropout)
     _refuse_gaps(model, report, folder)
+    _copy_weights(model)
     return LoadedModel(
         model=model.eval(),
         tokenizer=load_tokenizer(tokenizer or folder, shape.vocabulary),
@@ -74,6 +75,13 @@ def _read_model(folder: Path, dropout: float | None) -> tuple[PreTrainedModel, d
     return model, report
 
 
+def _copy_weights(model: PreTrainedModel) -> None:
+    """Copy the weights into memory of their own: as transformers leaves them they are a view of the file, and change
+    with it."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
+
+
 def _refuse_gaps(model: PreTrainedModel, report: dict[str, Any], folder: Path) -> None:
     """Raise InputError where more than the head is missing, or a tensor has another shape than the config says."""
     head = tuple(family_of(model).head_modules(model))
@@ -94,5 +102,5 @@ def _read_pooler(folder: Path, model: PreTrainedModel) -> dict[str, Tensor]:
     for path in weight_files(folder) if names else []:
         with safe_open(path, framework="pt") as file:
             for name in set(file.keys()) & set(names):
-                pooler[name.partition("pooler.")[2]] = file.get_tensor(name).float()
+                pooler[name.partition("pooler.")[2]] = file.get_tensor(name).float().clone()
     return pooler if set(pooler) == {"dense.weight", "dense.bias"} else {}

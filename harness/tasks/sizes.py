@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.assets.fetch import AssetFolder, fetch
+from harness.assets.fetch import fetch
+from harness.assets.folder import AssetFolder
 from harness.assets.sources import Sources
 from harness.errors import AssetError, InputError
 from harness.formats.documents import declaration_rows

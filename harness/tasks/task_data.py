@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from harness.assets.fetch import AssetFolder, fetch
+from harness.assets.fetch import fetch
+from harness.assets.folder import AssetFolder
 from harness.assets.sources import Sources
 from harness.base import digest
 from harness.errors import InputError
@@ -249,7 +250,7 @@ def _remembered(reader: _Reader, folder: AssetFolder, sources: Sources) -> pd.Da
     """The rows that `reader` finds in `folder`, cached by the content of its files and everything that decides what is
     read from them, never by name or time."""
     if not reader.task.kind.has_labels or reader.task.kind.label_dtype == "object":
-        return reader.read(folder)
+        return _read_now(reader, folder, sources)
     key = digest(
         [READING_VERSION, reader.task, reader.spec, reader.split, reader.language, folder.sha256], 32
     )
@@ -258,9 +259,14 @@ def _remembered(reader: _Reader, folder: AssetFolder, sources: Sources) -> pd.Da
         return cached_frame(path)
     except (OSError, pa.ArrowException):
         pass  # missing or damaged: read again
-    frame = reader.read(folder)
+    frame = _read_now(reader, folder, sources)
     cache_frame(path, frame)
     return frame
+
+
+def _read_now(reader: _Reader, folder: AssetFolder, sources: Sources) -> pd.DataFrame:
+    with folder.unchanged(sources):
+        return reader.read(folder)
 
 
 def _is_unicode(text: str) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from harness.assets.fetch import fetch
+from harness.assets.fetch import opened
 from harness.attempts.attempt import Attempt, Outcome
 from harness.attempts.figures import HeldOut
 from harness.attempts.saved import Saved
@@ -153,14 +154,15 @@ class _Cohort:
         recipe, sources = job.recipe, self.site.sources
         for problem in job.method.problems(teacher.shape, job.student.shape(teacher.shape)):
             raise InputError(f"method {job.method.name}: {problem.message}")
-        model = build_student(
-            teacher,
-            job.student,
-            job.init,
-            seed=job.seed,
-            dropout=recipe.dropout,
-            checkpoint=fetch(job.init.checkpoint, sources).path if job.init.checkpoint else None,
-        )
+        with opened(job.init.checkpoint, sources) if job.init.checkpoint else nullcontext() as files:
+            model = build_student(
+                teacher,
+                job.student,
+                job.init,
+                seed=job.seed,
+                dropout=recipe.dropout,
+                checkpoint=files.path if files else None,
+            )
         place_student(model, self.device)
         draws = torch.Generator().manual_seed(derived_seed(job.seed, "projections"))
         objective = build_objective(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.assets.fetch import fetch
+from harness.assets.fetch import opened
 from harness.assets.sources import Sources
 from harness.attempts.site import Site
 from harness.corpora.blocks import build_blocks
@@ -49,15 +49,17 @@ def parents_sha256(source: ModelSource, loaded: LoadedModel) -> dict[str, str]:
 def load_teacher(teacher: Teacher, sources: Sources) -> LoadedModel:
     """A catalog entry, its vocabulary trimmed to the pieces of a corpus where the entry says so.
 
-    Raises AssetError where checkpoint or corpus cannot be had, InputError where the files are not
-    what the entry declares.
+    Raises AssetError where checkpoint or corpus cannot be had or was replaced since the plan, InputError where the
+    files are not what the entry declares.
     """
-    files = fetch(teacher.asset, sources)
-    tokenizer = fetch(teacher.tokenizer, sources).path if teacher.tokenizer else files.path
-    if teacher.format == "e5-q4":
-        loaded = load_e5_q4(_only_packed(files.matching("*.bin"), teacher.name), tokenizer)
-    else:
-        loaded = load_folder(files.path, tokenizer)
+    with (
+        opened(teacher.asset, sources) as files,
+        opened(teacher.tokenizer or teacher.asset, sources) as pieces,
+    ):
+        if teacher.format == "e5-q4":
+            loaded = load_e5_q4(_only_packed(files.matching("*.bin"), teacher.name), pieces.path)
+        else:
+            loaded = load_folder(files.path, pieces.path)
     if teacher.shape is not None:
         check_declared(teacher.shape, loaded.shape, teacher.name)
     if teacher.trim_vocabulary is None:

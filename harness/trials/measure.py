@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
-from harness.assets.fetch import fetch
+from harness.assets.fetch import opened
 from harness.assets.sources import Sources
 from harness.devices.placement import attention_rule, resolve_precision
 from harness.errors import InputError
@@ -88,11 +88,11 @@ def teacher_config(teacher: Teacher, sources: Sources) -> PreTrainedConfig:
         return config_of_shape(declared_shape(teacher.shape))
     if teacher.format != "transformers":
         raise InputError(f"{teacher.name}: format {teacher.format} needs `shape:` to be measured")
-    folder = fetch(teacher.asset, sources).path
-    shape_of_config(read_config(folder), folder, mlm_head=False)  # refuses what is not supported
-    config: PreTrainedConfig = AutoConfig.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
-    )
+    with opened(teacher.asset, sources) as files:
+        shape_of_config(read_config(files.path), files.path, mlm_head=False)  # refuses what is not supported
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            files.path, local_files_only=True, trust_remote_code=False
+        )
     return config
 
 

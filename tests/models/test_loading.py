@@ -35,6 +35,18 @@ def test_a_whole_checkpoint_comes_back_as_it_was(checkpoint: Callable[..., Path]
     assert loaded.sha256 == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
+def test_a_loaded_model_does_not_change_with_its_file(
+    checkpoint: Callable[..., Path], model_type: str
+) -> None:
+    folder = checkpoint(model_type)
+    loaded = load_folder(folder)
+    before = {name: value.clone() for name, value in (loaded.model.state_dict() | loaded.pooler).items()}
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.write(bytes((folder / "model.safetensors").stat().st_size))
+    for name, value in (loaded.model.state_dict() | loaded.pooler).items():
+        assert torch.equal(value, before[name]), name
+
+
 def test_a_missing_head_is_drawn_alike_every_time_and_tied(
     checkpoint: Callable[..., Path], model_type: str
 ) -> None:

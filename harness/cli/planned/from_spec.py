@@ -34,7 +34,7 @@ class LoadedPlan:
     resolved: ResolvedSpec
     """The spec, and the position of each part in its file."""
     sources: Sources
-    """Where its inputs are read, at the commits of the lock file."""
+    """Where its inputs are read, at the commits of the lock file, and what they hold."""
     left_out: tuple[LeftOut, ...] = ()
     """Optional tasks whose data is not available."""
 
@@ -72,7 +72,7 @@ def load_plan(
 
     `update_lock` asks the hub for the newest commits, whatever the lock file says.
     """
-    from harness.assets.fetch import newest_commits
+    from harness.assets.fetch import newest_commits, planned_contents
     from harness.cli.planned.whole_inputs import check_files
     from harness.devices.provenance import fingerprint
 
@@ -90,7 +90,11 @@ def load_plan(
     require_cache(sources)
     check_files(resolved, sources, rows=True)
     contents = identities(inputs_of(resolved).values(), sources)
-    sources = dataclasses.replace(sources, pins=tuple(sorted({**pins, **pins_of(contents)}.items())))
+    sources = dataclasses.replace(
+        sources,
+        pins=tuple(sorted({**pins, **pins_of(contents)}.items())),
+        planned=planned_contents(contents, sources),
+    )
     threads = resolved.spec.measure.threads
     plan = build_plan(resolved, contents.get, fingerprint(threads), cells)
     return LoadedPlan(plan, resolved, sources, left_out)

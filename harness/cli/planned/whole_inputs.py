@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from harness.assets.asset import Asset
-from harness.assets.fetch import AssetFolder, fetch
+from harness.assets.fetch import fetch
+from harness.assets.folder import AssetFolder
 from harness.assets.sources import Sources
 from harness.base import digest
 from harness.errors import AssetError, InputError
