@@ -7,10 +7,10 @@ BENCH_ARGS ?=
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PYTHONDONTWRITEBYTECODE :=   # importing torch and transformers uncompiled costs ten seconds a process
 
-.PHONY: help setup quickstart test check format leaderboard study bench constraints
+.PHONY: help setup quickstart test check format leaderboard study study-figures bench constraints
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: .venv/installed ## create .venv and install everything (fast when nothing changed)
 
@@ -46,6 +46,9 @@ study: setup ## say what the study's specs would cost; STUDY_ARGS=--run runs the
 	for spec in specs/study/*.yaml; do \
 	  $(BIN)/harness $(if $(filter --run,$(STUDY_ARGS)),run,plan) $$spec --runs-dir $(RUNS)/study || exit $$?; \
 	done
+
+study-figures: setup ## make docs/study.md's tables and figures anew from the board that ships
+	$(BIN)/python -m leaderboard.study
 
 bench: setup ## measure against plain PyTorch and TextBrewer, write benchmarks/RESULTS.md
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[bench]'

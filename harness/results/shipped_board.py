@@ -61,14 +61,14 @@ class ShippedBoard:
         )
 
 
-def shipped_board(cache_dir: Path, place: Path | None = None) -> ShippedBoard:
-    """The board of the bundles in `place` (default: `PLACE`); built on the first call, afterwards read from
-    below `cache_dir`.
+def shipped_board(cache_dir: Path, place: Path | None = None, names: str = "*.zip") -> ShippedBoard:
+    """The board of the bundles in `place` (default: `PLACE`), or of those of them whose names match the pattern `names`;
+    built on the first call, afterwards read from below `cache_dir`.
 
     InputError where the cache cannot be written.
     """
     place = place or PLACE
-    bundles = sorted(place.glob("*.zip")) if place.is_dir() else []
+    bundles = sorted(place.glob(names)) if place.is_dir() else []
     key = digest([[path.name, sha256_of(path)] for path in bundles] + [harness.__version__, schema.VERSION])
     folder = cache_dir / "boards" / key
     note = folder / "problems.json"

@@ -1,0 +1,131 @@
+"""What one part of the study says of a claim."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+from scipy import stats
+
+from harness.ranking.cells.scope import Filters
+from harness.ranking.cells.table import Ranking
+from harness.ranking.compare import SUITE, differences, verdict
+from leaderboard.study.parts import Part
+
+FOR, AGAINST, UNDECIDED = "for", "against", "undecided"
+MOST_SEEDS = 200
+"""Where it would take more, the difference is hardly one."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One comparison that bears on a claim."""
+
+    where: str
+    """Part and suite."""
+    verdict: str
+    sentence: str
+    needed: str = ""
+    """What it would take to decide; empty where it is decided."""
+
+    @property
+    def line(self) -> str:
+        """One item of a list, in Markdown."""
+        end = f" {self.needed}" if self.needed else ""
+        return f"- *{self.where}*, **{self.verdict}**: {self.sentence}{end}"
+
+
+def families(part: Part, suite: str, ahead: str, behind: str) -> Iterator[Evidence]:
+    """Whether family `ahead` is ahead of `behind`, in each setting in which both were distilled."""
+    ranking = part.ranking(suite)
+    std = ranking.table.set_index("config_id")["std"].astype(float)
+    for answer in part.board.answers(Filters(suite=suite)):
+        c = answer.comparison
+        if {c.a, c.b} != {ahead, behind} or not c.configurations[0]:
+            continue
+        first = c.difference if c.a == ahead else -c.difference
+        questions = c.sentences * max(c.candidates)
+        spread = std.loc[list(c.configurations)].tolist()
+        yield Evidence(
+            f"{part.title}, {suite}",
+            (FOR if first > 0 else AGAINST) if c.separable else UNDECIDED,
+            answer.sentence,
+            "" if c.separable else _takes(c.difference, spread, questions),
+        )
+
+
+def methods(part: Part, suite: str, pairs: list[tuple[str, str]]) -> Iterator[Evidence]:
+    """For each pair (a, b) whether method a is ahead of method b, on each student shape that has both; corrected for
+    all pairs of a shape."""
+    for student in part.students(suite):
+        ranking = part.ranking(suite, student)
+        rows = rows_of(ranking)
+        here = [(a, b) for a, b in pairs if a in rows and b in rows]
+        names = list(dict.fromkeys(itertools.chain.from_iterable(here)))
+        if not here:
+            continue
+        compared = _differences(ranking, part, tuple(rows[name] for name in names))
+        for a, b in here:
+            yield _of_pair(compared, ranking, (a, b), (rows[a], rows[b]), f"{part.title}, {suite}, {student}")
+
+
+def rows_of(ranking: Ranking) -> dict[str, str]:
+    """Method -> its best complete row of a ranking of one student shape."""
+    whole = ranking.ranked[ranking.ranked["complete"].astype(bool)]
+    return dict(zip(whole["method"].astype(str)[::-1], whole["config_id"].astype(str)[::-1], strict=True))
+
+
+def _differences(ranking: Ranking, part: Part, rows: tuple[str, ...]) -> pd.DataFrame:
+    return part.board.once(
+        ("study", ranking.tasks, rows), lambda: differences(ranking, rows, part.board.frames.strata)
+    )
+
+
+def _of_pair(
+    compared: pd.DataFrame, ranking: Ranking, names: tuple[str, str], rows: tuple[str, str], where: str
+) -> Evidence:
+    """Evidence for the first of two methods being ahead of the second."""
+    a, b = rows
+    turned = not ((compared["a"] == a) & (compared["b"] == b)).any()
+    mine = compared[(compared["a"] == (b if turned else a)) & (compared["b"] == (a if turned else b))]
+    labels = names[::-1] if turned else names
+    whole = mine[mine["task"] == SUITE] if (mine["task"] == SUITE).any() else mine
+    total = whole.iloc[0]
+    ahead = total["difference"] * (-1 if turned else 1) > 0
+    apart = bool(total["low"] > 0 or total["high"] < 0)
+    std = ranking.table.set_index("config_id")["std"].astype(float)
+    pairs = compared[["a", "b"]].drop_duplicates().shape[0]
+    questions = pairs * (2 if len(ranking.tasks) > 1 else 1)
+    spread = std.loc[list(rows)].tolist()
+    return Evidence(
+        where,
+        (FOR if ahead else AGAINST) if apart else UNDECIDED,
+        verdict(mine, *labels),
+        "" if apart else _takes(float(total["difference"]), spread, questions),
+    )
+
+
+def _takes(difference: float, spread: list[float], questions: int) -> str:
+    """How many seeds would tell a difference of this size from 0, as a sentence."""
+    needed = seeds_needed(difference, spread, questions)
+    if needed is None:
+        return "How many seeds it takes cannot be said before there are two."
+    if needed > MOST_SEEDS:
+        return f"More than {MOST_SEEDS} seeds would be needed to tell so small a difference from none."
+    return f"Were the difference as large as it looks, {needed} seeds each would show it."
+
+
+def seeds_needed(difference: float, spread: list[float], questions: int = 1) -> int | None:
+    """The fewest seeds a side for which the half-width of the corrected 95 % interval (unpaired t, standard deviations
+    as in `spread`) is below |`difference`|; MOST_SEEDS + 1 where that many do not suffice, None without a spread."""
+    if not all(math.isfinite(one) for one in (*spread, difference)):
+        return None
+    error = math.sqrt(sum(one**2 for one in spread))
+    for n in range(2, MOST_SEEDS + 1):
+        quantile = stats.t.ppf(1 - 0.025 / questions, 2 * n - 2)
+        if quantile * error / math.sqrt(n) < abs(difference):
+            return n
+    return MOST_SEEDS + 1
