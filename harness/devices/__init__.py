@@ -6,6 +6,6 @@ placement     attention kernel, precision and device of a model, by rule
 provenance    hardware, threads, versions and commit behind a number
 matmul        the rate at which the machine multiplies matrices
 cores         the cores that this process may use
-quick_peak    a rough rate of matrix products without torch, before anything was measured
+quick_peak    a rough rate of matrix products without torch, beside whatever else runs
 memory        keeps freed memory with the process while a trial runs
 """
