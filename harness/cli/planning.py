@@ -60,17 +60,25 @@ def plan(
     from harness.cli.planned.from_spec import load_plan, sources_of, speed_here
     from harness.cli.planned.overlaps import not_counted, survey_remarks, survey_table, surveys
     from harness.cli.planned.whole_inputs import shared_rows
-    from harness.plan.cost import estimate
+    from harness.plan.cost import Estimate, estimate
+    from harness.schedule.dispatch.rehearsal import Machines
+    from harness.schedule.live_view import expected
+    from harness.schedule.local import this_machine
+    from harness.schedule.outlook import Outlook
 
     loaded = load_plan(spec, catalog, settings, sources_of(data_dir))
     planned = loaded.plan
     counted = list(surveys(planned, loaded.sources, fetch=survey))
     shared = shared_rows(planned.tasks, loaded.sources)
-    speed = speed_here(planned, runs_dir, loaded.sources)
+    speed = speed_here(planned, runs_dir, loaded.sources, measure=True)
     seconds = estimate(planned, speed)
     done = _done(planned, runs_dir)
+    left = [trial for trial in planned.trials if trial.id not in done]
+    here = Machines((this_machine(with_gpus=any(trial.resources.gpus for trial in left)),))
+    outlook = Outlook(left, 0.0, here, Estimate(planned.by_id, speed))
     if as_json:
         content = _as_json(planned, seconds, done, speed)
+        content["clock_seconds_left"] = outlook.seconds_left(0.0) if outlook.machines else None
         content["left_out"] = [one.model_dump() for one in loaded.left_out]
         content["corpora"] = [one.as_json() for one in counted]
         content["shared_rows"] = shared
@@ -93,6 +101,8 @@ def plan(
         out.print(missing.sentence, style="yellow")
     for line in shared:
         out.print(line, style="yellow")
+    if left and outlook.machines:
+        out.print(f"To do: {expected(outlook, 0.0)}.")
     for line in _remarks(planned, speed):
         out.print(line, style="dim")
 

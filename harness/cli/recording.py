@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.plan.cost import hindsight
+from harness.plan.cost import Estimate, hindsight, sharing
 from harness.records.folder import TrialFolder, trial_folders
 from harness.records.result import Result
 from harness.records.trial import Trial
@@ -43,7 +43,7 @@ class Recorder(Listener):
         self._waiting: dict[str, None] = {}
         self._not_before = 0.0
 
-    def on_trial_started(self, trial: Trial) -> None:
+    def on_trial_started(self, trial: Trial, beside: Sequence[Trial] = ()) -> None:
         """Queue the trial to be recorded as running."""
         self._waiting[trial.id] = None
 
@@ -77,18 +77,26 @@ class Recorder(Listener):
 
 
 class EstimateCheck(Listener):
-    """A listener that compares the duration of trials with the estimates."""
+    """A listener that compares what trials took with the estimate."""
 
-    def __init__(self, estimated: Mapping[str, float]) -> None:
-        """`estimated`: trial id -> seconds."""
-        self._estimated = estimated
+    def __init__(self, estimate: Estimate) -> None:
+        self._estimate = estimate
+        self._left: dict[str, Trial] = {}
+        self._expected: dict[str, float] = {}
         self._results: list[Result] = []
 
+    def on_start(self, total: int, skipped: int, left: Sequence[Trial]) -> None:
+        """Know the trials as they are run."""
+        self._left = {trial.id: trial for trial in left}
+
     def on_result(self, result: Result) -> None:
-        """Keep the result, to compare its seconds with the estimate."""
-        self._results.append(result)
+        """Keep the result, and what was expected of it among as many students as it had beside it."""
+        trial = self._left.get(result.trial_id)
+        if trial is not None:
+            self._expected[trial.id] = self._estimate.parts(trial, sharing(result)).total
+            self._results.append(result)
 
     @property
     def sentence(self) -> str | None:
         """One line on the error of the estimate; None if no trial ended well."""
-        return hindsight(self._estimated, self._results)
+        return hindsight(self._expected, self._results)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,10 +23,37 @@ from harness.cli.options import (
     example,
 )
 
+if TYPE_CHECKING:
+    from harness.schedule.listener import RunSummary
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command(epilog=example("harness run quickstart --set distil.steps=200 --backend local"))(run)
+
+
+def next_command(summary: RunSummary, again: Sequence[str], where: Sequence[str]) -> str:
+    """The last line of a run: what to type next. `again` is the command that was run; `where`, the options that name
+    its results."""
+    if summary.failed or summary.blocked:
+        return f"next, why trials failed: {shlex.join(['harness', 'status', *where])}"
+    if summary.interrupted or summary.left:
+        return f"next, to go on from here: {shlex.join(again)}"
+    leaderboard, report = (shlex.join(["harness", command, *where]) for command in ("leaderboard", "report"))
+    return f"next: {leaderboard}   (or, in the terminal, {report})"
+
+
+def hindsight_of(summary: RunSummary, expected: float | None, work: str | None) -> str | None:
+    """What the run took beside what was expected; None where no trial ended well."""
+    if work is None or expected is None or summary.interrupted:
+        return work
+    from harness.ranking.render.text import duration, rough_duration
+
+    return f"{duration(summary.seconds)} by the clock; {rough_duration(expected)} were expected at the start; {work}"
+
+
+def _given(option: str, value: object) -> list[str]:
+    return [] if value is None else [option, str(value)]
 
 
 def run(
@@ -81,7 +110,7 @@ def run(
     from harness.cli.planned.whole_inputs import require_cores
     from harness.cli.recording import EstimateCheck, Recorder, open_store
     from harness.devices.cores import available_cores
-    from harness.plan.cost import estimate
+    from harness.plan.cost import Estimate
     from harness.results.left_out import note_left_out
     from harness.schedule.listener import Listeners
     from harness.schedule.live_view import view as view_of
@@ -103,10 +132,27 @@ def run(
     open_store(store, plan.trials, runs_dir)
     note_left_out(runs_dir, plan.spec, loaded.left_out)
     options = RunOptions(backend.value, address, gpus, cpus, checkpoint_seconds=checkpoint_seconds)
-    view = view_of()
-    check = EstimateCheck(estimate(plan, speed_here(plan, runs_dir, sources, measure=address is None)))
+    estimate = Estimate(plan.by_id, speed_here(plan, runs_dir, sources, measure=address is None))
+    view, check = view_of(estimate=estimate), EstimateCheck(estimate)
     listeners = Listeners(Recorder(store, runs_dir, view), view, check)
     summary = run_plan(plan, runs_dir, sources, options, listeners)
-    if comparison := check.sentence:
+    if comparison := hindsight_of(summary, view.expected, check.sentence):
         print(comparison, file=sys.stderr)
+    where = ["--runs-dir", str(runs_dir), *_given("--db", db)]
+    again = [
+        "harness",
+        "run",
+        str(spec),
+        *where,
+        *_given("--data-dir", data_dir),
+        *_given("--backend", backend.value),
+    ]
+    again += [*_given("--address", address), *_given("--gpus", gpus), *_given("--cpus", cpus)]
+    again += [
+        word
+        for name, values in (("--set", settings), ("--catalog", catalog))
+        for one in values
+        for word in (name, str(one))
+    ]
+    print(next_command(summary, again, where), file=sys.stderr)
     raise typer.Exit(summary.exit_code)

@@ -10,7 +10,8 @@ rungs.py            successive halving: how many settings reach which share of t
 identity.py         ids of trials
 input_contents.py   what the content of every input is
 cohorts.py          which distil trials may share a teacher pass
-cost.py             seconds of each trial, from operations and speed
+cost.py             seconds of each trial, on this machine as far as it is known
+phases.py           seconds before, in and after the steps of a trial, on a processor or GPU
 work.py             operations of each trial
 row_counts.py       how many rows a task has: recorded earlier, read from local data, published or assumed
 """

@@ -58,7 +58,7 @@ class Work:
         recipe = job.recipe
         size = (recipe.batch_size, recipe.length)
         positions = head_positions(job.method, recipe)
-        teacher = self._shape(job.teacher)
+        teacher = self.shape(job.teacher)
         read = positions if job.method.needs_mlm_head else 0
         shared = read_flops(teacher, *size, layers=teacher.layers, maps=0, positions=read)
         trained = positions if job.method.trains_mlm_head else 0
@@ -68,7 +68,7 @@ class Work:
     def _analyse(self, job: AnalyseJob) -> int:
         """Both models on all blocks in each pass, and the products of every pair of layers' states and relations."""
         size = (job.recipe.blocks, job.text.length)
-        teacher, student = self._shape(job.teacher), self._shape(job.student)
+        teacher, student = self.shape(job.teacher), self.shape(job.student)
         passes = ANALYSIS_PASSES * (forward_flops(teacher, *size) + forward_flops(student, *size))
         tokens, pairs = size[0] * size[1], (teacher.layers + 1) * (student.layers + 1)
         states = 2 * tokens * student.width * teacher.width
@@ -78,26 +78,26 @@ class Work:
     def _finetune(self, job: FinetuneJob) -> int:
         """Training, the selection rows after each epoch, and the rows scored in the end: a mean over settings, in which
         those that halving drops count nothing."""
-        recipe, shape = job.recipe, self._shape(job.model)
+        recipe, shape = job.recipe, self.shape(job.model)
         rows = self.tasks.of(job)
         tokens = max(1, round(rows.tokens))
         kind = job.task.kind
         if not kind.trains:
             return kind.forward_flops(shape, sum(rows.scored.values()), tokens)
         rung = job.rung
-        selecting = _selecting(job, rows)
+        selecting = rows_selecting(job, rows)
         reported = sum(rows.scored.values()) - selecting if job.counts else 0  # selection is counted apart
         started = rung.keep / len(rung.below) if rung and rung.below else 1.0
         learnt = (1 + BACKWARD) * recipe.epochs * rows.train_rows
         passes = learnt + recipe.epochs * selecting + reported
         return round(started * kind.forward_flops(shape, passes, tokens))
 
-    def _shape(self, source: ModelSource) -> Shape:
-        """Shape of the model that a trial starts from."""
+    def shape(self, source: ModelSource) -> Shape:
+        """The model that a trial starts from."""
         maker = self.trials.get(source.trial or "")
         match maker.job if maker else None:
             case DistilJob(teacher=teacher, student=student):
-                return student.shape(self._shape(teacher))
+                return student.shape(self.shape(teacher))
             case PrepareJob(teacher=prepared):
                 return shape_of(prepared)
         return shape_of(source.teacher)
@@ -132,7 +132,7 @@ def shape_of(teacher: Teacher | None) -> Shape:
     )  # fmt: skip
 
 
-def _selecting(job: FinetuneJob, rows: RowsOfTrial) -> int:
+def rows_selecting(job: FinetuneJob, rows: RowsOfTrial) -> int:
     """Rows predicted after each epoch."""
     split = "train_holdout" if job.recipe.select_on == "train_holdout" else "dev"
     english = job.recipe.select_on == "dev_en"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_TRIALS_FAILED
 from harness.records.result import Progress, Result
 from harness.records.trial import Trial
+from harness.schedule.dispatch.rehearsal import Machines
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,14 @@ class RunSummary:
 class Listener:
     """Called as things happen, in order, from the thread that called `run_plan`. Override what you need."""
 
+    def on_machines(self, machines: Machines) -> None:
+        """What the run may use: before `on_start` where that is known by then, and whenever it changes."""
+
     def on_start(self, total: int, skipped: int, left: Sequence[Trial]) -> None:
         """The run begins: `skipped` of `total` trials are done already, `left` are to be done."""
 
-    def on_trial_started(self, trial: Trial) -> None:
-        """A worker began to run the trial (again, if an earlier worker was lost)."""
+    def on_trial_started(self, trial: Trial, beside: Sequence[Trial] = ()) -> None:
+        """A worker began to run the trial (again, if an earlier worker was lost), together with those `beside` it."""
 
     def on_progress(self, trial_id: str, progress: Progress) -> None:
         """A running trial wrote a line of progress."""
@@ -71,13 +75,17 @@ class Listeners(Listener):
     def __init__(self, *listeners: Listener) -> None:
         self._listeners = listeners
 
+    def on_machines(self, machines: Machines) -> None:
+        for listener in self._listeners:
+            listener.on_machines(machines)
+
     def on_start(self, total: int, skipped: int, left: Sequence[Trial]) -> None:
         for listener in self._listeners:
             listener.on_start(total, skipped, left)
 
-    def on_trial_started(self, trial: Trial) -> None:
+    def on_trial_started(self, trial: Trial, beside: Sequence[Trial] = ()) -> None:
         for listener in self._listeners:
-            listener.on_trial_started(trial)
+            listener.on_trial_started(trial, beside)
 
     def on_progress(self, trial_id: str, progress: Progress) -> None:
         for listener in self._listeners:

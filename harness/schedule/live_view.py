@@ -12,9 +12,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.ranking.render.text import duration
+from harness.plan.cost import Estimate
+from harness.ranking.render.text import duration, rough_duration
 from harness.records.result import Progress, Result
 from harness.records.trial import Trial
+from harness.schedule.dispatch.rehearsal import Machines
 from harness.schedule.listener import Listener, RunSummary
 from harness.schedule.outlook import Outlook, Running
 
@@ -22,36 +24,93 @@ MOST_LINES = 16
 """Running trials shown at once; further ones are counted."""
 
 
-def view(stream: TextIO | None = None) -> Listener:
-    """A table if `stream` (default: standard error) is a terminal, else lines."""
+def view(stream: TextIO | None = None, estimate: Estimate | None = None) -> View:
+    """A table if `stream` (default: standard error) is a terminal, else lines. `estimate`: what the plan expects."""
     out = stream or sys.stderr
     console = Console(file=out, markup=False, highlight=False)
-    return LiveView(console) if console.is_terminal else PlainLog(out)
+    return LiveView(console, estimate) if console.is_terminal else PlainLog(out, estimate=estimate)
 
 
-class LiveView(Listener):
+class View(Listener):
+    """A view that keeps an outlook, and says what is worth a line of its own."""
+
+    def __init__(self, estimate: Estimate | None, clock: Callable[[], float]) -> None:
+        self._estimate, self._clock = estimate, clock
+        self._outlook = Outlook([], clock())
+        self._titles: dict[str, str] = {}
+        self._machines: Machines | None = None
+        self._started = False
+        self.expected: float | None = None
+        """Seconds that the run was expected to take when its machines became known."""
+
+    def say(self, text: str, style: str = "") -> None:
+        """Print one line."""
+        raise NotImplementedError
+
+    def on_machines(self, machines: Machines) -> None:
+        """Count on them; a line where they become known, or change, after the start."""
+        if machines == self._machines:
+            return
+        before, self._machines = str(self._machines), machines
+        if self._started and self._outlook.unfinished:
+            self._outlook.set_machines(machines)
+            if str(machines) != before:
+                self.say(f"left to do: {self._expect()}")
+
+    def on_start(self, total: int, skipped: int, left: Sequence[Trial]) -> None:
+        """Print how many trials there are to run, and how long that takes."""
+        self._outlook = Outlook(left, self._clock(), self._machines, self._estimate)
+        self._started = True
+        self.say(opening(total, skipped, self._expect() if left else ""))
+
+    def on_trial_started(self, trial: Trial, beside: Sequence[Trial] = ()) -> None:
+        """Count it as running."""
+        self._titles[trial.id] = trial.title
+        self._outlook.started(trial, self._clock(), beside)
+
+    def on_result(self, result: Result) -> None:
+        """Count it as ended."""
+        self._outlook.ended(result)
+
+    def on_message(self, text: str) -> None:
+        """Print the line."""
+        self.say(text, style="yellow")
+
+    def on_end(self, summary: RunSummary) -> None:
+        """Print the summary."""
+        self.say(summing_up(summary))
+
+    def _expect(self) -> str:
+        now = self._clock()
+        if self.expected is None and self._outlook.machines is not None:
+            self.expected = self._outlook.seconds_left(now)
+        return expected(self._outlook, now)
+
+    def left(self, item: Running) -> str:
+        """How long a running trial will take."""
+        return duration(self._outlook.trial_seconds_left(item, self._clock()))
+
+
+class LiveView(View):
     """A table that redraws itself: counts by kind, a row for each running trial, the time left."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, estimate: Estimate | None = None) -> None:
+        super().__init__(estimate, time.time)
         self._console = console
-        self._outlook = Outlook([], time.time())
-        self._titles: dict[str, str] = {}
         self._live: Live | None = None
+
+    def say(self, text: str, style: str = "") -> None:
+        """Print the line above the table."""
+        self._console.print(text, style=style or None)
 
     def on_start(self, total: int, skipped: int, left: Sequence[Trial]) -> None:
         """Start to draw."""
-        self._outlook = Outlook(left, time.time())
-        self._console.print(opening(total, skipped))
+        super().on_start(total, skipped, left)
         if left:
             self._live = Live(
                 console=self._console, get_renderable=self._draw, refresh_per_second=4, transient=True
             )
             self._live.start()
-
-    def on_trial_started(self, trial: Trial) -> None:
-        """Add its row."""
-        self._titles[trial.id] = trial.title
-        self._outlook.started(trial, time.time())
 
     def on_progress(self, trial_id: str, progress: Progress) -> None:
         """Update its row."""
@@ -59,25 +118,21 @@ class LiveView(Listener):
 
     def on_result(self, result: Result) -> None:
         """Remove its row; print a failure above the table."""
-        self._outlook.ended(result)
+        super().on_result(result)
         if result.status == "failed":
-            self._console.print(closing(self._titles.get(result.trial_id, ""), result), style="red")
-
-    def on_message(self, text: str) -> None:
-        """Print the line above the table."""
-        self._console.print(text, style="yellow")
+            self.say(closing(self._titles.get(result.trial_id, ""), result), style="red")
 
     def on_end(self, summary: RunSummary) -> None:
         """Stop to draw and print the summary."""
         if self._live is not None:
             self._live.stop()
-        self._console.print(summing_up(summary))
+        super().on_end(summary)
 
     def _draw(self) -> RenderableType:
         parts: list[RenderableType] = [self._counts()]
         running = list(self._outlook.running.values())
         if running:
-            parts.append(_trials(running[:MOST_LINES]))
+            parts.append(self._trials(running[:MOST_LINES]))
         if len(running) > MOST_LINES:
             parts.append(Text(f"… and {len(running) - MOST_LINES} more", style="dim"))
         return Group(*parts)
@@ -89,52 +144,59 @@ class LiveView(Listener):
         for count in self._outlook.counts():
             failed = Text(str(count.failed), style="red" if count.failed else "")
             table.add_row(count.kind, str(count.done), str(count.running), str(count.left), failed)
-        table.caption = f"time left {duration(self._outlook.seconds_left(time.time()))}"
+        table.caption = f"time left {duration(self._outlook.seconds_left(self._clock()))}"
         table.caption_justify = "left"
         return table
 
+    def _trials(self, running: Sequence[Running]) -> Table:
+        table = Table(box=None, pad_edge=False, expand=True)
+        table.add_column("running", ratio=1, no_wrap=True, overflow="ellipsis")
+        for name in ("step", "loss", "tokens/s", "left"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for item in running:
+            last = item.last
+            if last is None:
+                table.add_row(Text(item.trial.title), "", "", "", self.left(item))
+            else:
+                table.add_row(
+                    Text(item.trial.title),
+                    f"{last.step}/{last.steps}",
+                    f"{last.loss:.4g}",
+                    f"{last.tokens_per_second:,.0f}",
+                    last.doing or self.left(item),
+                )
+        return table
 
-def _trials(running: Sequence[Running]) -> Table:
-    table = Table(box=None, pad_edge=False, expand=True)
-    table.add_column("running", ratio=1, no_wrap=True, overflow="ellipsis")
-    for name in ("step", "loss", "tokens/s", "left"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for item in running:
-        last = item.last
-        if last is None:
-            table.add_row(Text(item.trial.title), "", "", "", duration(None))
-        else:
-            table.add_row(
-                Text(item.trial.title),
-                f"{last.step}/{last.steps}",
-                f"{last.loss:.4g}",
-                f"{last.tokens_per_second:,.0f}",
-                last.doing or duration(item.seconds_left),
-            )
-    return table
 
-
-class PlainLog(Listener):
+class PlainLog(View):
     """A line for each start and end, and regular lines on progress."""
 
-    def __init__(self, stream: TextIO, every: float = 30.0, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        every: float = 30.0,
+        clock: Callable[[], float] = time.time,
+        estimate: Estimate | None = None,
+    ) -> None:
         """`every`: seconds between two reports of progress."""
-        self._stream, self._every, self._clock = stream, every, clock
-        self._outlook = Outlook([], clock())
-        self._titles: dict[str, str] = {}
+        super().__init__(estimate, clock)
+        self._stream, self._every = stream, every
         self._next = 0.0
 
-    def on_start(self, total: int, skipped: int, left: Sequence[Trial]) -> None:
-        """Print how many trials there are to run."""
-        self._outlook = Outlook(left, self._clock())
-        self._next = self._clock() + self._every
-        self._say(opening(total, skipped))
+    def say(self, text: str, style: str = "") -> None:
+        """Print the line with the time of day."""
+        stamp = time.strftime("%H:%M:%S", time.localtime(self._clock()))
+        print(f"{stamp} {text}", file=self._stream, flush=True)
 
-    def on_trial_started(self, trial: Trial) -> None:
+    def on_start(self, total: int, skipped: int, left: Sequence[Trial]) -> None:
+        """Print the opening line."""
+        super().on_start(total, skipped, left)
+        self._next = self._clock() + self._every
+
+    def on_trial_started(self, trial: Trial, beside: Sequence[Trial] = ()) -> None:
         """Print its start."""
-        self._titles[trial.id] = trial.title
-        self._outlook.started(trial, self._clock())
-        self._say(f"start  {trial.id} {trial.title}")
+        super().on_trial_started(trial, beside)
+        self.say(f"start  {trial.id} {trial.title}")
 
     def on_progress(self, trial_id: str, progress: Progress) -> None:
         """Every `every` seconds, print the counts of the run and the steps of running trials."""
@@ -146,39 +208,36 @@ class PlainLog(Listener):
             f"{count.kind} {count.done} done {count.running} running {count.left} left"
             for count in self._outlook.counts()
         )
-        self._say(f"so far {counts}; time left {duration(self._outlook.seconds_left(self._clock()))}")
+        self.say(f"so far {counts}; time left {duration(self._outlook.seconds_left(self._clock()))}")
         for item in list(self._outlook.running.values())[:MOST_LINES]:
             if item.last is not None:
                 last = item.last
-                self._say(
+                self.say(
                     f"step   {item.trial.id} {last.step}/{last.steps} loss {last.loss:.4g} "
-                    f"{last.tokens_per_second:,.0f} tokens/s "
-                    + (last.doing or f"{duration(item.seconds_left)} left")
+                    f"{last.tokens_per_second:,.0f} tokens/s " + (last.doing or f"{self.left(item)} left")
                 )
 
     def on_result(self, result: Result) -> None:
         """Print its end."""
-        self._outlook.ended(result)
-        self._say(closing(self._titles.get(result.trial_id, ""), result))
-
-    def on_message(self, text: str) -> None:
-        """Print the line."""
-        self._say(text)
-
-    def on_end(self, summary: RunSummary) -> None:
-        """Print the summary."""
-        self._say(summing_up(summary))
-
-    def _say(self, text: str) -> None:
-        stamp = time.strftime("%H:%M:%S", time.localtime(self._clock()))
-        print(f"{stamp} {text}", file=self._stream, flush=True)
+        super().on_result(result)
+        self.say(closing(self._titles.get(result.trial_id, ""), result))
 
 
-def opening(total: int, skipped: int) -> str:
-    """The first line of a run."""
+def opening(total: int, skipped: int, takes: str) -> str:
+    """The first line of a run; `takes` says how long what is left will take."""
     if skipped == total:
         return f"{total} trials, all done already"
-    return f"{total} trials" + (f", {skipped} done already" if skipped else "")
+    return (
+        f"{total} trials, {skipped} done already; the rest: {takes}"
+        if skipped
+        else f"{total} trials: {takes}"
+    )
+
+
+def expected(outlook: Outlook, now: float) -> str:
+    """`about 7.1 min on 2 cores`."""
+    machines = f" on {outlook.machines}" if outlook.machines else ", if done on one machine"
+    return f"about {rough_duration(outlook.seconds_left(now))}{machines}"
 
 
 def closing(title: str, result: Result) -> str:

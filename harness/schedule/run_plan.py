@@ -18,6 +18,7 @@ from harness.schedule.backend import ExecutionBackend
 from harness.schedule.claim import claimed
 from harness.schedule.dispatch.dispatcher import Dispatcher
 from harness.schedule.dispatch.events import Blocked, Ended, Event, GivenUp, HandedBack, Started
+from harness.schedule.dispatch.rehearsal import Machines
 from harness.schedule.dispatch.slot_shapes import Capacity, Node
 from harness.schedule.dispatch.workload import Workload
 from harness.schedule.interrupts import Interrupts
@@ -120,6 +121,8 @@ class _Run:
         }
         self._tails = Tails(runs_dir)
         self._blocked_by: dict[str, int] = {}
+        self._machines: Machines | None = None
+        """What the backend last asked about; None before it has started."""
 
     def nothing_left(self, began: float) -> RunSummary:
         """Report a run that has nothing to do."""
@@ -158,6 +161,8 @@ class _Run:
         )
 
     def _capacity(self, nodes: Sequence[Node]) -> Capacity:
+        one_at_a_time = self._options.backend == "local"
+        self._machines = Machines(tuple(nodes), shared=self._shared, one_at_a_time=one_at_a_time)
         return Capacity.of(self._todo, nodes, self._shared)
 
     @property
@@ -172,6 +177,8 @@ class _Run:
             stack.callback(lambda: self._listener.on_end(self._counts.summary(began, interrupted)))
             stack.callback(backend.close)
             interrupts = stack.enter_context(Interrupts())
+            if not self._shared:
+                self._listener.on_machines(self._machines or Machines((this_machine(self._options.cpus),)))
             self._listener.on_start(self._counts.total, self._counts.skipped, self._todo)
             try:
                 backend.start()
@@ -184,7 +191,7 @@ class _Run:
 
     def _watch(self, backend: ExecutionBackend, interrupts: Interrupts) -> bool:
         """Report what happens until the backend has finished; whether the run was interrupted."""
-        stopping, next_progress, trouble = False, 0.0, ""
+        stopping, next_progress, trouble, told = False, 0.0, "", None
         while True:
             if interrupts.asked and not stopping:
                 stopping = True
@@ -199,6 +206,8 @@ class _Run:
             for text in state.messages:
                 self._listener.on_message(text)
             self._report_blocked()
+            if self._machines is not None and self._machines != told:
+                self._listener.on_machines(told := self._machines)
             self._listener.on_pause()
             trouble = trouble or state.trouble
             if state.finished:
@@ -216,7 +225,8 @@ class _Run:
             case Started(trial_ids=ids):
                 for trial_id in ids:
                     self._tails.follow(trial_id)
-                    self._listener.on_trial_started(self._trials[trial_id])
+                    beside = [self._trials[other] for other in ids if other != trial_id]
+                    self._listener.on_trial_started(self._trials[trial_id], beside)
             case Ended(result=result):
                 self._end(result.trial_id, result)
             case GivenUp(trial_id=trial_id, failure=failure, started_at=started_at):

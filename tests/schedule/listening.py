@@ -23,7 +23,7 @@ class Recorder(Listener):
     def on_start(self, total: int, skipped: int, left: Sequence[Trial]) -> None:
         self.calls.append("start")
 
-    def on_trial_started(self, trial: Trial) -> None:
+    def on_trial_started(self, trial: Trial, beside: Sequence[Trial] = ()) -> None:
         self.started.append(trial.id)
 
     def on_progress(self, trial_id: str, progress: Progress) -> None:

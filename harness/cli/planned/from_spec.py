@@ -155,27 +155,37 @@ def speed_here(plan: Plan, runs_dir: Path, sources: Sources, measure: bool = Fal
     """The basis of cost estimates: trials recorded in `runs_dir`, this machine's profile, and the tasks' data
     that is on it.
 
-    `measure` takes a moment to measure the processor's speed if the profile lacks it.
+    `measure` takes a moment to measure the processor's speed where no trial was recorded here, or none measured it.
     """
     from harness.plan.cost import speed_of
     from harness.records.latest import latest_trials
     from harness.tasks.sizes import task_sizes
 
+    recorded = latest_trials(runs_dir)
     threads = {trial.resources.cpus for trial in plan.trials}
-    profiles = {count: _profile(sources.cache_dir, count, measure) for count in threads}
-    return speed_of(latest_trials(runs_dir), profiles, task_sizes(plan.tasks, sources))
+    profiles = {count: _profile(sources.cache_dir, count) for count in threads}
+    if measure:
+        profiles = {
+            count: profile if recorded.ended and profile.peak("cpu", "auto") else _measured(profile, count)
+            for count, profile in profiles.items()
+        }
+    return speed_of(recorded, profiles, task_sizes(plan.tasks, sources))
 
 
-def _profile(cache_dir: Path, threads: int, measure: bool) -> MachineProfile:
+def _profile(cache_dir: Path, threads: int) -> MachineProfile:
     from harness.devices.provenance import fingerprint
     from harness.records.machine import MachineProfile
 
-    profile = MachineProfile.read(cache_dir, fingerprint(threads))
-    if not measure or profile.peak("cpu", "auto") is not None:
-        return profile
+    return MachineProfile.read(cache_dir, fingerprint(threads))
+
+
+def _measured(profile: MachineProfile, threads: int) -> MachineProfile:
+    """With a quick measurement, unless trials measured more: theirs is too low where other work went on beside them."""
+    from harness.devices.cores import available_cores
     from harness.devices.quick_peak import quick_peak
 
-    return profile.with_peak("cpu", "fp32", quick_peak(threads))
+    rate = threads * quick_peak(available_cores())
+    return profile.with_peak("cpu", "fp32", max(rate, profile.peak("cpu", "fp32") or 0.0))
 
 
 def identities(assets: Iterable[Asset], sources: Sources) -> dict[Asset, str | None]:

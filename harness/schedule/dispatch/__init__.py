@@ -12,4 +12,5 @@ and `ray`, reporting to people to `listener`.
     effort.py         estimates that order trials and size cohorts
     slot_shapes.py    what a slot occupies, and how many slots fit on the machines
     events.py         what the dispatcher reports
+    rehearsal.py      the dispatch of a plan played through with estimated times: what it takes by the clock
 """
