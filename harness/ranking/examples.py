@@ -6,6 +6,7 @@ It says nothing of other seeds, and so nothing of methods; `compare` does.
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,8 +18,22 @@ from harness.errors import InputError
 from harness.ranking import statistics
 from harness.ranking.cells.table import Ranking
 from harness.results import predictions
+from harness.results.store import Store
 
 COLUMNS = ["a", "b", "task", "examples", "difference", "low", "high"]
+
+
+def accuracy_trials(store: Store, models: pd.DataFrame) -> pd.DataFrame:
+    """Trials at the chosen settings of tasks scored by accuracy alone: trial_id, model_key, task, report, row_id.
+    `models`: as in `Frames`."""
+    trials = store.frame(
+        "SELECT trial_id, model_key, task, config FROM trials WHERE kind = 'finetune' AND selected AND status = 'ok'"
+    )
+    trials = trials[trials["model_key"].isin(models.index)]
+    jobs = [json.loads(config)["task"] for config in trials["config"]]
+    trials["report"] = [job["report"] for job in jobs]
+    plain = [set(job["metrics"]) <= {"accuracy", "accuracy@1"} for job in jobs]
+    return trials[plain].join(models["row_id"], on="model_key")
 
 
 def differences_by_row(

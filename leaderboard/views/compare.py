@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pandas as pd
 import streamlit as st
 
@@ -11,7 +9,7 @@ from harness.ranking.across_tasks import across_tasks
 from harness.ranking.board import Board
 from harness.ranking.cells.table import Ranking
 from harness.ranking.compare import differences, settings_apart, verdict
-from harness.ranking.examples import differences_by_row, over_examples
+from harness.ranking.examples import accuracy_trials, differences_by_row, over_examples
 from harness.ranking.render import text
 from leaderboard import figures
 from leaderboard import present as data
@@ -140,7 +138,7 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _these_students(ranking: Ranking, board: Board, rows: list[str], labels: pd.Series) -> None:
     """The bootstrap over examples, for those who ask about the trained students alone."""
-    selected = _selected(board)
+    selected = accuracy_trials(data.store(), board.frames.models)
     units = differences_by_row(ranking, rows, selected, data.store().runs_dir) if len(selected) else {}
     if not units:
         return
@@ -178,16 +176,3 @@ def _settings(board: Board, rows: list[str], labels: pd.Series) -> None:
         lambda value: f"{value:g}" if isinstance(value, float) else str(value)
     )
     st.dataframe(shown.rename_axis("setting").reset_index(), hide_index=True, width="stretch")
-
-
-def _selected(board: Board) -> pd.DataFrame:
-    """Trials at the chosen settings of tasks scored by accuracy alone."""
-    trials = data.query(
-        "SELECT trial_id, model_key, task, config FROM trials WHERE kind = 'finetune' AND selected AND "
-        "status = 'ok'"
-    )
-    trials = trials[trials["model_key"].isin(board.frames.models.index)]
-    jobs = [json.loads(config)["task"] for config in trials["config"]]
-    trials["report"] = [job["report"] for job in jobs]
-    plain = [set(job["metrics"]) <= {"accuracy", "accuracy@1"} for job in jobs]
-    return trials[plain].join(board.frames.models["row_id"], on="model_key")

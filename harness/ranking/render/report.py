@@ -12,6 +12,7 @@ from harness.ranking.cells.scope import Filters
 from harness.ranking.cells.unscored import unscored_in_words
 from harness.ranking.render.ranking_lines import MOST_ROWS, ranking_lines
 from harness.ranking.render.trials import render_status
+from harness.ranking.single_students import CAVEAT, beside_controls
 from harness.ranking.statistics.guessing import AT_GUESSING
 from harness.results.left_out import read_left_out
 from harness.results.store import Store
@@ -35,7 +36,7 @@ def render_report(
         return Group(Text("Nothing has been scored yet."), *_left_out(store), render_status(store))
     parts: list[RenderableType] = []
     for suite in board.suites() if suites is None else suites:
-        parts += [_suite(board, Filters(suite=suite), most_rows, ids), Text()]
+        parts += [_suite(store, board, Filters(suite=suite), most_rows, ids), Text()]
     parts += _left_out(store)
     parts.append(_footnotes(board))
     return Group(*parts)
@@ -45,10 +46,11 @@ def _left_out(store: Store) -> list[Text]:
     return [Text(one.sentence, style="yellow") for one in read_left_out(store.runs_dir)]
 
 
-def _suite(board: Board, filters: Filters, most_rows: int | None, ids: bool) -> RenderableType:
+def _suite(store: Store, board: Board, filters: Filters, most_rows: int | None, ids: bool) -> RenderableType:
     ranking = board.ranking(filters)
     parts: list[RenderableType] = [Text(str(filters.suite), style="bold underline")]
     parts += [Text(answer.sentence) for answer in board.answers(filters)[:MOST_ANSWERS]]
+    parts += [Text(line) for line in _single_students(store, board, filters)]
     parts.append(ranking_lines(ranking, most_rows, ids=ids))
     unscored = unscored_in_words(board.frames.evaluations, filters.suite)
     if unscored:
@@ -59,6 +61,12 @@ def _suite(board: Board, filters: Filters, most_rows: int | None, ids: bool) -> 
             Text(f"Not shown: models scored under other fine-tuning settings ({left}).", style="dim")
         )
     return Group(*parts)
+
+
+def _single_students(store: Store, board: Board, filters: Filters) -> list[str]:
+    """What a suite of one seed each can say."""
+    told = [one.sentence for one in beside_controls(store, board, filters)]
+    return [*told, CAVEAT] if told else []
 
 
 def _footnotes(board: Board) -> Text:
