@@ -1,4 +1,4 @@
-"""`python -m leaderboard.study`: write the generated blocks of docs/study.md and its figures anew."""
+"""`python -m leaderboard.study`: write the generated blocks of docs/study.md and of the README, and their figures, anew."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import harness
 from harness.assets.sources import Sources
 from harness.errors import InputError
 from harness.files import write_atomically
-from leaderboard.study.blocks import FIGURES, blocks
+from leaderboard.study.blocks import FIGURES, blocks, readme_blocks
 from leaderboard.study.parts import read_parts
 
 DOCS = Path(harness.__file__).parents[1] / "docs"
@@ -32,9 +32,12 @@ def main(docs: Path = DOCS) -> None:
     for old in (docs / FIGURES).glob("*.svg"):
         old.unlink()
     parts = read_parts(Sources.from_environment().cache_dir)
-    document = docs / "study.md"
-    write_atomically(document, filled(document.read_text("utf-8"), blocks(parts, docs)))
-    print(f"{document}: {len(parts)} parts, {len(list((docs / FIGURES).glob('*.svg')))} figures")
+    documents = {docs / "study.md": blocks(parts, docs), docs.parent / "README.md": readme_blocks(parts)}
+    for document, made in documents.items():
+        write_atomically(document, filled(document.read_text("utf-8"), made))
+    print(
+        f"{len(parts)} parts, {len(list((docs / FIGURES).glob('*.svg')))} figures in {', '.join(map(str, documents))}"
+    )
 
 
 if __name__ == "__main__":

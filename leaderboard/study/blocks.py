@@ -14,7 +14,7 @@ from harness.ranking.milestones import quality_over_tokens
 from harness.ranking.render import text
 from leaderboard import figures
 from leaderboard.study.claims import claims
-from leaderboard.study.drawing import draw
+from leaderboard.study.drawing import draw, picture
 from leaderboard.study.parts import PARTS, Part
 from leaderboard.wording import row_labels
 
@@ -22,6 +22,8 @@ FIGURES = "study"
 """Folder of the figures, beside the document."""
 MISSING = "*Not measured yet: the board that ships holds no results of this part.*"
 MOST_TASKS = 4
+README_ROWS = 8
+"""Ranked rows of the README's table."""
 
 
 def blocks(parts: Mapping[str, Part], docs: Path) -> dict[str, str]:
@@ -32,6 +34,27 @@ def blocks(parts: Mapping[str, Part], docs: Path) -> dict[str, str]:
         made[name] = "\n\n".join(_results(parts[name], folder)) if name in parts else MISSING
     made["why"] = "\n\n".join(_why(parts, folder)) or MISSING
     return made
+
+
+def readme_blocks(parts: Mapping[str, Part]) -> dict[str, str]:
+    """Name -> Markdown of the README's blocks: the first suite of the English part, in short. Its picture is the one that
+    `blocks` draws."""
+    if "english" not in parts:
+        return {"board": "The board that ships holds no results yet."}
+    part = parts["english"]
+    suite = part.board.suites()[0]
+    ranking = part.ranking(suite)
+    lines = [answer.sentence for answer in part.board.answers(Filters(suite=suite))[:2]]
+    return {
+        "board": "\n\n".join(
+            [
+                part.shipped.sentence(),
+                "\n".join(f"- {line}" for line in lines),
+                picture(f"docs/{FIGURES}/{part.name}-{_file(suite)}", _about(part, suite)),
+                _table(ranking, README_ROWS),
+            ]
+        )
+    }
 
 
 def _state(parts: Mapping[str, Part]) -> str:
@@ -86,13 +109,15 @@ def _results(part: Part, folder: Path) -> Iterator[str]:
         yield from _over_tokens(part, suite, folder)
 
 
-def _table(ranking: Ranking) -> str:
-    """The ranking, best first, teachers last."""
+def _table(ranking: Ranking, most: int | None = None) -> str:
+    """The ranking, at most so many rows of it, best first, then teachers."""
     tasks = ranking.tasks if 1 < len(ranking.tasks) <= MOST_TASKS else ()
     means = ranking.per_task.set_index(["config_id", "task"])["mean"]
     names = ["rank", "family", "method", "student", "mean ± 95 %", *tasks, "n", "settings and notes"]
     lines = [f"| {' | '.join(names)} |", "|---|---|---|---|---:|" + "---:|" * (len(tasks) + 1) + "---|"]
-    for row in pd.concat([ranking.ranked, ranking.references]).to_dict("records"):
+    for row in pd.concat([ranking.ranked.head(most or len(ranking.ranked)), ranking.references]).to_dict(
+        "records"
+    ):
         student = row["student"] if text.known(row["student"]) else row["teacher"]
         notes = "; ".join(one for one in (str(row["variant"] or ""), text.notes(row)) if one)
         cells = [
@@ -122,8 +147,11 @@ def _forest(part: Part, ranking: Ranking, suite: str, folder: Path) -> str:
         teacher.assign(label=teacher["config_id"].map(labels))[["label", "mean"]],
         f"{suite}, points, with 95 % intervals over students; dashed: teachers",
     )
-    about = f"Ranking of {part.title} on {suite}: means with intervals, as in the table above"
-    return draw(spec, folder, f"{part.name}-{_file(suite)}", about)
+    return draw(spec, folder, f"{part.name}-{_file(suite)}", _about(part, suite))
+
+
+def _about(part: Part, suite: str) -> str:
+    return f"Ranking of {part.title} on {suite}: means with intervals, as in the table"
 
 
 def _over_tokens(part: Part, suite: str, folder: Path) -> Iterator[str]:

@@ -15,17 +15,22 @@ WIDTH = 560
 
 
 def draw(spec: dict[str, Any], folder: Path, name: str, about: str) -> str:
-    """Write `name`-light.svg and `name`-dark.svg below `folder`; returns the Markdown that shows them, with `about` for
-    readers who cannot see them."""
+    """Write `name`-light.svg and `name`-dark.svg below `folder`; returns the Markdown that shows them in a document beside
+    `folder`, with `about` for readers who cannot see them."""
     import vl_convert  # an extra: only figures need it
 
     folder.mkdir(parents=True, exist_ok=True)
     for mode in INK:
         svg = vl_convert.vegalite_to_svg(_dressed(spec, mode))
         write_atomically(folder / f"{name}-{mode}.svg", svg.rstrip() + "\n")
+    return picture(f"{folder.name}/{name}", about)
+
+
+def picture(stem: str, about: str) -> str:
+    """The Markdown that shows `stem`-light.svg or `stem`-dark.svg, whichever suits the page."""
     return (
-        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{folder.name}/{name}-dark.svg">'
-        f'<img src="{folder.name}/{name}-light.svg" alt="{about}"></picture>'
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{stem}-dark.svg">'
+        f'<img src="{stem}-light.svg" alt="{about}"></picture>'
     )
 
 

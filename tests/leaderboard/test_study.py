@@ -17,7 +17,7 @@ from scipy import stats
 from harness.errors import InputError
 from harness.results.bundle import bundle, trials_of_seed
 from leaderboard.study import __main__ as command
-from leaderboard.study.blocks import MISSING, blocks
+from leaderboard.study.blocks import MISSING, README_ROWS, blocks, readme_blocks
 from leaderboard.study.claims import claims
 from leaderboard.study.evidence import MOST_SEEDS, seeds_needed
 from leaderboard.study.parts import PARTS, Part, read_parts
@@ -74,6 +74,18 @@ def test_every_part_has_its_blocks_and_pictures(parts: dict[str, Part], tmp_path
     )  # forests, and tokens
 
 
+def test_the_readme_shows_the_first_suite_in_short(parts: dict[str, Part], tmp_path: Path) -> None:
+    blocks(parts, tmp_path / "docs")
+    board = readme_blocks(parts)["board"]
+    files = re.findall(r'(?:src|srcset)="([^"]+)"', board)
+    assert [(tmp_path / name).is_file() for name in files] == [True, True]
+    rows = [line for line in board.splitlines() if line.startswith("|")][2:]
+    suite = parts["english"].board.suites()[0]
+    ranking = parts["english"].ranking(suite)
+    assert len(rows) == min(README_ROWS, len(ranking.ranked)) + len(ranking.references)
+    assert "trials on" in board
+
+
 def test_verdicts_follow_the_intervals(parts: dict[str, Part]) -> None:
     by_text = {claim.text: claim for claim in claims(parts)}
     evidence = by_text["Both MHA methods outperform HS."].evidence
@@ -95,8 +107,10 @@ def test_an_empty_board_says_so(tmp_path: Path) -> None:
 
 
 def test_the_document_has_a_place_for_every_block_and_is_up_to_date(tmp_path: Path) -> None:
-    document = (command.DOCS / "study.md").read_text("utf-8")
     parts = read_parts(tmp_path / "cache")
+    readme = (command.DOCS.parent / "README.md").read_text("utf-8")
+    assert command.filled(readme, readme_blocks(parts)) == readme
+    document = (command.DOCS / "study.md").read_text("utf-8")
     made = blocks(parts, tmp_path)
     assert command.filled(document, made) == document
     drawn = {path.name for path in (tmp_path / "study").glob("*.svg")}
