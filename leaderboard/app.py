@@ -48,7 +48,8 @@ PAGES = {
 
 STYLE = """
 <style>
-  .block-container { padding-top: 2.6rem; padding-bottom: 3rem; max-width: 1240px; }
+  .block-container { padding: 2.2rem 2.5rem 3rem; max-width: 1280px; }
+  @media (max-width: 640px) { .block-container { padding: 3rem 1rem; } }
   [data-testid="stMetricValue"], [data-testid="stMarkdown"], table, .answer {
     font-variant-numeric: tabular-nums;
   }
@@ -56,7 +57,8 @@ STYLE = """
     font-size: 1.12rem; line-height: 1.5; padding: .1rem 0 .4rem .9rem; border-left: 3px solid var(--c);
   }
   .answer + .answer { font-size: .98rem; opacity: .85; margin-top: .35rem; }
-  .meta { opacity: .68; font-size: .86rem; line-height: 1.5; }
+  abbr { text-decoration: underline dotted; text-underline-offset: .2em; cursor: help; }
+  .meta { opacity: .75; font-size: .86rem; line-height: 1.5; }
 </style>
 """
 

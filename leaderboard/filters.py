@@ -1,4 +1,5 @@
-"""The filters in the sidebar. Each is bound to the query string, so that an address brings back what was seen."""
+"""The suite above a page and the filters beside it. Each is bound to the query string, so that an address brings back what
+was seen."""
 
 from __future__ import annotations
 
@@ -16,10 +17,10 @@ BOUND: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
 
 
 def sidebar(board: Board, *, suite: bool = True) -> Filters:
-    """Draw the filters that leave a choice, and return what they are set to."""
+    """Draw the suites as tabs and the filters that leave a choice, and return what they are set to."""
     choices = board.choices()
+    picked = _suite(choices["suite"]) if suite and choices["suite"] else None
     with st.sidebar:
-        picked = one("Suite", choices["suite"], "suite") if suite and choices["suite"] else None
         tasks, languages = board.once(("offered", picked), lambda: _offered(board.frames.cells, picked))
         filters = Filters(
             suite=picked,
@@ -31,6 +32,16 @@ def sidebar(board: Board, *, suite: bool = True) -> Filters:
             family=several("Family", choices["family"], "family"),
         )
         return _advanced(board, filters)
+
+
+def _suite(suites: list[str]) -> str:
+    """The suite that is shown; drawn only where there are several."""
+    if len(suites) < 2:
+        return suites[0]
+    picked = st.segmented_control(
+        "Suite", suites, default=suites[0], key="suite", required=True, label_visibility="collapsed", **BOUND
+    )
+    return str(picked)
 
 
 def _offered(cells: pd.DataFrame, suite: str | None) -> tuple[list[str], list[str]]:

@@ -39,7 +39,7 @@ def colour(families: list[str], title: str | None = "Family") -> alt.Color:
     """Families by colour, in the order of `FAMILIES`."""
     shown = [family for family in FAMILIES if family in families]
     scale = alt.Scale(domain=shown, range=[COLOURS[family] for family in shown])
-    legend = alt.Legend(title=None, orient="top", symbolOpacity=1, columns=4) if title else None
+    legend = alt.Legend(title=None, orient="top", symbolOpacity=1, columns=7) if title else None
     return alt.Color("family:N", scale=scale, legend=legend)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import pandas as pd
 
 from harness.ranking.cells.scope import TEACHERS
@@ -14,16 +17,43 @@ def row_labels(table: pd.DataFrame) -> pd.Series:
     """One name per row, by config_id: the method and student, and teacher, languages or settings where they differ."""
     ranked = table[~table["role"].isin(TEACHERS)]
     extra = [column for column in ("teacher", "language") if ranked[column].nunique() > 1]
+    with_settings = set(ranked.loc[_settings_tell_apart(ranked), "config_id"])
     names = {}
     for row in table[[column for column in NAMED_BY if column in table]].to_dict("records"):
         if row["role"] in TEACHERS:
             parts = [row["teacher"], row["method"]]
         else:
-            parts = [row["method"], row["student"], *(row[column] for column in extra), row["variant"]]
+            parts = [row["method"], row["student"], *(row[column] for column in extra)]
+            parts += [row["variant"]] if row["config_id"] in with_settings else []
         if text.known(row.get("milestone")):
             parts.append(f"step {int(row['milestone']):,}")
         names[row["config_id"]] = " · ".join(str(part) for part in parts if text.known(part) and part != "")
     return _distinct(pd.Series(names, dtype=object))
+
+
+def _settings_tell_apart(ranked: pd.DataFrame) -> pd.Series:
+    """Which rows need their settings beside the method and student: where another row has the same name, or where rows of
+    the same student were not trained alike."""
+    made = ["student", "teacher", "language", *(["milestone"] if "milestone" in ranked else [])]
+    same_name = ranked.duplicated(["method", *made], keep=False)
+    return same_name | (ranked.groupby(made, dropna=False)["stratum"].transform("nunique") > 1)
+
+
+FAMILY_TOOLTIPS = {
+    "OD": "Output distribution: the student learns the teacher's predicted probabilities",
+    "HS": "Hidden states: the student's layers learn the states of the teacher's layers",
+    "MHA": "Multi-head attention: the student learns relations of the teacher's queries, keys and values",
+}
+
+
+def with_tooltips(sentence: str) -> str:
+    """The sentence as HTML, in which OD, HS and MHA say what they are when pointed at or reached by key."""
+
+    def explained(found: re.Match[str]) -> str:
+        name = found.group()
+        return f'<abbr tabindex="0" title="{html.escape(FAMILY_TOOLTIPS[name])}">{name}</abbr>'
+
+    return re.sub(r"\b(OD|HS|MHA)\b", explained, html.escape(sentence))
 
 
 def _distinct(names: pd.Series) -> pd.Series:

@@ -61,9 +61,10 @@ class Board:
     def answers(self, filters: Filters = EVERYTHING) -> list[FamilyAnswer]:
         """How the families compare under `filters`: every pair, within each stratum."""
         suite, frames = filters.suite or "all suites", self.frames
+        every = replace(filters, one_setting=False)  # all settings are candidates of their family
         return self.once(
-            ("answers", filters),
-            lambda: family_answers(self.ranking(filters), frames.strata, frames.settings, suite),
+            ("answers", every),
+            lambda: family_answers(self.ranking(every), frames.strata, frames.settings, suite),
         )
 
     def scope(self, filters: Filters) -> Scope:

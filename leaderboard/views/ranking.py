@@ -1,34 +1,37 @@
-"""The ranking: which configuration is best on a suite, and how far the data can tell."""
+"""The ranking: which method is best on a suite, and how far the data can tell."""
 
 from __future__ import annotations
 
 import html
-from typing import Any
+import re
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
 
+from harness.counted import counted
 from harness.ranking.board import Board
-from harness.ranking.cells.scope import FAMILIES, Filters
+from harness.ranking.cells.scope import Filters
 from harness.ranking.cells.table import Ranking
 from harness.ranking.cells.unscored import unscored_in_words
 from harness.ranking.headline import FamilyAnswer
+from harness.ranking.leader import compared_in_words, leader_sentence
 from harness.ranking.render import text
-from harness.ranking.statistics.guessing import AT_GUESSING
 from harness.results.left_out import read_left_out
 from leaderboard import figures
 from leaderboard import present as data
-from leaderboard.filters import sidebar
+from leaderboard.filters import BOUND, sidebar
 from leaderboard.page import opened
+from leaderboard.ranking_table import ranking_table
 from leaderboard.theme import COLOURS
-from leaderboard.wording import group_letters, row_labels
+from leaderboard.wording import row_labels, with_tooltips
 
 MOST_BARS = 30
 """Rows drawn before the reader asks for all."""
 
 
 def page() -> None:
-    """Answer, chart and table of one suite, and how to read them."""
+    """What is compared, the answer, the table and a chart of one suite, and how to read them."""
     board = opened(
         "Ranking",
         "Trials are running; nothing has been scored yet. The **Runs** page shows how far they are.",
@@ -36,33 +39,60 @@ def page() -> None:
     if board is None:
         return
     filters = sidebar(board)
+    above = st.container()
+    filters = replace(filters, one_setting=not _every_setting(board, filters))
     ranking = board.ranking(filters)
-    _answers(board, filters)
-    _meta(board, ranking, filters)
-    for left_out in read_left_out(data.store().runs_dir):
-        st.caption(left_out.sentence)
     if ranking.ranked.empty and ranking.references.empty:
         st.info("Nothing matches these filters. Clear one of them in the sidebar.")
         return
     labels = row_labels(ranking.table)
+    with above:
+        _answer(board, ranking, filters, labels)
+    ranking_table(ranking, labels)
     _chart(ranking, labels, filters)
-    _table(ranking, labels)
+    _meta(board, ranking, filters)
     _incomplete(ranking, labels)
-    _how_to_read(ranking)
-
-
-def _answers(board: Board, filters: Filters) -> None:
-    """The family question, in a sentence or two."""
     answers = board.answers(filters)
-    lines = [
-        f'<div class="answer" style="--c:{COLOURS[answer.comparison.a]}">{html.escape(answer.sentence)}</div>'
-        for answer in answers[:2]
-    ]
-    if lines:
-        st.html("".join(lines))
     if answers:
         with st.expander("All pairs of families"):
             _pairs(answers)
+    _how_to_read(ranking)
+
+
+def _every_setting(board: Board, filters: Filters) -> bool:
+    """Whether every setting is a row; asked only where some method has several."""
+    one = board.ranking(replace(filters, one_setting=True)).ranked
+    every = board.ranking(filters).ranked
+    return len(every) > len(one) and st.toggle(
+        f"All {len(every)} settings, not only the best by dev of each method and student",
+        key="settings",
+        help="Dev scores alone choose. Ranks hold either way, as they are corrected for all settings.",
+        **BOUND,
+    )
+
+
+def _answer(board: Board, ranking: Ranking, filters: Filters, labels: pd.Series) -> None:
+    """What is compared, who is first, and what that says of the families."""
+    leader = leader_sentence(ranking, {str(row): str(name) for row, name in labels.items()})
+    st.html(f'<div class="meta">{with_tooltips(compared_in_words(ranking, filters.suite))}</div>')
+    lines = [
+        f'<div class="answer" style="--c:{_leading_colour(ranking)}">{_bold(with_tooltips(leader))}</div>'
+    ]
+    lines += [
+        f'<div class="answer" style="--c:{COLOURS[answer.comparison.a]}">{with_tooltips(answer.sentence)}</div>'
+        for answer in board.answers(filters)[:1]
+    ]
+    st.html("".join(lines))
+
+
+def _leading_colour(ranking: Ranking) -> str:
+    """The colour of the first row's family."""
+    return COLOURS[str(ranking.ranked["family"].iloc[0])] if len(ranking.ranked) else COLOURS["teacher"]
+
+
+def _bold(sentence: str) -> str:
+    """Markdown's bold as HTML."""
+    return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", sentence)
 
 
 def _pairs(answers: list[FamilyAnswer]) -> None:
@@ -93,7 +123,7 @@ def _pairs(answers: list[FamilyAnswer]) -> None:
 
 
 def _meta(board: Board, ranking: Ranking, filters: Filters) -> None:
-    parts = [f"Mean over {_counted(ranking.tasks, 'task')}: {', '.join(ranking.tasks)}."]
+    parts = [f"Mean over {counted(len(ranking.tasks), 'task')}: {', '.join(ranking.tasks)}."]
     languages = {codes for codes in ranking.languages.values() if len(codes) > 1}
     if languages:
         parts.append(
@@ -104,11 +134,8 @@ def _meta(board: Board, ranking: Ranking, filters: Filters) -> None:
         parts.append(f"{count} models scored under other fine-tuning settings are not shown.")
     unscored = unscored_in_words(board.frames.evaluations, filters.suite)
     parts += [f"{unscored}."] if unscored else []
+    parts += [left_out.sentence for left_out in read_left_out(data.store().runs_dir)]
     st.html(f'<div class="meta">{html.escape(" ".join(parts))}</div>')
-
-
-def _counted(items: tuple[str, ...], noun: str) -> str:
-    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
 
 
 def _chart(ranking: Ranking, labels: pd.Series, filters: Filters) -> None:
@@ -136,125 +163,6 @@ def _chart(ranking: Ranking, labels: pd.Series, filters: Filters) -> None:
             for row, mean in zip(teacher["config_id"], teacher["mean"], strict=True)
         )
         st.caption(f"Dashed: teachers ({named}).")
-
-
-def _table(ranking: Ranking, labels: pd.Series) -> None:
-    shown = _columns(ranking)
-    event = st.dataframe(
-        shown,
-        hide_index=True,
-        width="stretch",
-        placeholder=text.NONE,
-        height=min(36 * len(shown) + 40, 640),
-        column_config=_config(ranking),
-        on_select="rerun",
-        selection_mode="multi-row",
-        key="table",
-    )
-    picked = [str(ranking.table["config_id"].iloc[row]) for row in event["selection"]["rows"]]
-    if len(picked) >= 2:
-        names = " · ".join(labels[row] for row in picked[:2]) + (" …" if len(picked) > 2 else "")
-        st.page_link(
-            st.session_state["pages"]["compare"],
-            label=f"Compare {names}",
-            icon=":material/compare_arrows:",
-            query_params={"rows": picked, **_suite()},
-        )
-    else:
-        st.caption("Tick two or more rows to compare them. Click a heading to sort.")
-
-
-def _suite() -> dict[str, str]:
-    """The suite as the address has it; nothing where it is the default."""
-    named = st.query_params.get("suite")
-    return {"suite": named} if named else {}
-
-
-def _columns(ranking: Ranking) -> pd.DataFrame:
-    table = ranking.table
-    letters = group_letters(ranking.groups)
-    shown = pd.DataFrame(
-        {
-            "rank": [
-                text.rank_range(*row)
-                for row in table[["rank", "best_rank", "worst_rank"]].astype(object).to_numpy()
-            ],
-            "family": [[family] for family in table["family"]],
-            "method": table["method"],
-            "student": table["student"].fillna(table["teacher"]),
-            "teacher": table["teacher"],
-            "language": table["language"],
-            "variant": table["variant"],
-            "tokens": [text.count(tokens) for tokens in table["tokens"]],
-            "mean": 100 * table["mean"],
-            "interval": [
-                text.interval(low, high) for low, high in zip(table["low"], table["high"], strict=True)
-            ],
-            "retention": 100 * table["retention"],
-            "n": table["n"],
-            "group": table["config_id"].map(letters).fillna(""),
-            "notes": [
-                text.notes(row)
-                for row in table[["n", "students", "lost", "missing", "at_guessing", "flags"]].to_dict(
-                    "records"
-                )
-            ],
-            "parameters": table["parameters"] / 1e6,
-            "latency": table["latency_ms"],
-            "without": table["parameters_without_embeddings"] / 1e6,
-            "shipped": 100 * table["retention_of_shipped"],
-        }
-    )
-    dull = [column for column in ("variant", "notes", "group") if not shown[column].astype(bool).any()]
-    dull += [column for column in ("teacher", "language", "tokens") if ranking.ranked[column].nunique() < 2]
-    dull += [
-        column
-        for column in ("parameters", "without", "latency", "retention", "shipped")
-        if shown[column].isna().all()
-    ]
-    return shown.drop(columns=dull)
-
-
-def _config(ranking: Ranking) -> dict[str, Any]:
-    column = st.column_config
-    families = [family for family in FAMILIES if family in set(ranking.table["family"])]
-    return {
-        "rank": column.TextColumn(
-            "Rank", width=104, help="By mean; in brackets the best and worst rank that the data allow."
-        ),
-        "family": column.MultiselectColumn(
-            "Family", options=families, color=[COLOURS[family] for family in families], disabled=True
-        ),
-        "method": column.TextColumn("Method"),
-        "student": column.TextColumn("Student"),
-        "teacher": column.TextColumn("Teacher"),
-        "language": column.TextColumn("Distilled on"),
-        "variant": column.TextColumn(
-            "Settings",
-            help="What sets it apart from rows of the same name, and settings that differ between rows.",
-        ),
-        "tokens": column.TextColumn("Tokens", help="Tokens that a student was distilled on."),
-        "mean": column.NumberColumn("Mean", format="%.1f", help="Points, over the tasks named above."),
-        "interval": column.TextColumn(
-            "95 % interval", help="t interval over distilled students (seeds); none for a single seed."
-        ),
-        "retention": column.NumberColumn(
-            "Retention %", format="%.1f", help="Share of the score of the teacher it learnt from."
-        ),
-        "shipped": column.NumberColumn(
-            "Of shipped %", format="%.1f", help="Share of the score of the teacher as shipped."
-        ),
-        "group": column.TextColumn("Group", help="Rows that share a letter cannot be told apart."),
-        "n": column.NumberColumn("Seeds", help="Distilled students with every task."),
-        "parameters": column.NumberColumn("Params M", format="%.1f"),
-        "without": column.NumberColumn("w/o emb. M", format="%.1f", help="Parameters without embeddings."),
-        "latency": column.NumberColumn("Latency ms", format="%.1f"),
-        "notes": column.TextColumn(
-            "Notes",
-            width="medium",
-            help=f"What is missing, and flags. At guessing: {AT_GUESSING}.",
-        ),
-    }
 
 
 def _incomplete(ranking: Ranking, labels: pd.Series) -> None:

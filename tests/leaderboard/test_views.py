@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -16,10 +19,12 @@ from streamlit.testing.v1 import AppTest
 from harness.ranking.across_tasks import across_tasks
 from harness.ranking.board import read_board
 from harness.ranking.cells.scope import Filters
+from harness.ranking.leader import compared_in_words, leader_sentence
 from harness.ranking.milestones import quality_over_tokens
+from harness.ranking.reuse import best_by_dev, students_of
 from harness.ranking.statistics.guessing import AT_GUESSING
 from harness.results.store import Store
-from leaderboard.wording import group_letters
+from leaderboard.wording import FAMILY_TOOLTIPS, group_letters, row_labels
 
 SHAPES = (
     "missing",
@@ -98,14 +103,44 @@ def test_the_table_is_the_ranking_and_filters_narrow_it(
 ) -> None:
     board = read_board(Store(databases["full"]))
     app = _run("ranking", databases["full"], monkeypatch, {"suite": "GLUE", "student": "3L-192"})
-    expected = board.ranking(Filters(suite="GLUE", student=("3L-192",)))
+    chosen = Filters(suite="GLUE", student=("3L-192",), one_setting=True)
+    expected = board.ranking(chosen)
     shown = _ranked(app)
     assert shown["method"].tolist() == expected.table["method"].tolist()
     assert shown["mean"].tolist() == pytest.approx((100 * expected.table["mean"]).tolist(), nan_ok=True)
     app.multiselect(key="family").select("HS").run()
-    only = board.ranking(Filters(suite="GLUE", student=("3L-192",), family=("HS",)))
-    assert _ranked(app)["method"].tolist() == only.table["method"].tolist()
-    assert board.answers(Filters(suite="GLUE", student=("3L-192",), family=("HS",))) == []
+    only = replace(chosen, family=("HS",))
+    assert _ranked(app)["method"].tolist() == board.ranking(only).table["method"].tolist()
+    assert board.answers(only) == []
+    app.toggle(key="settings").set_value(True).run()
+    every = board.ranking(replace(only, one_setting=False)).table
+    assert len(every) > len(board.ranking(only).table)
+    assert _ranked(app)["method"].tolist() == every["method"].tolist()
+
+
+def _said(app: AppTest) -> str:
+    """What the page says as HTML, without its tags."""
+    return re.sub(r"<[^>]+>", "", " ".join(one.proto.body for one in app.get("html")))
+
+
+def test_the_first_screen_compares_answers_and_lists_a_column_a_task_before_it_draws(
+    databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = _run("ranking", databases["full"], monkeypatch, {"suite": "GLUE"})
+    ranking = read_board(Store(databases["full"])).ranking(Filters(suite="GLUE", one_setting=True))
+    said = _said(app)
+    assert compared_in_words(ranking, "GLUE") in said
+    labels = {str(row): str(name) for row, name in row_labels(ranking.table).items()}
+    leader = leader_sentence(ranking, labels).replace("**", "")
+    assert html.escape(leader) in said
+    body = " ".join(one.proto.body for one in app.get("html"))
+    assert all(f'title="{html.escape(words)}"' in body for words in FAMILY_TOOLTIPS.values())
+    assert set(ranking.tasks) == {str(name)[5:] for name in _ranked(app) if str(name).startswith("task:")}
+    kinds = [one.type for one in app.main]
+    assert kinds.index("dataframe") < kinds.index("vega_lite_chart")
+    first = students_of(ranking, ranking.table["config_id"].iloc[0])
+    assert f"--model {best_by_dev(first)['model_key']}" in app.code[0].value
+    assert f"Trials of {row_labels(ranking.table).iloc[0]}" in " ".join(one.value for one in app.markdown)
 
 
 def test_an_unknown_value_in_the_address_is_ignored(
@@ -118,7 +153,7 @@ def test_an_unknown_value_in_the_address_is_ignored(
         {"suite": "<script>", "student": "nothing", "pooled": "perhaps"},
     )
     assert not app.exception
-    assert app.selectbox(key="suite").value in ("GLUE", "XNLI")
+    assert app.segmented_control(key="suite").value in ("GLUE", "XNLI")
 
 
 def test_rows_named_in_the_address_are_compared(

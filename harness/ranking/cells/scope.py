@@ -66,12 +66,14 @@ class Filters:
     """Whether intermediate students are rows, too."""
     pooled: bool = False
     """Whether intervals and tests use one variance common to all configurations."""
+    one_setting: bool = False
+    """Whether of settings of one method and student only the one that is best by dev scores is a row."""
     latency_protocol: str | None = None
     fingerprint: str | None = None
 
     def without_names(self) -> Filters:
         """The same cells, of every model; each row with a variance of its own."""
-        return replace(self, student=(), teacher=(), language=(), family=(), pooled=False)
+        return replace(self, student=(), teacher=(), language=(), family=(), pooled=False, one_setting=False)
 
 
 @dataclass(frozen=True, eq=False)

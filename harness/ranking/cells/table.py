@@ -14,6 +14,7 @@ import pandas as pd
 
 from harness.ranking import statistics
 from harness.ranking.cells.frames import Frames
+from harness.ranking.cells.one_setting import one_setting_each
 from harness.ranking.cells.scope import TEACHERS, Filters, Scope, matching, scores_of
 
 RANKS = ("rank", "best_rank", "worst_rank")
@@ -30,6 +31,8 @@ class Ranking:
     rank_test: str
     groups: tuple[tuple[str, ...], ...]
     """Runs of neighbours that cannot be told apart."""
+    level: tuple[str, ...]
+    """The rows that cannot be told from the first, in order."""
     scope: Scope
     """What it was made of, of all models in reach."""
     models: frozenset[str]
@@ -83,12 +86,16 @@ def rank_rows(frames: Frames, scope: Scope, filters: Filters) -> Ranking:
     models = matching(frames.models, filters)
     shown = frozenset(models.index) | _teachers_of(frames.models, models)
     rows = frames.models.loc[frames.models.index.isin(shown), "row_id"]
-    table, ranked = _table(scope, rows, filters)
+    chosen = one_setting_each(scope) if filters.one_setting else None
+    table, ranked = _table(scope, rows, filters, None if chosen is None else chosen.index)
     table = table.drop(columns="missing").join(scope.about, on="config_id")
+    if chosen is not None:
+        table = _with_best_of(table, chosen)
     return Ranking(
         table=_with_family_ranks(table),
         rank_test=ranked.test if ranked else "",
         groups=ranked.groups if ranked else (),
+        level=_level_with_first(ranked) if ranked else (),
         scope=scope,
         models=shown,
     )
@@ -105,8 +112,11 @@ def _teachers_of(everything: pd.DataFrame, models: pd.DataFrame) -> frozenset[st
     return frozenset(teachers)
 
 
-def _table(scope: Scope, rows: pd.Series, filters: Filters) -> tuple[pd.DataFrame, statistics.Ranks | None]:
-    """Means, intervals and ranks of these rows; teachers are summarised but not ranked."""
+def _table(
+    scope: Scope, rows: pd.Series, filters: Filters, shown: pd.Index | None
+) -> tuple[pd.DataFrame, statistics.Ranks | None]:
+    """Means, intervals and ranks of these rows; teachers are summarised but not ranked. `shown`: those of them that are
+    left once all have been tested; None for all."""
     references = scope.references[scope.references["config_id"].isin(rows)]
     scores = scope.scores[scope.scores["config_id"].isin(rows)]
     if scores.empty:
@@ -116,7 +126,25 @@ def _table(scope: Scope, rows: pd.Series, filters: Filters) -> tuple[pd.DataFram
         competing = scope.padded["config_id"].isin(scores["config_id"])
         scores = scores_of(scope.padded[competing], scope.tasks, pooled=True)
     ranked = statistics.rank(scores, pooled=filters.pooled)
+    if shown is not None:
+        ranked = statistics.among(ranked, shown)
     return pd.concat([ranked.table, references], ignore_index=True), ranked
+
+
+def _with_best_of(table: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """With how many settings a row was chosen from, and that it was."""
+    counts = table[["config_id"]].join(chosen, on="config_id")
+    best = " best of " + counts["tried"].astype("Int64").astype(str) + " settings by dev"
+    said = table["variant"].str.replace(r",? ?best of \d+ by dev", "", regex=True)
+    several = counts["settings"] > 1
+    variant = table["variant"].where(~several, (said + ",").where(said != "", "") + best).str.strip()
+    return table.assign(variant=variant, tried=counts["tried"].fillna(table["tried"]).astype(int))
+
+
+def _level_with_first(ranks: statistics.Ranks) -> tuple[str, ...]:
+    """The ranked rows that the first is not definitely above."""
+    others = ranks.table["rank"].notna().to_numpy() & ~ranks.above[0]
+    return tuple(ranks.table["config_id"][others].astype(str)[1:])
 
 
 def _with_family_ranks(table: pd.DataFrame) -> pd.DataFrame:

@@ -31,7 +31,7 @@ from harness.ranking.statistics.guessing import better_than_guessing
 from harness.ranking.statistics.holm import holm, holm_within
 from harness.ranking.statistics.intervals import summarise
 from harness.ranking.statistics.rank_tests import Friedman, average_ranks, friedman, wilcoxon_pairs
-from harness.ranking.statistics.ranks import Ranks, definitely_above, rank
+from harness.ranking.statistics.ranks import Ranks, among, definitely_above, rank
 from harness.ranking.statistics.scores import (
     cell_summary,
     retention,
@@ -48,6 +48,7 @@ __all__ = [
     "PairedBootstrap",
     "Ranks",
     "Representative",
+    "among",
     "average_ranks",
     "better_than_guessing",
     "bootstrap_means",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,19 +52,9 @@ def rank(table: pd.DataFrame, *, alpha: float = 0.05, pooled: bool = False) -> R
         ignore_index=True,
     )
     mean, std, n = (ordered[column].to_numpy() for column in ("mean", "std", "n"))
-    whole = ordered["complete"].to_numpy(dtype=bool)
-    ranked = int(ordered["mean"].notna().sum())
     above, tested = definitely_above(mean.astype(float), std.astype(float), n.astype(int), alpha, pooled)
-    above[~whole] = False
-    place = _places(mean[:ranked].astype(float), whole[:ranked], len(ordered))
-    has_rank = np.arange(len(ordered)) < ranked
-    for column, value in (
-        ("rank", place),
-        ("best_rank", 1 + above.sum(axis=0)),
-        ("worst_rank", ranked - above.sum(axis=1)),
-    ):
-        ordered[column] = pd.array(np.where(has_rank, value, np.nan), dtype="Float64").astype("Int64")
-    ordered["not_separable_because"] = np.select(
+    above[~ordered["complete"].to_numpy(dtype=bool)] = False
+    why_not = np.select(
         [n == 0, n == 1, has_no_spread(std, mean) if not pooled else np.zeros(len(n), dtype=bool)],
         ["no complete student", "one student: its spread is unknown", "its students all score the same"],
         default="",
@@ -71,7 +62,30 @@ def rank(table: pd.DataFrame, *, alpha: float = 0.05, pooled: bool = False) -> R
     test = (
         "pooled-variance t" if pooled else "Welch's t"
     ) + f" on student scores, two-sided, Holm over {tested} pairs, {alpha:.0%}"
-    return Ranks(ordered, above, _groups(ordered["config_id"].tolist()[:ranked], above), test)
+    return _ranged(ordered.assign(not_separable_because=why_not), above, test)
+
+
+def among(ranks: Ranks, rows: Collection[str]) -> Ranks:
+    """Only `rows`, with ranks and ranges among themselves. What is definitely above what stays as tested, and as corrected
+    for all pairs of `ranks`, so that it holds however `rows` were chosen."""
+    kept = ranks.table["config_id"].isin(rows).to_numpy()
+    return _ranged(ranks.table[kept].reset_index(drop=True), ranks.above[np.ix_(kept, kept)], ranks.test)
+
+
+def _ranged(ordered: pd.DataFrame, above: NDArray[np.bool_], test: str) -> Ranks:
+    """With ranks and their ranges; rows in order, `above` as in `Ranks`."""
+    table = ordered.copy()
+    ranked = int(table["mean"].notna().sum())
+    whole = table["complete"].to_numpy(dtype=bool)
+    place = _places(table["mean"].to_numpy(dtype=float)[:ranked], whole[:ranked], len(table))
+    has_rank = np.arange(len(table)) < ranked
+    for column, value in (
+        ("rank", place),
+        ("best_rank", 1 + above.sum(axis=0)),
+        ("worst_rank", ranked - above.sum(axis=1)),
+    ):
+        table[column] = pd.array(np.where(has_rank, value, np.nan), dtype="Float64").astype("Int64")
+    return Ranks(table, above, _groups(table["config_id"].tolist()[:ranked], above), test)
 
 
 def _places(mean: NDArray[np.float64], whole: NDArray[np.bool_], rows: int) -> NDArray[np.float64]:
