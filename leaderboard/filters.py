@@ -4,6 +4,7 @@ was seen."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -42,6 +43,21 @@ def _suite(suites: list[str]) -> str:
         "Suite", suites, default=suites[0], key="suite", required=True, label_visibility="collapsed", **BOUND
     )
     return str(picked)
+
+
+def one_setting(board: Board, filters: Filters) -> Filters:
+    """The filters with one row a method and student, unless every setting is asked for; a choice where that differs."""
+    one = replace(filters, one_setting=True)
+    every = board.ranking(filters).ranked
+    if len(every) == len(board.ranking(one).ranked):
+        return one
+    shown = st.toggle(
+        f"All {len(every)} settings, not only the best by dev of each method and student",
+        key="settings",
+        help="Dev scores alone choose. Ranks hold either way, as they are corrected for all settings.",
+        **BOUND,
+    )
+    return filters if shown else one
 
 
 def _offered(cells: pd.DataFrame, suite: str | None) -> tuple[list[str], list[str]]:

@@ -11,6 +11,7 @@ from harness.counted import counted
 from harness.ranking.cells.scope import FAMILIES
 from harness.ranking.cells.table import Ranking
 from harness.ranking.render import text
+from harness.ranking.render.retention import retention_in_words
 from harness.ranking.reuse import best_by_dev, how_to_use, students_of
 from harness.ranking.statistics.guessing import AT_GUESSING
 from leaderboard import present as data
@@ -163,11 +164,9 @@ def _config(ranking: Ranking) -> dict[str, Any]:
             width=96,
             help="t interval over distilled students (seeds); none for a single seed.",
         ),
-        "retention": column.NumberColumn(
-            "Retention %", format="%.1f", help="Share of the score of the teacher it learnt from."
-        ),
+        "retention": column.NumberColumn("Retention %", format="%.1f", help=retention_in_words(ranking)),
         "shipped": column.NumberColumn(
-            "Of shipped %", format="%.1f", help="Share of the score of the teacher as shipped."
+            "Of shipped %", format="%.1f", help="The same of the teacher as shipped."
         ),
         "group": column.TextColumn("Group", help="Rows that share a letter cannot be told apart."),
         "n": column.NumberColumn("Seeds", width=62, help="Distilled students with every task."),

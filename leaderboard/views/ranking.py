@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
@@ -17,10 +16,11 @@ from harness.ranking.cells.unscored import unscored_in_words
 from harness.ranking.headline import FamilyAnswer
 from harness.ranking.leader import compared_in_words, leader_sentence
 from harness.ranking.render import text
+from harness.ranking.render.retention import retention_in_words
 from harness.results.left_out import read_left_out
 from leaderboard import figures
 from leaderboard import present as data
-from leaderboard.filters import BOUND, sidebar
+from leaderboard.filters import one_setting, sidebar
 from leaderboard.page import opened
 from leaderboard.ranking_table import ranking_table
 from leaderboard.theme import COLOURS
@@ -40,7 +40,7 @@ def page() -> None:
         return
     filters = sidebar(board)
     above = st.container()
-    filters = replace(filters, one_setting=not _every_setting(board, filters))
+    filters = one_setting(board, filters)
     ranking = board.ranking(filters)
     if ranking.ranked.empty and ranking.references.empty:
         st.info("Nothing matches these filters. Clear one of them in the sidebar.")
@@ -57,18 +57,6 @@ def page() -> None:
         with st.expander("All pairs of families"):
             _pairs(answers)
     _how_to_read(ranking)
-
-
-def _every_setting(board: Board, filters: Filters) -> bool:
-    """Whether every setting is a row; asked only where some method has several."""
-    one = board.ranking(replace(filters, one_setting=True)).ranked
-    every = board.ranking(filters).ranked
-    return len(every) > len(one) and st.toggle(
-        f"All {len(every)} settings, not only the best by dev of each method and student",
-        key="settings",
-        help="Dev scores alone choose. Ranks hold either way, as they are corrected for all settings.",
-        **BOUND,
-    )
 
 
 def _answer(board: Board, ranking: Ranking, filters: Filters, labels: pd.Series) -> None:
@@ -186,7 +174,7 @@ def _how_to_read(ranking: Ranking) -> None:
 - **Rank (best–worst)**: {ranking.rank_test or "no test could be made"}. A single seed says
   nothing about spread, so its rank can be any.
 - **Group**: rows that share a letter cannot be told apart.
-- **Retention**: per task, the share of the teacher's score that is kept, then averaged.
+- {retention_in_words(ranking)}
 - Fine-tuning settings were chosen on dev scores; only the chosen setting's reported score is shown.
 """
         )

@@ -18,6 +18,7 @@ from harness.ranking.cells.settings import differing, variants
 from harness.ranking.compare import differences, settings_apart
 from harness.ranking.examples import differences_by_row, over_examples
 from harness.ranking.pareto import answer_in_words, best_within, pareto_front
+from harness.ranking.render.retention import retention_in_words
 from harness.results.store import Store
 
 from . import boards
@@ -65,7 +66,9 @@ def test_the_teacher_is_shown_but_not_ranked_and_retention_refers_to_it(tmp_path
     for row in board.ranked.to_dict("records"):
         students = board.students[board.students["config_id"] == row["config_id"]]
         for column, reference in (("retention", prepared), ("retention_of_shipped", shipped)):
-            kept = students["value"] / students["task"].map(teacher[reference])
+            guess = students["task"].map({task.name: 1 / task.labels for task in QUICK})
+            learnt = students["task"].map(teacher[reference]) - guess
+            kept = (students["value"] - guess) / learnt
             assert row[column] == pytest.approx(kept.groupby(students["distil_seed"]).mean().mean())
 
 
@@ -240,6 +243,26 @@ def test_a_row_that_lost_a_student_is_not_the_best_while_there_are_complete_ones
     assert answer_in_words(best, "c", ["a"]).endswith("1 incomplete left out")
 
 
+def test_retention_is_over_tasks_whose_level_of_guessing_is_known_and_blank_at_guessing(
+    tmp_path: Path,
+) -> None:
+    store, results = _results(tmp_path, Board(tasks=GLUE, methods=("od", "minilmv2"), students=("3L-192",)))
+    ranking = results.ranking()
+    assert list(ranking.scope.guess.index) == ["cola", "qnli", "rte", "sst2"]
+    assert retention_in_words(ranking) == (
+        "Retention: (score − guessing) / (teacher − guessing), mean over tasks; the teacher is minilm-l6 as prepared. "
+        "Blank at guessing on every task. Without mrpc, where the level of guessing is not known."
+    )
+    with duckdb.connect(store.path) as con:
+        con.execute(
+            "UPDATE scores SET value = coalesce(no_information, value) FROM trials "
+            "WHERE trials.trial_id = scores.trial_id AND method = 'od'"
+        )
+    kept = read_board(Store(store.path)).ranking().table.set_index("method")["retention"]
+    assert np.isnan(kept["od"])
+    assert kept["minilmv2"] > 0.5
+
+
 def test_what_is_no_better_than_guessing_is_named_whatever_its_retention(tmp_path: Path) -> None:
     path = tmp_path / "results.duckdb"
     write_store(path, Board(tasks=XNLI, methods=("od", "minilmv2"), students=("3L-192",)))
@@ -252,7 +275,7 @@ def test_what_is_no_better_than_guessing_is_named_whatever_its_retention(tmp_pat
     [task] = XNLI
     others = len(task.languages) - 1
     assert table.loc["od", "at_guessing"] == f"{task.name} ({others} of {others + 1} languages)"
-    assert table.loc["od", "retention"] > 0.3
+    assert 0 < table.loc["od", "retention"] < 0.2 < table.loc["minilmv2", "retention"]
     assert not table.drop(index="od")["at_guessing"].any()
 
 

@@ -83,22 +83,27 @@ def test_intervals_equal_those_of_scipy() -> None:
     assert (pooled["high"] - pooled["mean"]).to_numpy() == pytest.approx(half)
 
 
-def test_retention_is_the_mean_over_tasks_of_ratios_not_the_ratio_of_means() -> None:
+def test_retention_is_the_mean_over_tasks_of_ratios_above_guessing() -> None:
     teacher = pd.DataFrame({"task": ["t0", "t1"], "value": [0.5, 1.0]})
-    table = st.scores_table(st.retention(students({"a": [[0.5, 0.5]]}), teacher))
-    assert table["mean"].tolist() == [0.75]
-    useless = pd.DataFrame({"task": ["t0", "t1"], "value": [0.5, 0.0]})
-    assert st.scores_table(st.retention(students({"a": [[0.5, 0.5]]}), useless))["missing"].tolist() == [
-        ("t1",)
-    ]
+    none = pd.Series({"t0": 0.0, "t1": 0.0})
+    half = students({"a": [[0.5, 0.5]]})
+    assert st.scores_table(st.retention(half, teacher, none))["mean"].tolist() == [0.75]
+    guess = pd.Series({"t0": 0.25, "t1": 0.5})
+    assert st.retention(half, teacher, guess)["value"].tolist() == pytest.approx([1.0, 0.0])
+    assert st.retention(students({"a": [[0.25, 0.4]]}), teacher, guess)["value"].tolist() == pytest.approx(
+        [0.0, -0.2]
+    )
+    useless = pd.DataFrame({"task": ["t0", "t1"], "value": [0.5, 0.5]})
+    assert st.scores_table(st.retention(half, useless, guess))["missing"].tolist() == [("t1",)]
 
 
 def test_retention_uses_each_configurations_own_teacher_and_refuses_two() -> None:
     teacher = pd.DataFrame({"config_id": ["a", "b"], "task": "t0", "value": [0.5, 0.8]})
-    kept = st.retention(one_task({"a": [0.4], "b": [0.4]}), teacher)
-    assert kept["value"].tolist() == pytest.approx([0.8, 0.5])
+    guess = pd.Series({"t0": 0.2})
+    kept = st.retention(one_task({"a": [0.4], "b": [0.4]}), teacher, guess)
+    assert kept["value"].tolist() == pytest.approx([2 / 3, 1 / 3])
     with pytest.raises(ValueError, match="more than one"):
-        st.retention(kept, teacher.drop(columns="config_id"))
+        st.retention(kept, teacher.drop(columns="config_id"), guess)
 
 
 @pytest.mark.parametrize("tests", [0, 1, 2, 15, 105])

@@ -69,7 +69,11 @@ def test_the_pooled_interval_covers_where_methods_share_a_variance(students: int
 def test_the_interval_of_the_retention_covers_its_mean_for_the_given_teacher(students: int) -> None:
     offsets = np.random.default_rng(2).normal(0, 0.02, BOARDS)
     teacher = pd.DataFrame({"task": range(len(TASKS)), "value": TASKS + 0.05})
-    table = st.scores_table(st.retention(simulate(offsets, students, seed=10 + students), teacher))
+    table = st.scores_table(
+        st.retention(
+            simulate(offsets, students, seed=10 + students), teacher, pd.Series(0.0, index=teacher["task"])
+        )
+    )
     truth = ((TASKS + offsets[table["config_id"], None]) / (TASKS + 0.05)).mean(axis=1)
     assert 0.93 <= share_covered(table["low"], table["high"], truth) <= 0.97
 

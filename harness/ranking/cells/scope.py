@@ -13,6 +13,7 @@ import pandas as pd
 
 from harness.ranking import statistics
 from harness.ranking.cells.frames import Frames
+from harness.ranking.cells.retention import guess_levels, with_retention
 from harness.ranking.cells.settings import variants
 from harness.ranking.cells.unscored import lost_in_words, lost_students
 
@@ -95,6 +96,8 @@ class Scope:
     """The same of the teachers, which are not ranked."""
     guessing: pd.DataFrame
     """`statistics.better_than_guessing` of the cells."""
+    guess: pd.Series
+    """Task -> the best score without a look at the inputs, for tasks where that is known: those that retention is over."""
     about: pd.DataFrame
     """By config_id: names, settings that tell it apart, retention, gaps in words, where it is no better than
     guessing in words, flags and measures."""
@@ -138,8 +141,9 @@ def build_scope(
     about["stratum"] = about["config_id"].map(frames.strata["stratum"])
     planned = present.groupby("row_id").size()
     about["lost"] = about["config_id"].map(lost_in_words(lost, planned)).fillna("")
-    about = _with_retention(about, students, frames, tasks)
     guessing = statistics.better_than_guessing(cells)
+    guess = guess_levels(cells, required)
+    about = with_retention(about, students, frames, guess, guessing)
     about = _with_guessing(_with_gaps(about, cells, required), guessing).set_index("config_id")
     about = about.join(measured)
     absent = [column for column in MEASURES if column not in about]
@@ -152,6 +156,7 @@ def build_scope(
         scores=scores,
         references=references,
         guessing=guessing,
+        guess=guess,
         about=about.assign(**dict.fromkeys(absent, np.nan)),
     )
 
@@ -310,34 +315,6 @@ def _with_names(about: pd.DataFrame, frames: Frames, present: pd.DataFrame) -> p
     )
     named["variant"] = named["config_id"].map(variant).astype(object)
     return named
-
-
-def _with_retention(
-    about: pd.DataFrame, students: pd.DataFrame, frames: Frames, tasks: tuple[str, ...]
-) -> pd.DataFrame:
-    """The share of the teacher's score that is kept, per task and student first; of the teacher it learnt
-    from, and as shipped.
-    """
-    reference = students[["model_key", "task", "value"]].rename(columns={"model_key": "teacher_key"})
-    reference = reference.astype({"teacher_key": object})
-    for column, teacher_of in (
-        ("retention", frames.models["teacher_key"]),
-        ("retention_of_shipped", frames.shipped_teacher),
-    ):
-        keys = (
-            students["model_key"].map(teacher_of).astype(object)
-        )  # all null, it would be a column of numbers
-        own = students.assign(teacher_key=keys).dropna(subset="teacher_key")
-        pairs = own[["config_id", "teacher_key"]].drop_duplicates("config_id")
-        teacher = pairs.merge(reference, on="teacher_key")[["config_id", "task", "value"]]
-        names = [column, f"{column}_low", f"{column}_high"]
-        if teacher.empty:
-            about[names] = np.nan
-            continue
-        shares = statistics.scores_table(statistics.retention(own, teacher), tasks).set_index("config_id")
-        about = about.join(shares[["mean", "low", "high"]].set_axis(names, axis="columns"), on="config_id")
-    about.loc[about["role"] == "prepared", "retention"] = np.nan  # it is the measure, not the measured
-    return about
 
 
 def _with_gaps(

@@ -76,7 +76,8 @@ def _footnotes(board: Board) -> Text:
         "(best–worst) as far as the data tell rows apart; rows that lost seeds come after complete ones.",
         "ahead: one complete configuration a family, chosen by dev scores, among those with the same teacher, corpus, "
         "shape, initialisation, steps, batch and input; intervals (95 %) pay for the choice and hold for all pairs.",
-        "retention: share of the prepared teacher's score that is kept, whatever guessing would score.",
+        "retention: (score − guessing) / (teacher − guessing) of the teacher that a row learnt from, over tasks whose "
+        "level of guessing is known; blank at guessing on every task.",
         f"at guessing: {AT_GUESSING}.",
     ]
     if len(timed):

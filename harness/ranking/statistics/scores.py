@@ -105,23 +105,24 @@ def task_means(students: pd.DataFrame, tasks: Sequence[str] | None = None) -> pd
     return means
 
 
-def retention(students: pd.DataFrame, teacher: pd.DataFrame) -> pd.DataFrame:
-    """`students` with each score divided by the teacher's on the same task: the share of the teacher's score
-    that is kept.
+def retention(students: pd.DataFrame, teacher: pd.DataFrame, guess: pd.Series) -> pd.DataFrame:
+    """`students` with each score as the share of the teacher's on the same task, both counted from guessing:
+    (score - guess) / (teacher - guess). 0 is what needs no look at the inputs, 1 the teacher; below 0 is possible.
 
     Give the result to `scores_table`: the ratio is taken per task and student first, then averaged over
     tasks, then over students. The teacher's score counts as a fixed number, so an interval says nothing about
     the spread of teachers. `teacher`: task, value, and config_id where configurations have different
-    teachers; raises ValueError if it has two scores for one. Where the teacher has no score, or one that is
-    not positive, the ratio is NaN and the student thereby incomplete.
+    teachers; raises ValueError if it has two scores for one. `guess`: by task. Where the teacher has no score, or
+    none above guessing, the ratio is NaN and the student thereby incomplete.
     """
     on = [column for column in ("config_id", "task") if column in teacher.columns]
     if teacher.duplicated(on).any():
         raise ValueError("the teacher has more than one score for a task; average its runs first")
     scores = teacher[[*on, "value"]].rename(columns={"value": "teacher_value"})
     joined = students.merge(scores, on=on, how="left")
-    reference = joined.pop("teacher_value")
-    joined["value"] = joined["value"] / reference.where(reference > 0)
+    level = joined["task"].map(guess)
+    learnt = joined.pop("teacher_value") - level
+    joined["value"] = (joined["value"] - level) / learnt.where(learnt > 0)
     return joined
 
 
