@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from harness.ranking.cells.scope import FAMILIES
@@ -16,6 +17,10 @@ from leaderboard.theme import COLOURS, SHAPES, colour, shape
 Layered = alt.LayerChart | alt.FacetChart
 ROW = 22
 """Pixels a row of a chart takes."""
+TALL, LINE = 460, 13
+"""Pixels: the height of the trade-off, and of a name in it."""
+MOST_NAMES = 14
+"""Names in one stack of points."""
 
 
 def _names(most: int) -> alt.Axis:
@@ -64,9 +69,10 @@ def _forest(title: str, teachers: bool) -> dict[str, Any]:
     bars = base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(
         x="from_:Q", x2="to:Q", y=y, color=colour([]), tooltip=hover
     )
-    dots = base.mark_point(size=85, filled=True, opacity=1).encode(
-        x=x, y=y, color=colour([]), shape=shape([]), tooltip=hover
-    )
+    dots = [
+        layer.encode(x=x, y=y, color=colour([]), shape=shape([]), tooltip=hover) for layer in _marks(base, 85)
+    ]
+    alone = _one_seed(base).encode(x=x, y=y)
     lines = (
         alt.Chart(alt.NamedData("teachers"))
         .mark_rule(strokeDash=[4, 4], opacity=0.6, color=COLOURS["teacher"])
@@ -78,10 +84,25 @@ def _forest(title: str, teachers: bool) -> dict[str, Any]:
             ],
         )
     )
-    layers: list[Any] = [lines, bars, dots] if teachers else [bars, dots]
+    layers: list[Any] = [*([lines] if teachers else []), bars, *dots, alone]
     spec: dict[str, Any] = alt.layer(*layers).properties(height=alt.Step(ROW)).to_dict()
     spec.pop("config", None)  # Altair's own theme, where no other session has put it aside; the page has one
     return spec
+
+
+def _marks(base: alt.Chart, size: int) -> list[alt.Chart]:
+    """Filled points for rows of several seeds; hollow, thin ones for a single seed, which says nothing of its spread."""
+    firm = (alt.datum.n > 1) | (alt.datum.family == "teacher")
+    several = base.transform_filter(firm).mark_point(size=size, filled=True, opacity=1)
+    single = base.transform_filter(~firm).mark_point(size=size, filled=False, strokeWidth=1.5, opacity=0.8)
+    return [several, single]
+
+
+def _one_seed(base: alt.Chart) -> alt.Chart:
+    """`1 seed` beside each hollow point."""
+    return base.transform_filter(alt.datum.n <= 1).mark_text(
+        text="1 seed", align="left", dx=9, fontSize=10, color="#8b95a1"
+    )
 
 
 def _spans(rows: pd.DataFrame) -> list[str]:
@@ -119,8 +140,8 @@ def heat_map(cells: pd.DataFrame, rows: list[str], columns: list[str], title: st
 def trade_off(
     rows: pd.DataFrame, front: pd.DataFrame, cost: str, title: str, budget: float | None, y_title: str
 ) -> Layered:
-    """Quality against a cost on a logarithmic axis, the Pareto front as a line. `rows`: label, family,
-    mean, low, high, cost column.
+    """Quality against a cost on a logarithmic axis, the Pareto front as a line, and a name beside every point that has
+    room for one. `rows`: label, family, mean, low, high, n, cost column.
     """
     shown = rows.assign(
         points=100 * rows["mean"],
@@ -130,26 +151,23 @@ def trade_off(
         cost=rows[cost],
     )
     families = shown["family"].unique().tolist()
-    x = alt.X(
-        "cost:Q",
-        scale=alt.Scale(type="log", nice=False, padding=25),
-        title=title,
-        axis=alt.Axis(format="~s", grid=False, tickCount=6),
-    )
-    y = alt.Y("points:Q", scale=alt.Scale(zero=False, padding=15), title=y_title)
+    low, high, bottom, top = _extent(shown)
+    axis = alt.Axis(format="~s", grid=False, tickCount=6)
+    scale = alt.Scale(type="log", nice=False, domain=[low, high])
+    x = alt.X("cost:Q", scale=scale, title=title, axis=axis)
+    y = alt.Y("points:Q", scale=alt.Scale(domain=[bottom, top], nice=False), title=y_title)
     hover = [
         alt.Tooltip("label:N", title="configuration"),
         alt.Tooltip("points:Q", format=".2f", title="mean"),
         alt.Tooltip("span:N", title="95 % interval"),
+        alt.Tooltip("n:Q", title="seeds"),
         alt.Tooltip("cost:Q", format=",.4~g", title=title),
     ]
     base = alt.Chart(shown)
     layers: list[Any] = []
     if budget is not None:
         limit = pd.DataFrame({"cost": [budget]})
-        layers.append(
-            alt.Chart(limit).mark_rule(strokeDash=[2, 3], color="#dc2626").encode(x=alt.X("cost:Q"))
-        )
+        layers.append(alt.Chart(limit).mark_rule(strokeDash=[2, 3], color="#dc2626").encode(x=x))
     if len(front) > 1:
         line = alt.Chart(front.assign(points=100 * front["mean"], cost=front[cost]))
         layers.append(
@@ -162,16 +180,62 @@ def trade_off(
             x=x, y="from_:Q", y2="to:Q", color=colour(families)
         )
     )
+    layers += [
+        layer.encode(x=x, y=y, color=colour(families), shape=shape(families), tooltip=hover)
+        for layer in _marks(base, 95)
+    ]
+    names = alt.Chart(_beside(shown, top - bottom))
     layers.append(
-        base.mark_point(size=95, filled=True, opacity=0.95).encode(
-            x=x, y=y, color=colour(families), shape=shape(families), tooltip=hover
+        names.mark_text(align="left", dx=11, fontSize=10).encode(
+            x=x, y="name_at:Q", text="name:N", color=colour(families), tooltip=hover
         )
     )
-    return alt.layer(*layers).properties(height=430)
+    return alt.layer(*layers).properties(height=TALL)
+
+
+def _extent(shown: pd.DataFrame) -> tuple[float, float, float, float]:
+    """Bounds of cost and points, with room for intervals below and above and for names to the right."""
+    low, high = float(shown["cost"].min()), float(shown["cost"].max())
+    width = max(high / low, 1.5)
+    ends = shown[["points", "from_", "to"]].to_numpy(dtype=float)
+    bottom, top = float(np.nanmin(ends)), float(np.nanmax(ends))
+    room = max((top - bottom) * 0.06, 0.5)
+    return low / width**0.05, high * width**0.3, bottom - room, top + room
+
+
+def _beside(shown: pd.DataFrame, span: float) -> pd.DataFrame:
+    """Where the names stand: students of one shape cost the same and would be a stack, so that their names are pushed
+    apart, in the order of the points; of a stack that is too high the best are named, and the last name counts the rest."""
+    gap = span * LINE / TALL
+    named = []
+    for _, stack in shown.groupby("cost"):
+        ordered = stack.sort_values("points", ascending=False, kind="stable")
+        room = min(len(ordered), MOST_NAMES)
+        names = [_with_seeds(*row) for row in ordered[["label", "family", "n"]].itertuples(index=False)]
+        if len(ordered) > room:
+            names[room - 1] = f"and {len(ordered) - room + 1} more below"
+        at = np.array(ordered["points"][:room], dtype=float)
+        for index in range(1, room):
+            at[index] = min(at[index], at[index - 1] - gap)
+        named.append(
+            ordered.head(room).assign(name=names[:room], name_at=at + max(0.0, _overhang(shown, at, gap)))
+        )
+    return pd.concat(named)
+
+
+def _with_seeds(label: str, family: str, n: int) -> str:
+    """A name, and that it stands for a single student."""
+    return f"{label} (1 seed)" if n <= 1 and family != "teacher" else label
+
+
+def _overhang(shown: pd.DataFrame, at: np.ndarray, gap: float) -> float:
+    """How far the lowest name of a stack hangs below the lowest point of the chart."""
+    return float(np.nanmin(shown[["points", "from_"]].to_numpy(dtype=float)) - at[-1] - gap / 2)
 
 
 def differences(rows: pd.DataFrame, title: str) -> Layered:
-    """Differences with intervals about zero. `rows`: label, difference, low, high (points), separable."""
+    """Differences with intervals about zero. `rows`: label, difference, low, high (points), separable, n_a, n_b;
+    hollow where either is a single student."""
     shown = rows.assign(
         span=[
             f"{low:.1f} to {high:.1f}" if text.known(low) else "none"
@@ -194,10 +258,11 @@ def differences(rows: pd.DataFrame, title: str) -> Layered:
     bars = base.mark_rule(strokeWidth=2.5, opacity=0.6).encode(
         x=alt.X("low:Q", title=title), x2="high:Q", y=y, color=tone, tooltip=hover
     )
-    dots = base.mark_point(filled=True, size=80, opacity=1).encode(
-        x="difference:Q", y=y, color=tone, tooltip=hover
-    )
-    return (zero + bars + dots).properties(height=alt.Step(ROW + 4))
+    dots = [
+        layer.encode(x="difference:Q", y=y, color=tone, tooltip=hover)
+        for layer in _marks(base.transform_calculate(n="min(datum.n_a, datum.n_b)"), 80)
+    ]
+    return alt.layer(zero, bars, *dots).properties(height=alt.Step(ROW + 4))
 
 
 def average_ranks(rows: pd.DataFrame) -> Layered:

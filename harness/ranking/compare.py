@@ -125,7 +125,7 @@ def verdict(rows: pd.DataFrame, label_a: str, label_b: str) -> str:
     ahead, behind = (label_a, label_b) if total["difference"] >= 0 else (label_b, label_a)
     size = f"{100 * abs(total['difference']):.1f} points"
     if pd.isna(total["low"]):
-        return f"**{ahead}** scores {size} above {behind}, n = {_n(total)}: {_reversible(str(total['because']))}."
+        return f"**{ahead}** scores {size} above {behind}, n = {_n(total)}: {_reversible(total)}."
     bounds = sorted(
         (total["low"], total["high"]) if total["difference"] >= 0 else (-total["low"], -total["high"])
     )
@@ -142,10 +142,12 @@ def _n(row: pd.Series) -> str:
     return f"{row['n_a']}" if row["n_a"] == row["n_b"] else f"{row['n_a']} and {row['n_b']}"
 
 
-def _reversible(because: str) -> str:
-    if because == "one seed":
-        return "these trained students differ, and another seed may reverse it"
-    return f"{because}, so the difference has no interval"
+def _reversible(row: pd.Series) -> str:
+    if row["because"] != "one seed":
+        return f"{row['because']}, so the difference has no interval"
+    if row["n_a"] == row["n_b"] == 1:
+        return "these two trained students differ; another seed may reverse it"
+    return "a single trained student is compared; another seed may reverse it"
 
 
 def _no_lead(row: pd.Series, label_a: str, label_b: str) -> str:

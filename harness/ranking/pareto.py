@@ -33,20 +33,31 @@ def pareto_front(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
     return known[known["mean"] > best_before]
 
 
-def best_within(rows: pd.DataFrame, cost: str, budget: float) -> Best | None:
+def best_within(
+    rows: pd.DataFrame, cost: str, budget: float, *, tested: pd.DataFrame | None = None
+) -> Best | None:
     """The best of the rows that cost at most `budget`, with those that cannot be told from it; None where nothing
     fits.
 
     Two rows are told apart as in `statistics.rank`, corrected over all pairs of rows within the budget. A row with
-    one student is told from nothing.
+    one student is told from nothing. `tested`: the rows that are corrected for, where `rows` were chosen among them.
     """
     fitting = rows[rows[cost] <= budget].dropna(subset="mean")
     if fitting.empty:
         return None
     whole = fitting["complete"].astype(bool)
-    ranks = statistics.rank(fitting[whole] if whole.any() else fitting)
+    shown = fitting[whole] if whole.any() else fitting
+    others = _competing(rows if tested is None else tested, cost, budget)
+    ranks = statistics.among(
+        statistics.rank(pd.concat([shown, others]).drop_duplicates("config_id")), shown["config_id"]
+    )
     apart = ranks.above[0]
     return Best(ranks.table.iloc[0], ranks.table[1:][~apart[1:]], int((~whole).sum()))
+
+
+def _competing(rows: pd.DataFrame, cost: str, budget: float) -> pd.DataFrame:
+    """The complete rows within the budget."""
+    return rows[(rows[cost] <= budget) & rows["complete"].astype(bool)].dropna(subset="mean")
 
 
 def answer_in_words(best: Best, label: str, tied: list[str]) -> str:
@@ -55,6 +66,8 @@ def answer_in_words(best: Best, label: str, tied: list[str]) -> str:
     span = f" ± {50 * (row['high'] - row['low']):.1f}" if pd.notna(row["low"]) else ""
     seeds = f"{row['n']} seed{'' if row['n'] == 1 else 's'}"
     parts = [f"**{label}**, {100 * row['mean']:.1f}{span} points, {seeds}"]
+    if row["n"] == 1:
+        parts.append("one trained student: another seed may reverse it")
     if tied:
         more = f" and {len(tied) - MOST_TIES} more" if len(tied) > MOST_TIES else ""
         parts.append(f"not told apart from it: {', '.join(tied[:MOST_TIES])}{more}")

@@ -9,8 +9,9 @@ from harness.ranking.board import Board
 from harness.ranking.cells.scope import Filters
 from harness.ranking.pareto import Best, answer_in_words, best_within, pareto_front
 from harness.ranking.render import text
+from harness.ranking.render.retention import retention_in_words
 from leaderboard import figures
-from leaderboard.filters import BOUND, sidebar
+from leaderboard.filters import BOUND, one_setting, sidebar
 from leaderboard.page import opened
 from leaderboard.wording import row_labels
 
@@ -34,7 +35,8 @@ def page() -> None:
     board = opened("Trade-off")
     if board is None:
         return
-    filters = sidebar(board)
+    every = sidebar(board)
+    filters = one_setting(board, every)
     ranking = board.ranking(filters)
     available = [cost for cost in COSTS if ranking.table[cost].notna().any()]
     if not available:
@@ -59,26 +61,26 @@ def page() -> None:
     if rows.empty:
         st.info("No row under these filters has both a score and this measure.")
         return
-    budget = _budget(rows[cost], cost)
     students = rows[rows["family"] != "teacher"]
-    _answer(best_within(students, cost, budget), cost, budget)
-    columns = ["label", "family", "mean", "low", "high", cost]
+    budget = _budget(students[cost] if len(students) else rows[cost], cost)
+    _answer(best_within(students, cost, budget, tested=board.ranking(every).ranked), cost, budget)
+    columns = ["label", "family", "mean", "low", "high", "n", cost]
     front = pareto_front(students, cost)
     chart = figures.trade_off(
         rows[columns],
         front[["mean", cost]],
         cost,
         COSTS[cost][1],
-        budget if budget < rows[cost].max() else None,
+        budget if budget < students[cost].max() else None,
         f"{filters.suite or 'all suites'}, points",
     )
     st.altair_chart(chart, width="stretch")
     st.caption(
         "Grey line: Pareto front of the complete students by mean, which nothing cheaper beats; neighbours on it may "
-        "not be told apart. Vertical bars: 95 % "
-        "intervals. Dotted: the budget."
+        "not be told apart. Vertical bars: 95 % intervals. Hollow: one student, whose spread is not known. Dotted: "
+        "the budget."
     )
-    _front_table(front, cost)
+    _front_table(front, cost, retention_in_words(ranking))
     _protocol(board, filters)
 
 
@@ -105,10 +107,10 @@ def _answer(best: Best | None, cost: str, budget: float) -> None:
         st.markdown(f"No student fits into {show(budget)}.")
         return
     words = answer_in_words(best, best.row["label"], best.ties["label"].tolist())
-    st.markdown(f"Best mean within {show(budget)}: {words}. It costs {show(best.row[cost])}.")
+    st.markdown(f"Best under {show(budget)}: {words}. It costs {show(best.row[cost])}.")
 
 
-def _front_table(front: pd.DataFrame, cost: str) -> None:
+def _front_table(front: pd.DataFrame, cost: str, said: str) -> None:
     with st.expander("The Pareto front as a table"):
         shown = pd.DataFrame(
             {
@@ -120,6 +122,7 @@ def _front_table(front: pd.DataFrame, cost: str) -> None:
             }
         )
         st.dataframe(shown, hide_index=True, width="stretch")
+        st.caption(said)
 
 
 def _protocol(board: Board, filters: Filters) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import subprocess
 import sys
@@ -217,6 +218,21 @@ def test_a_smaller_budget_never_finds_a_better_student(
     assert "6L-384" in app.markdown[0].value
     slider.set_value(slider.options[0] if isinstance(slider.options[0], float) else 3.32).run()
     assert "3L-192" in app.markdown[0].value
+
+
+def test_the_budget_spans_the_students_and_one_seed_decides_nothing(
+    databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = _run("tradeoff", databases["single-seed"], monkeypatch, {"cost": "parameters"})
+    rows = read_board(Store(databases["single-seed"])).ranking().ranked
+    options = [float(value) for value in app.select_slider(key="budget_parameters").options]
+    assert min(options) == rows["parameters"].min()
+    assert max(options) < 1.01 * rows["parameters"].max()
+    assert app.markdown[0].value.startswith("Best under ")
+    assert "one trained student: another seed may reverse it" in app.markdown[0].value
+    spec = json.loads(app.get("vega_lite_chart")[0].proto.spec)
+    filled = [layer["mark"]["filled"] for layer in spec["layer"] if layer["mark"].get("type") == "point"]
+    assert filled == [True, False]
 
 
 def test_rows_that_share_a_letter_share_a_group() -> None:

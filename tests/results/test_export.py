@@ -19,7 +19,7 @@ from harness.ranking.board import read_board
 from harness.ranking.cells.scope import Filters
 from harness.ranking.cells.table import Ranking
 from harness.ranking.published import PROTOCOLS, protocol_in_words, published, why_not_comparable
-from harness.ranking.render.exports import FORMATS, export, tex
+from harness.ranking.render.exports import FORMATS, export, tex, top_rows
 from harness.ranking.render.report import render_report
 from harness.ranking.render.trials import render_status, render_trial
 from harness.records.folder import trial_folders
@@ -81,6 +81,19 @@ def test_readers_see_intervals_gaps_and_the_best_in_bold(board: Ranking, name: s
     marks = {"markdown": f"**{shown}**", "latex": f"\\textbf{{{shown}}}", "html": f"<b>{shown}</b>"}
     assert text.count(marks[name]) == 1
     assert text.count("lacks rte") == 4
+
+
+def test_what_cannot_be_told_from_the_best_is_bold_with_it_and_a_single_seed_never() -> None:
+    def scores(*rows: tuple[float, float, int]) -> pd.DataFrame:
+        frame = pd.DataFrame(rows, columns=["mean", "std", "n"])
+        return frame.assign(config_id=[f"r{index}" for index in frame.index], complete=True)
+
+    clear = scores((0.9, 0.001, 5), (0.8, 0.001, 5), (0.7, 0.001, 5))
+    assert top_rows(clear) == {"r0"}
+    assert top_rows(scores((0.9, 0.05, 3), (0.89, 0.05, 3), (0.2, 0.001, 5))) == {"r0", "r1"}
+    assert top_rows(scores((0.95, float("nan"), 1), (0.9, 0.001, 5), (0.8, 0.001, 5))) == {"r1"}
+    assert top_rows(scores((0.95, float("nan"), 1), (0.9, float("nan"), 1))) == set()
+    assert top_rows(clear.assign(complete=[False, True, True])) == {"r1"}
 
 
 def test_latex_escapes_what_would_not_compile() -> None:

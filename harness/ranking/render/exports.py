@@ -10,9 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from harness.ranking import statistics
 from harness.ranking.across_tasks import across_tasks
 from harness.ranking.cells.table import Ranking
 from harness.ranking.render import text
+from harness.ranking.render.retention import retention_in_words
 from harness.registry import Registry
 from harness.results.tables import finite
 
@@ -83,7 +85,7 @@ def _friedman(ranking: Ranking) -> dict[str, float | int | None] | None:
 
 
 def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows as readers see them, in points; the best of each column of scores goes through `bold`."""
+    """Heading and rows as readers see them, in points; `top_rows` of each column of scores go through `bold`."""
     tasks = list(ranking.tasks) if len(ranking.tasks) > 1 else []
     extra = [name for name in ("teacher", "language") if ranking.ranked[name].nunique() > 1]
     extra += ["tokens"] if ranking.ranked["tokens"].nunique() > 1 else []
@@ -103,8 +105,7 @@ def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[st
     ]
     plain = plain_table(ranking)
     columns = [*(f"task:{task}" for task in tasks), "mean"]
-    ranked = plain[~plain["role"].isin(("prepared", "shipped"))]
-    tops = {column: ranked.loc[ranked["complete"], column].round(9).max() for column in columns}
+    tops = {column: top_rows(_of_column(ranking, column)) for column in columns}
     rows = []
     for row in plain.to_dict("records"):
         cells = [
@@ -114,15 +115,13 @@ def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[st
             text.name(row["student"] if text.known(row["student"]) else row["teacher"]),
             *(_extra(name, row[name]) for name in extra),
         ]
-        competes = row["role"] not in ("prepared", "shipped") and row["complete"]
         for column in columns:
             shown = (
                 text.plus_minus(row["mean"], row["low"], row["high"])
                 if column == "mean"
                 else text.points(row[column])
             )
-            top = competes and text.known(row[column]) and round(row[column], 9) == tops[column]
-            cells.append(bold(shown) if top else shown)
+            cells.append(bold(shown) if row["config_id"] in tops[column] else shown)
         gaps = [part for part in (row["lost"], f"lacks {row['missing']}" if row["missing"] else "") if part]
         gap = f" ({'; '.join(gaps)})" if gaps else ""
         cells += [
@@ -135,6 +134,27 @@ def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[st
     return heading, rows
 
 
+def top_rows(scores: pd.DataFrame) -> frozenset[str]:
+    """The best of the complete rows with several seeds and those that cannot be told from it, by the tests of
+    `statistics.rank` over all rows; none where no such row has several seeds, as one student cannot be tested.
+
+    `scores`: config_id, n, mean, std, complete."""
+    several = scores["complete"].astype(bool) & (scores["n"] > 1) & scores["mean"].notna()
+    if not several.any():
+        return frozenset()
+    ranks = statistics.among(statistics.rank(scores), scores.loc[several, "config_id"])
+    return frozenset(ranks.table["config_id"][~ranks.above[0]].astype(str))
+
+
+def _of_column(ranking: Ranking, column: str) -> pd.DataFrame:
+    """The ranked rows' scores on the mean or on the task of a column, as `top_rows` takes them."""
+    rows = ranking.ranked[["config_id", "n", "mean", "std", "complete"]]
+    if column == "mean":
+        return rows
+    task = ranking.per_task[ranking.per_task["task"] == column.removeprefix("task:")]
+    return rows[["config_id", "complete"]].merge(task[["config_id", "n", "mean", "std"]], on="config_id")
+
+
 def _extra(name: str, value: Any) -> str:
     if not text.known(value):
         return text.NONE
@@ -144,8 +164,9 @@ def _extra(name: str, value: Any) -> str:
 def _caption(ranking: Ranking) -> str:
     return (
         f"Mean over {', '.join(ranking.tasks)}, in points, ± 95 % t interval over distilled seeds; rank "
-        "(best–worst), rows that lost seeds after complete ones. Best of the complete rows in bold. "
-        "Retention: share of the teacher's score."
+        "(best–worst), rows that lost seeds after complete ones. In bold, of the complete rows with several seeds, the best "
+        "of each column and those that cannot be told from it. "
+        f"{retention_in_words(ranking)}"
     )
 
 
