@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -36,6 +36,8 @@ class Conditions:
     device: Literal["cpu", "cuda"]
     folder: Path
     """Folder for models, corpora and runs; removed afterwards."""
+    spec: str = ""
+    """Name of the shipped spec, for subjects that run one."""
 
     @property
     def batch_size(self) -> int:
@@ -86,8 +88,9 @@ class Conditions:
 Run = Callable[[Conditions], Iterator[Row]]
 
 
-def main(subject: str, run: Run) -> None:
-    """`python -m benchmarks.SUBJECT`: run one subject, print its rows, write them where asked."""
+def main(subject: str, run: Run, specs: Sequence[str] = ()) -> None:
+    """`python -m benchmarks.SUBJECT`: run one subject, print its rows, write them where asked. `specs`: those that may be
+    named, the first by default."""
     prog = f"python -m benchmarks.{subject}"
     module = sys.modules[run.__module__]
     parser = argparse.ArgumentParser(
@@ -97,6 +100,8 @@ def main(subject: str, run: Run) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_options(parser)
+    if specs:
+        parser.add_argument("spec", nargs="?", choices=specs, default=specs[0], help=f"default: {specs[0]}")
     options = parser.parse_args()
     # Some libraries read these only once; others print warnings that do not concern a benchmark.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -105,7 +110,14 @@ def main(subject: str, run: Run) -> None:
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory(prefix=f"bench-{subject}-", dir=options.folder) as folder:
         device: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
-        conditions = Conditions(options.quick, options.threads, options.rounds, device, Path(folder))
+        conditions = Conditions(
+            options.quick,
+            options.threads,
+            options.rounds,
+            device,
+            Path(folder),
+            options.spec if specs else "",
+        )
         began = time.perf_counter()
         rows = []
         for row in run(conditions):

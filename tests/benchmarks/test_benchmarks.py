@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -10,8 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.quickstart import printed_estimate, statements
 from benchmarks.rows import Row, table
 from benchmarks.timing import Timing, faster
+from harness.schedule.dispatch.rehearsal import Machines
+from harness.schedule.dispatch.slot_shapes import Node
+from harness.schedule.live_view import PlainLog
+from tests.schedule.trials import finetune
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,3 +52,22 @@ def test_a_ratio_is_that_of_the_medians() -> None:
     row = faster("x", "ours", "theirs", timings, 2.5)
     assert row.reached == 3.0
     assert row.sides == {"ours": 2000.0, "theirs": 6000.0}
+
+
+def test_the_estimate_is_read_as_a_run_prints_it() -> None:
+    trials = [finetune(f"f{number}") for number in range(200)]
+    for cores in (1, 2, 16):
+        out = io.StringIO()
+        log = PlainLog(out)
+        log.on_machines(Machines((Node("n", cores),)))
+        log.on_start(len(trials), 0, trials)
+        assert log.expected is not None
+        assert printed_estimate(out.getvalue()) == pytest.approx(log.expected, rel=0.03)
+
+
+def test_the_statements_of_a_report_are_its_sentences() -> None:
+    said = [
+        f"{family} and OD cannot be told apart on SNLI for 2l-96: 2 seeds each." for family in ("MHA", "HS")
+    ]
+    rows = "rank  family  method\n   1  MHA     minilmv2\n\nmean: points over the tasks.\n"
+    assert statements("SNLI\n" + "\n".join(said) + "\n" + rows) == said
