@@ -1,4 +1,4 @@
-"""How often the board's sentences are wrong, and what they find: `python -m benchmarks.claims [--boards N]`.
+"""How often the board's sentences are wrong, and what they find: `python -m benchmarks.claims [--boards N] [--seed N]`.
 
 Boards are simulated on which all methods are equal, or on which one family is better by a known gap, and judged by the
 very functions that judge real ones (`harness.ranking`). Scores are in standard deviations of a student. Every
@@ -30,6 +30,8 @@ SPREADS = ("equal", "one unstable", "one family unstable")
 UNSTABLE = 3.0
 """Standard deviation of an unstable configuration's students."""
 GAPS = (1.0, 2.0, 3.0)
+EXAMPLES = (20, 50, 200)
+"""Rows of a task."""
 
 
 @dataclass(frozen=True)
@@ -209,13 +211,13 @@ def grid(families: int = 3) -> Iterator[FamilyBoards]:
         yield FamilyBoards(candidates, seeds, dev, spread, families)
 
 
-def _print_families(boards: int) -> None:
+def _print_families(boards: int, seed: int) -> None:
     for families in (2, 3, 4):
         print(f"\nWrong on % of boards: {families} equal families, {boards:,} boards a condition")
         print("candidates seeds dev        " + "".join(f"{spread:>24}" for spread in SPREADS))
         for candidates, seeds, (name, dev) in itertools.product(CANDIDATES, SEEDS, DEV.items()):
             cells = [
-                family_claims(FamilyBoards(candidates, seeds, dev, spread, families), boards)[0]
+                family_claims(FamilyBoards(candidates, seeds, dev, spread, families), boards, seed)[0]
                 for spread in SPREADS
             ]
             print(
@@ -227,28 +229,28 @@ def _print_families(boards: int) -> None:
         print(
             candidates,
             seeds,
-            family_claims(FamilyBoards(candidates, seeds, shared=0.5), boards)[0],
+            family_claims(FamilyBoards(candidates, seeds, shared=0.5), boards, seed)[0],
             flush=True,
         )
     print("\nFound on % of boards: the first of 3 families better by 1, 2 and 3 standard deviations")
     for candidates, seeds in itertools.product(CANDIDATES, SEEDS):
         base = FamilyBoards(candidates, seeds)
-        found = [family_claims(replace(base, gap=gap), boards)[1] for gap in GAPS]
+        found = [family_claims(replace(base, gap=gap), boards, seed)[1] for gap in GAPS]
         print(candidates, seeds, *(f"{100 * one.rate:.0f}" for one in found), flush=True)
 
 
-def _print_compare(boards: int) -> None:
+def _print_compare(boards: int, seed: int) -> None:
     print("\nTwo equal rows called different on % of boards: on the mean over 4 tasks or on any of them")
     print("seeds  same seeds shared ratio")
     for seeds, paired, shared, ratio in itertools.product(SEEDS, (True, False), (0.0, 0.5), (1.0, UNSTABLE)):
         if paired or not shared:
-            called = compare_claims(TwoRows(seeds, shared, ratio, paired), boards)
+            called = compare_claims(TwoRows(seeds, shared, ratio, paired), boards, seed)
             print(f"{seeds:5} {paired!s:>11} {shared:6g} {ratio:5g} {called}", flush=True)
     print("\nFound on % of boards: two rows on one task, apart by 1, 2 and 3 standard deviations")
     for seeds, paired, shared in itertools.product(SEEDS, (True, False), (0.0, 0.5)):
         if paired or not shared:
             base = TwoRows(seeds, shared, paired=paired, tasks=1)
-            found = [compare_claims(replace(base, gap=gap), boards) for gap in GAPS]
+            found = [compare_claims(replace(base, gap=gap), boards, seed) for gap in GAPS]
             print(
                 f"{seeds:5} {paired!s:>11} {shared:6g}",
                 *(f"{100 * one.rate:.0f}" for one in found),
@@ -264,13 +266,16 @@ def main() -> None:
     parser.add_argument(
         "--boards", type=int, default=20_000, help="simulated boards per condition (default: 20,000)"
     )
-    boards = parser.parse_args().boards
-    _print_families(boards)
-    _print_compare(boards)
+    parser.add_argument("--seed", type=int, default=0, help="of the random scores (default: 0)")
+    boards, seed = parser.parse_args().boards, parser.parse_args().seed
+    _print_families(boards, seed)
+    _print_compare(boards, seed)
     few = max(200, boards // 20)
     print(
-        f"\nEqual students called different on parallel rows in 15 languages, {few:,} boards: {example_claims(few)}"
+        f"\nEqual students called different on parallel rows in 15 languages, {few:,} boards a number of rows"
     )
+    for rows in EXAMPLES:
+        print(f"{rows:5} {example_claims(few, rows, seed=seed)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,14 +29,28 @@ class ChangedInputError(AssetError):
     not what the trial's id stands for."""
 
 
+REASONS = (
+    "nan",
+    "out_of_memory",
+    "lost_input",
+    "changed_input",
+    "disk_full",
+    "permission",
+    "killed",
+    "interrupted",
+    "corrupt_checkpoint",
+    "error",
+)
+"""Names of what a trial can fail of; `nan`: a loss, score or gradient that is not a number, or infinite."""
+
+
 class TrialError(HarnessError):
     """A trial failed for a reason worth recording; `reason` is a short machine-readable name."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-        """One of: nan, out_of_memory, lost_input, changed_input, disk_full, permission, killed, interrupted,
-        corrupt_checkpoint, error."""
+        """One of `REASONS`."""
 
 
 EXIT_OK = 0

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
+from harness.counted import counted
 from harness.ranking.cells.scope import TEACHERS
 from harness.ranking.render import text
 
-NAMED_BY = ("config_id", "role", "method", "student", "teacher", "language", "variant", "milestone")
+NAMED_BY = (
+    "config_id",
+    "role",
+    "method",
+    "student",
+    "teacher",
+    "language",
+    "variant",
+    "milestone",
+    "n",
+    "students",
+    "complete",
+)
 
 
 def row_labels(table: pd.DataFrame) -> pd.Series:
-    """One name per row, by config_id: the method and student, and teacher, languages or settings where they differ."""
+    """One name per row, by config_id: the method and student, and teacher, languages or settings where they differ; of
+    a row that lost students, how many of them are left."""
     ranked = table[~table["role"].isin(TEACHERS)]
     extra = [column for column in ("teacher", "language") if ranked[column].nunique() > 1]
     with_settings = set(ranked.loc[_settings_tell_apart(ranked), "config_id"])
@@ -27,7 +43,8 @@ def row_labels(table: pd.DataFrame) -> pd.Series:
             parts += [row["variant"]] if row["config_id"] in with_settings else []
         if text.known(row.get("milestone")):
             parts.append(f"step {int(row['milestone']):,}")
-        names[row["config_id"]] = " · ".join(str(part) for part in parts if text.known(part) and part != "")
+        name = " · ".join(str(part) for part in parts if text.known(part) and part != "")
+        names[row["config_id"]] = name if row["complete"] else f"{name} ({_students(row)})"
     return _distinct(pd.Series(names, dtype=object))
 
 
@@ -54,6 +71,11 @@ def with_tooltips(sentence: str) -> str:
         return f'<abbr tabindex="0" title="{html.escape(FAMILY_TOOLTIPS[name])}">{name}</abbr>'
 
     return re.sub(r"\b(OD|HS|MHA)\b", explained, html.escape(sentence))
+
+
+def _students(row: Mapping[Any, Any]) -> str:
+    """`2 of 3 seeds`."""
+    return f"{row['n']} of {counted(row['students'], 'seed')}"
 
 
 def _distinct(names: pd.Series) -> pd.Series:

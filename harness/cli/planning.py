@@ -24,6 +24,7 @@ from harness.cli.options import (
     console,
     example,
 )
+from harness.counted import counted
 from harness.errors import EXIT_INPUT_WRONG, HarnessError, InputError, SpecError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def plan(
 
     loaded = load_plan(spec, catalog, settings, sources_of(data_dir))
     planned = loaded.plan
-    counted = list(surveys(planned, loaded.sources, fetch=survey))
+    surveyed = list(surveys(planned, loaded.sources, fetch=survey))
     shared = shared_rows(planned.tasks, loaded.sources)
     speed = speed_here(planned, runs_dir, loaded.sources, measure=True)
     seconds = estimate(planned, speed)
@@ -80,7 +81,7 @@ def plan(
         content = _as_json(planned, seconds, done, speed)
         content["clock_seconds_left"] = outlook.seconds_left(0.0) if outlook.machines else None
         content["left_out"] = [one.model_dump() for one in loaded.left_out]
-        content["corpora"] = [one.as_json() for one in counted]
+        content["corpora"] = [one.as_json() for one in surveyed]
         content["shared_rows"] = shared
         print(json.dumps(content, indent=2))
         return
@@ -88,7 +89,7 @@ def plan(
     out.print(f"Plan of {planned.spec}\n", style="bold")
     out.print(_overview(planned, seconds, done), "")
     out.print(_listing(planned, seconds, done) if trials else _groups(planned, seconds, done))
-    for one in counted:
+    for one in surveyed:
         out.print()
         if one.languages is None:
             out.print(not_counted(one.corpus), style="dim")
@@ -168,7 +169,7 @@ def _groups(planned: Plan, seconds: Mapping[str, float], done: set[str]) -> Tabl
         mean = rough_duration(sum(seconds[trial.id] for trial in members) / len(members))
         table.add_row(kind, shown, student, teacher, language, task, str(len(members)), str(left), mean)
     if len(groups) > MOST_ROWS:
-        table.add_row("...", f"{len(groups) - MOST_ROWS} more rows; --trials or --json show all")
+        table.add_row("...", f"{counted(len(groups) - MOST_ROWS, 'more row')}; --trials or --json show all")
     return table
 
 
@@ -307,4 +308,4 @@ def _validate(file: Path, settings: list[str], catalog: list[Path], data_dir: Pa
     check_files(resolved, sources, rows=False)
     trials, left_out = counted_trials(file, catalog, settings, sources)
     without = "".join(f", without {one.task}, whose data is not available" for one in left_out)
-    return f"spec {resolved.name}, {len(cells)} students, {trials:,} trials{without}"
+    return f"spec {resolved.name}, {counted(len(cells), 'student')}, {counted(trials, 'trial')}{without}"

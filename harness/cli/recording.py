@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from harness.counted import counted
 from harness.errors import InputError
 from harness.plan.cost import Estimate, hindsight, sharing
 from harness.records.folder import TrialFolder, trial_folders
@@ -61,8 +62,9 @@ class Recorder(Listener):
         if self._waiting:
             self._write()
         if self._waiting:
+            left = counted(len(self._waiting), "trial is", "trials are")
             self.listener.on_message(
-                f"{len(self._waiting)} trials are not in {self.store.path}; `harness ingest` adds them"
+                f"{left} not in {self.store.path}; `harness ingest` adds what is missing"
             )
 
     def _write(self) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import RUNS, Database, Debug, RunsDir, database, example
+from harness.counted import counted
 from harness.errors import EXIT_TRIALS_FAILED, InputError
 
 
@@ -101,7 +102,7 @@ def bundle(
     size = (
         out.stat().st_size if out.is_file() else sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
     )
-    print(f"{count} trials in {out}, {size:,} bytes ({size / max(count, 1):,.0f} a trial)")
+    print(f"{counted(count, 'trial')} in {out}, {size:,} bytes ({size / max(count, 1):,.0f} a trial)")
 
 
 def import_(
@@ -118,7 +119,7 @@ def import_(
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     report = import_bundle(path, runs_dir)
-    outcome = f"{len(report.merged)} trials merged, {len(report.known)} already present"
+    outcome = f"{counted(len(report.merged), 'trial')} merged, {len(report.known)} already present"
     print(f"{outcome}; {database(db, runs_dir).ingest(runs_dir)}")
 
 

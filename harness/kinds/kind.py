@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
+from harness.counted import counted
 from harness.flops import classifier_flops, forward_flops
 from harness.kinds.metrics import METRICS
 from harness.registry import Registry, import_name
@@ -144,7 +145,7 @@ class FineTunedKind(TaskKind):
 
     def setting(self, learning_rate: float, epochs: int) -> str:
         """Learning rate and epochs."""
-        return f"learning rate {learning_rate:g}, {epochs} epochs"
+        return f"learning rate {learning_rate:g}, {counted(epochs, 'epoch')}"
 
 
 class UntrainedKind(TaskKind):

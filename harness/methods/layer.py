@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from harness.base import Frozen, Problem, divisors_of_both
+from harness.counted import counted
 from harness.methods.term import TermParams
 from harness.shapes import Shape
 
@@ -53,7 +54,8 @@ def layer_problems(field: str, layer: int | str | FromEnd, layers: int, whose: s
     )
     named = f"{{from_end: {layer.from_end}}}" if isinstance(layer, FromEnd) else str(layer)
     yield Problem(
-        (field,), f"the {whose} has {layers} layers, so {field} {named} does not exist; {works} would work"
+        (field,),
+        f"the {whose} has {counted(layers, 'layer')}, so {field} {named} does not exist; {works} would work",
     )
 
 

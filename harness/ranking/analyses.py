@@ -1,5 +1,5 @@
 """What recorded analyses say of methods: their students' layers beside the teacher's, and losses by each other's
-objectives. Means over students, with their number."""
+objectives. Means over students, with their number; nothing here is tested, and every sentence says so."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from harness.counted import counted
+from harness.ranking.board import Board
+from harness.ranking.cells.selected import without
+from harness.ranking.cells.strata import described, differing_aspects, prepared_or_shipped
+from harness.ranking.render.text import students_in_words
 from harness.results.store import Store
 
-GROUP = ["student", "teacher", "language"]
-"""Students that may be compared: of one shape and teacher, distilled on the same languages."""
 MEASURES = {
     "cka": "similarity of hidden states (linear CKA)",
     "qq": "divergence of query relations",
@@ -22,7 +25,7 @@ ADD = (
 )
 
 _OF = """
-    SELECT t.trial_id, t.config_id, t.method, t.student, t.teacher, t.language, t.distil_seed, {columns}
+    SELECT t.trial_id, t.model_key, t.config_id, t.method, t.student, t.teacher, t.language, t.distil_seed, {columns}
     FROM trials t JOIN {table} a USING (trial_id)
     WHERE t.kind = 'analyse' AND t.status = 'ok' ORDER BY ALL
 """
@@ -30,7 +33,7 @@ _OF = """
 
 @dataclass(frozen=True)
 class AnalysedGroup:
-    """Analyses of students that may be compared."""
+    """Analyses of students that may be compared: of one stratum."""
 
     layers: pd.DataFrame
     """label, trial_id, measure, student_layer, teacher_layer, value"""
@@ -59,7 +62,7 @@ class AnalysedGroup:
         )
 
     def layers_sentence(self, measure: str) -> str:
-        """Which method's students are closest to the teacher, or that it cannot be told."""
+        """Which method's students are closest to the teacher, or that single students overlap."""
         order = self.closest(measure)
         what = MEASURES[measure]
         if len(order) < 2:
@@ -71,12 +74,15 @@ class AnalysedGroup:
         apart = (
             first["low"] > others["high"].max() if measure == "cka" else first["high"] < others["low"].min()
         )
-        best = "highest" if measure == "cka" else "lowest"
+        best = f"{what} is {'highest' if measure == 'cka' else 'lowest'} with {first['label']}"
         if order["n"].min() < 2:
-            return f"Undecided, for want of seeds: {what} is {best} with {first['label']} ({figures})."
+            return f"Undecided, for want of seeds: {best} ({figures}; not tested)."
         if not apart:
-            return f"Undecided, since single students overlap: {what} is {best} with {first['label']} ({figures})."
-        return f"Every student of {first['label']} is closer to the teacher than any of another method: {what} {figures}."
+            return f"Undecided, since single students overlap: {best} ({figures}; not tested)."
+        return (
+            f"Every analysed student of {first['label']} is closer to the teacher than any of another method: {what} "
+            f"{figures}. This is a count of these students, not a test: another seed may lie elsewhere."
+        )
 
     def matrix(self) -> pd.DataFrame:
         """label, method, objective, loss, n, missing: means over students; loss NaN where it cannot be measured."""
@@ -93,14 +99,15 @@ class AnalysedGroup:
             return "No objective was measured on students of several methods."
         lowest = [rows.iloc[int(rows["loss"].argmin())] for rows in compared]
         wins = pd.Series([row["label"] for row in lowest]).value_counts()
-        most = [str(name) for name, count in wins.items() if count == wins.max()]
+        most = sorted(str(name) for name, count in wins.items() if count == wins.max())
         own = sum(row["method"] == row["objective"] for row in lowest)
-        n = int(known["n"].min())
-        whose = f"students of {' and of '.join(sorted(most))}"
+        objectives = counted(len(compared), "objective")
+        each = " each" if len(most) > 1 else ""
         return (
-            f"By {wins.max()} of {len(compared)} objectives the lowest mean loss is that of {whose}; "
-            f"{own} of {len(compared)} objectives are lowest on the students of their own method "
-            f"(n = {n} or more students a method{'; one student decides nothing' if n < 2 else ''})."
+            f"By {wins.max()} of {objectives}{each} the lowest mean loss is that of the students of "
+            f"{' and of '.join(most)}; {own} of {objectives} {'is' if own == 1 else 'are'} lowest on students of the "
+            "objective's own method "
+            f"({students_in_words(known['n'])}; not tested, so another seed may give another order)."
         )
 
 
@@ -108,24 +115,50 @@ def _best(measure: str) -> str:
     return "max" if measure == "cka" else "min"
 
 
-def analysed_groups(store: Store) -> dict[str, AnalysedGroup]:
-    """Name -> analyses, for every group that has any; the group with most students first."""
+def analysed_groups(store: Store, board: Board) -> dict[str, AnalysedGroup]:
+    """Name -> analyses, for every stratum that has any; the one with most students first. Settings that a selection by
+    dev scores dropped take no part. `board` is what `store` holds."""
     pairs = "a.measure, a.student_layer, a.teacher_layer, a.value"
-    layers = store.frame(_OF.format(table="layer_pairs", columns=pairs))
-    transfers = store.frame(_OF.format(table="transfers", columns="a.objective, a.loss, a.missing"))
-    sizes = layers.groupby(GROUP)["trial_id"].nunique().sort_values(ascending=False, kind="stable")
-    groups = {}
-    for key in sizes.index:
-        own, other = (
-            _labelled(frame[(frame[GROUP] == list(key)).all(axis=1)]) for frame in (layers, transfers)
-        )
-        student, teacher, language = key
-        groups[f"{student} from {teacher}, {language}"] = AnalysedGroup(own, other)
-    return groups
+    layers = _placed(store.frame(_OF.format(table="layer_pairs", columns=pairs)), board)
+    transfers = _placed(
+        store.frame(_OF.format(table="transfers", columns="a.objective, a.loss, a.missing")), board
+    )
+    sizes = layers.groupby("stratum")["trial_id"].nunique().sort_values(ascending=False, kind="stable")
+    names = _names(layers.drop_duplicates("stratum").set_index("stratum").loc[sizes.index], board)
+    return {
+        name: AnalysedGroup(*(_labelled(frame[frame["stratum"] == stratum]) for frame in (layers, transfers)))
+        for stratum, name in names.items()
+    }
+
+
+def _placed(rows: pd.DataFrame, board: Board) -> pd.DataFrame:
+    """With the row and stratum of each student."""
+    row_ids = rows["model_key"].map(board.frames.models["row_id"])
+    placed = without(rows.assign(row_id=row_ids), board.selected())
+    return placed.assign(stratum=placed["row_id"].map(board.frames.strata["stratum"])).dropna(
+        subset="stratum"
+    )
+
+
+def _names(first: pd.DataFrame, board: Board) -> dict[str, str]:
+    """Stratum -> what its students share; with the start of its digest where words do not tell it apart. `first`: a
+    row of each stratum."""
+    apart = set(differing_aspects(board.frames.strata.loc[first["row_id"]]))
+    names = {str(stratum): _name(row, apart, board) for stratum, row in first.iterrows()}
+    shared = {name for name in names.values() if list(names.values()).count(name) > 1}
+    return {stratum: f"{name} [{stratum[:4]}]" if name in shared else name for stratum, name in names.items()}
+
+
+def _name(row: pd.Series, apart: set[str], board: Board) -> str:
+    """`3L-192 from minilm-l6, en`, and what else sets a stratum apart."""
+    settings = board.frames.settings[row["row_id"]]
+    how = f" {prepared_or_shipped(settings)}" if "teacher" in apart else ""
+    more = described(row, apart - {"student", "teacher", "corpus", "milestone"}, settings)
+    return f"{row['student']} from {row['teacher']}{how}, {row['language']} {more}".rstrip()
 
 
 def _labelled(rows: pd.DataFrame) -> pd.DataFrame:
-    """Named by method; where a method has several configurations, the start of their ids tells them apart."""
-    several = rows.groupby("method")["config_id"].transform("nunique") > 1
-    ids = " · " + rows["config_id"].astype(str).str[:6]
+    """Named by method; where a method has several rows, the start of their ids tells them apart."""
+    several = rows.groupby("method")["row_id"].transform("nunique") > 1
+    ids = " · " + rows["row_id"].astype(str).str[:6]
     return rows.assign(label=rows["method"].astype(str) + ids.where(several, ""))

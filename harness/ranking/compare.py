@@ -19,7 +19,12 @@ SUITE = "all tasks"
 
 
 def differences(
-    ranking: Ranking, rows: Sequence[str], strata: pd.DataFrame, *, confidence: float = 0.95
+    ranking: Ranking,
+    rows: Sequence[str],
+    strata: pd.DataFrame,
+    *,
+    confidence: float = 0.95,
+    tried: Mapping[str, int] | None = None,
 ) -> pd.DataFrame:
     """Difference a - b of every pair of `rows`, per task and on the mean over tasks.
 
@@ -29,7 +34,8 @@ def differences(
     students), separable (the interval excludes 0, both rows are complete and share a stratum).
 
     All intervals hold at once (Bonferroni). Half of the error is for the means over tasks, half for single tasks;
-    all of it for a single task where there is one only. `strata`: as in `Frames`.
+    all of it for a single task where there is one only. A row that was chosen from more settings than the other pays for
+    the difference. `strata`: as in `Frames`. `tried`: row -> from how many it was chosen; default: by `select:`.
     """
     pairs = list(itertools.combinations(rows, 2))
     tasks = list(ranking.tasks)
@@ -37,10 +43,12 @@ def differences(
     students = {task: _by_seed(ranking, rows, [task]) for task in tasks}
     students[SUITE] = _by_seed(ranking, rows, tasks)
     about = ranking.table.set_index("config_id")
+    chosen = about["tried"].to_dict() if tried is None else tried
     compared = []
     for (a, b), (task, count) in itertools.product(pairs, questions.items()):
+        more = chosen[a] / chosen[b] if chosen[a] > chosen[b] else chosen[b] / chosen[a]
         row = {"a": a, "b": b, "task": task} | _tested(
-            students[task][a], students[task][b], count, confidence
+            students[task][a], students[task][b], count * more, confidence
         )
         row["settings_apart"] = settings_apart_in_words(a, b, strata)
         row["incomplete"] = tuple(one for one in (a, b) if not about.loc[one, "complete"])
@@ -65,7 +73,7 @@ def _by_seed(ranking: Ranking, rows: Sequence[str], tasks: Sequence[str]) -> dic
     return none | {str(row): group.set_index("distil_seed")["score"] for row, group in groups}
 
 
-def _tested(a: pd.Series, b: pd.Series, questions: int, confidence: float) -> dict[str, object]:
+def _tested(a: pd.Series, b: pd.Series, questions: float, confidence: float) -> dict[str, object]:
     """Both tests, and the one that gives the verdict, as columns."""
     deciding, paired, unpaired = both_tests(a, b, questions, confidence)
     return {
@@ -93,7 +101,7 @@ def questions_of(tasks: Sequence[str], pairs: int) -> dict[str, int]:
 
 
 def both_tests(
-    a: pd.Series, b: pd.Series, questions: int, confidence: float = 0.95
+    a: pd.Series, b: pd.Series, questions: float, confidence: float = 0.95
 ) -> tuple[statistics.Difference, statistics.Difference, statistics.Difference]:
     """The test that gives the verdict, the paired and the unpaired one. `a`, `b`: one score a student, by seed."""
     columns = [scores.reset_index(drop=True) for scores in (a, b)]

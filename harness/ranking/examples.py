@@ -75,13 +75,15 @@ def by_row(difference: pd.Series) -> np.ndarray:
 
 
 def over_examples(units: Mapping[tuple[str, str, str], np.ndarray], confidence: float = 0.95) -> pd.DataFrame:
-    """Bootstrap intervals over rows of tasks, which hold all at once (Bonferroni): the columns `COLUMNS`."""
+    """Bootstrap intervals over rows of tasks, expanded for few rows, which hold all at once (Bonferroni): the columns
+    `COLUMNS`."""
     level = 1 - (1 - confidence) / max(1, len(units))
-    resamples = min(10_000, max(statistics.bootstrap.RESAMPLES, math.ceil(40 / (1 - level))))
     intervals = []
     for (a, b, task), values in units.items():
+        confidence = statistics.expanded(level, len(values))
+        resamples = min(10_000, max(statistics.bootstrap.RESAMPLES, math.ceil(40 / (1 - confidence))))
         indices = statistics.resample_indices(len(values), resamples)
-        interval = statistics.paired_bootstrap(values, indices, confidence=level)
+        interval = statistics.paired_bootstrap(values, indices, confidence=confidence)
         intervals.append((a, b, task, len(values), float(values.mean()), interval.low, interval.high))
     return pd.DataFrame(intervals, columns=COLUMNS)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from harness.counted import counted
 from harness.ranking import statistics
 
 
@@ -64,7 +65,7 @@ def answer_in_words(best: Best, label: str, tied: list[str]) -> str:
     """`**od · 6L-384**, 81.2 ± 1.1 points, 3 seeds; not told apart from it: ...`. `tied`: labels of the ties."""
     row = best.row
     span = f" ± {50 * (row['high'] - row['low']):.1f}" if pd.notna(row["low"]) else ""
-    seeds = f"{row['n']} seed{'' if row['n'] == 1 else 's'}"
+    seeds = counted(row["n"], "seed")
     parts = [f"**{label}**, {100 * row['mean']:.1f}{span} points, {seeds}"]
     if row["n"] == 1:
         parts.append("one trained student: another seed may reverse it")

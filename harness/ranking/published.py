@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
+from harness.counted import counted
+
 FILE = Path(__file__).with_name("published.yaml")
 
 
@@ -91,9 +93,9 @@ def why_not_comparable(group: Group, task: str, ours: pd.DataFrame) -> str:
     limits = ["eval_rows", "dev_rows"] if group.split == "dev" else ["eval_rows"]
     cut = rows[limits].astype(float).min(axis=1)
     if cut.notna().any():
-        return f"ours is scored on part of {group.split}, at most {int(cut.max()):,} rows a language"
+        return f"ours is scored on part of {group.split}, at most {counted(int(cut.max()), 'row')} a language"
     if rows["train_rows"].notna().any():
-        return f"ours was fine-tuned on {int(rows['train_rows'].max()):,} rows"
+        return f"ours was fine-tuned on {counted(int(rows['train_rows'].max()), 'row')}"
     return ""
 
 
@@ -102,4 +104,4 @@ def protocol_in_words(task: str, ours: pd.DataFrame) -> str:
     row = ours[ours["task"] == cell_of(task)[0]].iloc[0]
     metrics = str(row["metrics"]).replace(", ", " and ")
     mean = f"mean of {metrics}" if " and " in metrics else metrics
-    return f"{mean} on {row['split']} ({int(row['rows']):,} rows), settings chosen on {row['select_on']}"
+    return f"{mean} on {row['split']} ({counted(int(row['rows']), 'row')}), settings chosen on {row['select_on']}"

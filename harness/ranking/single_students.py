@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.counted import counted
 from harness.ranking.board import Board
 from harness.ranking.cells.scope import Filters
 from harness.ranking.cells.settings import Settings
@@ -52,8 +53,8 @@ class BesideControl:
     def sentence(self) -> str:
         """Every difference with its interval, and over what."""
         return (
-            f"{self.task}, {self.student}, points above {self.control} (not distilled), paired over {self.examples:,} "
-            f"examples: {', '.join(one.words for one in self.apart)}."
+            f"{self.task}, {self.student}, points above {self.control} (not distilled), paired over "
+            f"{counted(self.examples, 'example')}: {', '.join(one.words for one in self.apart)}."
         )
 
 

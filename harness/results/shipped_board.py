@@ -18,6 +18,7 @@ from pathlib import Path
 
 import harness
 from harness.base import digest
+from harness.counted import counted
 from harness.errors import InputError
 from harness.files import sha256_of, write_atomically
 from harness.results import database as schema
@@ -56,7 +57,7 @@ class ShippedBoard:
         days = sorted({_day(found["first"]), _day(found["last"])})
         commits = ", ".join(found["commits"]) or "not recorded"
         return (
-            f"Shipped board of {', '.join(found['specs'])}: {found['trials']:,} trials on "
+            f"Shipped board of {', '.join(found['specs'])}: {counted(found['trials'], 'trial')} on "
             f"{', '.join(found['devices'])}, {' to '.join(days)}, commit {commits}."
         )
 

@@ -21,6 +21,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from harness.counted import counted
 from harness.errors import InputError
 from harness.records.folder import TrialFolder, trial_folders
 from harness.records.result import Progress, Result
@@ -51,7 +52,7 @@ class IngestReport:
             if self.unreadable
             else ""
         )
-        return f"{self.trials} trials, {self.results} with a result{broken}"
+        return f"{counted(self.trials, 'trial')}, {self.results} with a result{broken}"
 
 
 @dataclass(frozen=True)

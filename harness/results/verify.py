@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.base import RULE
+from harness.counted import counted
 from harness.errors import InputError
 from harness.files import sha256_of
 from harness.kinds import metrics
@@ -198,7 +199,7 @@ def score_problems(trial: Trial, result: Result, path: Path) -> Iterator[str]:
             yield f"no predictions for {where}"
             continue
         if len(group) != score.n:
-            yield f"{where}: {len(group)} predictions for a score of {score.n} rows"
+            yield f"{where}: {counted(len(group), 'prediction')} for a score of {counted(score.n, 'row')}"
             continue
         try:
             again = metrics.compute(score.metric, group["prediction"], group["label"])

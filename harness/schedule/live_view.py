@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.counted import counted
 from harness.plan.cost import Estimate
 from harness.ranking.render.text import duration, rough_duration
 from harness.records.result import Progress, Result
@@ -225,13 +226,10 @@ class PlainLog(View):
 
 def opening(total: int, skipped: int, takes: str) -> str:
     """The first line of a run; `takes` says how long what is left will take."""
+    trials = counted(total, "trial")
     if skipped == total:
-        return f"{total} trials, all done already"
-    return (
-        f"{total} trials, {skipped} done already; the rest: {takes}"
-        if skipped
-        else f"{total} trials: {takes}"
-    )
+        return f"{trials}, {'' if total == 1 else 'all '}done already"
+    return f"{trials}, {skipped} done already; the rest: {takes}" if skipped else f"{trials}: {takes}"
 
 
 def expected(outlook: Outlook, now: float) -> str:

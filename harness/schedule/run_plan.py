@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.assets.sources import Sources
+from harness.counted import counted
 from harness.errors import HarnessError, InputError
 from harness.plan import Plan, cohorts
 from harness.records.result import Result
@@ -264,7 +265,7 @@ class _Run:
     def _report_blocked(self) -> None:
         """One line for each failure, however many trials depend on it."""
         for because, count in self._blocked_by.items():
-            trials = "1 trial is" if count == 1 else f"{count} trials are"
+            trials = counted(count, "trial is", "trials are")
             self._listener.on_message(f"{trials} not run, because {self._name(because)} failed")
         self._blocked_by.clear()
 

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from harness.assets.asset import Asset
 from harness.base import Frozen, Problem
+from harness.counted import counted
 from harness.families import FAMILIES
 from harness.shapes import Shape
 
@@ -65,14 +66,14 @@ class Initialisation(Frozen):
             if student > teacher:
                 yield Problem(
                     ("init",),
-                    f"the teacher has {teacher} layers to copy, the student needs {student}; "
-                    f"a student of at most {teacher} layers, `layers: [...]` or `layers: random` would work",
+                    f"the teacher has {counted(teacher, 'layer')} to copy, the student needs {student}; "
+                    f"a student of at most {counted(teacher, 'layer')}, `layers: [...]` or `layers: random` would work",
                 )
             return
         if len(self.layers) != student:
             yield Problem(
                 ("init",),
-                f"`layers` names {len(self.layers)} teacher layers for a student of {student}; "
+                f"`layers` names {counted(len(self.layers), 'teacher layer')} for a student of {student}; "
                 f"{student} would work",
             )
         beyond = [layer for layer in self.layers if layer > teacher]

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.counted import counted
 from harness.errors import InputError
 from harness.registry import did_you_mean
 from harness.spec.entries import Between, Task
@@ -133,14 +134,16 @@ class LabelMap:
             raise InputError(f"{where}: column {self._task.columns.label!r} mixes {mixed}")
 
     def _unnamed(self, unknown: Mapping[Value, int], where: str) -> str:
-        counted = ", ".join(f"{_written(value)} ({n} rows)" for value, n in list(unknown.items())[:5])
+        listed = ", ".join(
+            f"{_written(value)} ({counted(n, 'row')})" for value, n in list(unknown.items())[:5]
+        )
         known = ", ".join(repr(value) for value in self._task.labels.values())
         hint = "; add them to `labels:` or `drop_labels:`"
         if None in unknown:
             hint += " (null is a missing label)"
         if self._names is not None:
             known += f" (classes of the data: {', '.join(self._names)})"
-        return f"{where}: label values {counted} are not among {known}{hint}"
+        return f"{where}: label values {listed} are not among {known}{hint}"
 
 
 _UNKNOWN = -1

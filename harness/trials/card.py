@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.attempts.figures import HeldOut
+from harness.counted import counted
 from harness.shapes import Shape
 from harness.spec.entries import Student
 from harness.spec.initialisation import Initialisation
@@ -16,10 +17,10 @@ def training_rows(member: Member, recipe: Distil | Prepare, seed: int) -> dict[s
     read = f"{recipe.mlm_probability:.0%} of positions corrupted" if corrupted else "uncorrupted"
     return {
         "steps": f"{member.step} of {recipe.steps}",
-        "batch": f"{recipe.batch_size} blocks of {recipe.length} tokens, {read}",
+        "batch": f"{counted(recipe.batch_size, 'block')} of {recipe.length} tokens, {read}",
         "optimiser": f"AdamW, betas {recipe.betas}, epsilon {recipe.epsilon}",
         "weight decay": recipe.weight_decay,
-        "learning rate": f"{recipe.learning_rate}, warm-up over {recipe.warmup_steps} steps, linear decay",
+        "learning rate": f"{recipe.learning_rate}, warm-up over {counted(recipe.warmup_steps, 'step')}, linear decay",
         "dropout": recipe.dropout,
         "precision": member.attempt.precision,
         "seed": seed,
@@ -45,4 +46,4 @@ def masked_accuracy(before: HeldOut, after: HeldOut) -> str:
     if before.masked_accuracy is None or after.masked_accuracy is None:
         return "not measured: no held-out text"
     change = f"{before.masked_accuracy:.3f} before, {after.masked_accuracy:.3f} after"
-    return f"{change} ({after.positions} positions)"
+    return f"{change} ({counted(after.positions, 'position')})"

@@ -169,7 +169,7 @@ def _over_tokens(part: Part, suite: str, folder: Path) -> Iterator[str]:
 def _why(parts: Mapping[str, Part], folder: Path) -> Iterator[str]:
     """Layers and losses of the analysed students of each part."""
     for part in parts.values():
-        for name, group in analysed_groups(part.shipped.store).items():
+        for name, group in analysed_groups(part.shipped.store, part.board).items():
             yield f"#### {part.title}: {name}"
             yield "\n".join(f"- {group.layers_sentence(measure)}" for measure in MEASURES)
             spec = figures.layer_heat_maps(group.maps("cka"), MEASURES["cka"]).to_dict()

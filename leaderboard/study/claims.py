@@ -16,6 +16,8 @@ MHA = ("minilmv2", "direct-minilm")
 SIMPLE, SOPHISTICATED = HS[:2], HS[2:]
 DISTILLED = ("od", "hs-uniform", *MHA)
 COPIED = "truncated-teacher"
+UNTRAINED = ("init", "steps", "batch_size", "length", "input")
+"""What a copied start without distillation differs in from a student that is distilled."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def claims(parts: Mapping[str, Part]) -> list[Claim]:
             "Distilling adds more than copying the teacher's weights (for: a method ahead of the copied start without "
             "distillation).",
             "the opposite is found in arXiv 2406.16524",
-            tuple(_methods(parts, [(one, COPIED) for one in DISTILLED], (*WHOLE, "tokens"))),
+            tuple(_methods(parts, [(one, COPIED) for one in DISTILLED], (*WHOLE, "tokens"), UNTRAINED)),
         ),
         Claim(
             "Distilling adds to training without a teacher on the same tokens.",
@@ -102,8 +104,11 @@ def _families(parts: Mapping[str, Part], *pairs: tuple[str, str]) -> Iterator[Ev
 
 
 def _methods(
-    parts: Mapping[str, Part], pairs: list[tuple[str, str]], names: tuple[str, ...] = WHOLE
+    parts: Mapping[str, Part],
+    pairs: list[tuple[str, str]],
+    names: tuple[str, ...] = WHOLE,
+    across: tuple[str, ...] = (),
 ) -> Iterator[Evidence]:
     for part in (parts[name] for name in names if name in parts):
         for suite in part.suites:
-            yield from methods(part, suite, pairs)
+            yield from methods(part, suite, pairs, across)

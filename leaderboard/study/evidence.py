@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 from scipy import stats
 
 from harness.ranking.cells.scope import Filters
+from harness.ranking.cells.strata import ASPECTS
 from harness.ranking.cells.table import Ranking
 from harness.ranking.compare import SUITE, differences, verdict
 from leaderboard.study.parts import Part
@@ -57,30 +58,47 @@ def families(part: Part, suite: str, ahead: str, behind: str) -> Iterator[Eviden
         )
 
 
-def methods(part: Part, suite: str, pairs: list[tuple[str, str]]) -> Iterator[Evidence]:
-    """For each pair (a, b) whether method a is ahead of method b, on each student shape that has both; corrected for
-    all pairs of a shape."""
+def methods(
+    part: Part, suite: str, pairs: list[tuple[str, str]], across: tuple[str, ...] = ()
+) -> Iterator[Evidence]:
+    """For each pair (a, b) whether method a is ahead of method b, on each student shape that has both, among rows that
+    differ in their method alone, or in the aspects `across` of a stratum, too; corrected for all pairs of a shape."""
+    same = [aspect for aspect in ASPECTS if aspect not in across]
     for student in part.students(suite):
         ranking = part.ranking(suite, student)
-        rows = rows_of(ranking)
-        here = [(a, b) for a, b in pairs if a in rows and b in rows]
-        names = list(dict.fromkeys(itertools.chain.from_iterable(here)))
-        if not here:
-            continue
-        compared = _differences(ranking, part, tuple(rows[name] for name in names))
-        for a, b in here:
-            yield _of_pair(compared, ranking, (a, b), (rows[a], rows[b]), f"{part.title}, {suite}, {student}")
+        for rows in settings_of(ranking, part.board.frames.strata[same]):
+            here = [(a, b) for a, b in pairs if a in rows and b in rows]
+            names = list(dict.fromkeys(itertools.chain.from_iterable(here)))
+            if not here:
+                continue
+            compared = _differences(ranking, part, {rows[name][0]: rows[name][1] for name in names})
+            for a, b in here:
+                ids = (rows[a][0], rows[b][0])
+                yield _of_pair(compared, ranking, (a, b), ids, f"{part.title}, {suite}, {student}")
 
 
-def rows_of(ranking: Ranking) -> dict[str, str]:
-    """Method -> its best complete row of a ranking of one student shape."""
+def settings_of(ranking: Ranking, strata: pd.DataFrame) -> list[dict[str, tuple[str, int]]]:
+    """For each setting (rows alike in the aspects of `strata`): method -> its complete row with the best dev score, and
+    from how many it was chosen."""
     whole = ranking.ranked[ranking.ranked["complete"].astype(bool)]
-    return dict(zip(whole["method"].astype(str)[::-1], whole["config_id"].astype(str)[::-1], strict=True))
+    whole = whole.assign(dev=whole["config_id"].map(ranking.scope.dev_means)).sort_values(
+        ["dev", "config_id"], ascending=[False, True]
+    )
+    whole = whole[whole["config_id"].isin(strata.index)]
+    setting = strata.loc[whole["config_id"]].agg("\n".join, axis=1).to_numpy()
+    return [
+        {
+            str(method): (str(own["config_id"].iloc[0]), int(own["tried"].sum()))
+            for method, own in rows.groupby("method")
+        }
+        for _, rows in whole.groupby(setting)
+    ]
 
 
-def _differences(ranking: Ranking, part: Part, rows: tuple[str, ...]) -> pd.DataFrame:
+def _differences(ranking: Ranking, part: Part, tried: Mapping[str, int]) -> pd.DataFrame:
     return part.board.once(
-        ("study", ranking.tasks, rows), lambda: differences(ranking, rows, part.board.frames.strata)
+        ("study", ranking.tasks, tuple(tried.items())),
+        lambda: differences(ranking, list(tried), part.board.frames.strata, tried=tried),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from harness.counted import counted
 from harness.ranking.across_tasks import across_tasks
 from harness.ranking.board import Board
 from harness.ranking.cells.table import Ranking
@@ -66,9 +67,9 @@ def _compare(ranking: Ranking, board: Board, rows: list[str], labels: pd.Series)
     _across(ranking, rows, labels)
     pairs = list(dict.fromkeys(zip(comparisons["a"], comparisons["b"], strict=True)))
     st.caption(
-        f"{len(comparisons)} comparisons over distilled students; all intervals hold at once with 95 % (Bonferroni; half of "
-        "the error for means over tasks, half for single tasks), and p is corrected likewise. Green: the interval "
-        "excludes zero, both rows are complete and they differ in their method alone."
+        f"{counted(len(comparisons), 'comparison')} over distilled students; all intervals hold at once with 95 % "
+        "(Bonferroni; half of the error for means over tasks, half for single tasks), and p is corrected likewise. "
+        "Green: the interval excludes zero, both rows are complete and they differ in their method alone."
     )
     for a, b in pairs:
         rows_of_pair = comparisons[(comparisons["a"] == a) & (comparisons["b"] == b)]

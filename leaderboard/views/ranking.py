@@ -118,8 +118,7 @@ def _meta(board: Board, ranking: Ranking, filters: Filters) -> None:
             f"Tasks in several languages count by their mean over {max(map(len, languages))} languages."
         )
     if ranking.other_protocols:
-        count = sum(ranking.other_protocols.values())
-        parts.append(f"{count} models scored under other fine-tuning settings are not shown.")
+        parts.append(f"{text.other_protocols_in_words(ranking.other_protocols)}.")
     unscored = unscored_in_words(board.frames.evaluations, filters.suite)
     parts += [f"{unscored}."] if unscored else []
     parts += [left_out.sentence for left_out in read_left_out(data.store().runs_dir)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from harness.counted import counted
+from harness.ranking.cells.table import Ranking
 from harness.ranking.render import text
-from harness.ranking.robustness import rarity_frame, rarity_sentence
+from harness.ranking.robustness import by_rarity, rarity_frame, rarity_sentence
 from leaderboard import figures
 from leaderboard import present as data
 from leaderboard.filters import BOUND, one, sidebar
@@ -63,8 +65,8 @@ def page() -> None:
         "An empty cell is a task without a score."
     )
     _one_task(ranking.table, cells, labels, ranking.tasks)
-    _rarity(board.once("rarity", lambda: rarity_frame(data.store())), labels, ranking.tasks)
-    _task_facts()
+    _rarity(ranking, board.once("rarity", lambda: rarity_frame(data.store())), labels)
+    _task_facts(ranking)
 
 
 def _within(cells: pd.DataFrame) -> pd.Series:
@@ -103,38 +105,41 @@ def _one_task(table: pd.DataFrame, cells: pd.DataFrame, labels: pd.Series, tasks
     )
 
 
-def _rarity(rows: pd.DataFrame, labels: pd.Series, tasks: tuple[str, ...]) -> None:
+def _rarity(ranking: Ranking, scores: pd.DataFrame, labels: pd.Series) -> None:
     """Scores by the share of words that the tokenizer splits."""
     st.subheader("Rare words")
-    rows = rows[rows["config_id"].isin(labels.index) & rows["task"].isin(tasks)]
+    rows = by_rarity(scores, ranking)
     if rows.empty:
         st.info("No trial shown here recorded scores by rarity; fine-tuning trials that run from now on do.")
         return
     with_scores = sorted(rows["task"].unique())
     task = one("Task, by rarity", with_scores, "rare") if len(with_scores) > 1 else with_scores[0]
     rows = rows[rows["task"] == task]
-    st.markdown(rarity_sentence(rows, {str(row): str(name) for row, name in labels.items()}))
+    complete = ranking.ranked.loc[ranking.ranked["complete"].astype(bool), "config_id"]
+    named = {str(row): str(name) for row, name in labels.items()}
+    st.markdown(rarity_sentence(rows[rows["config_id"].isin(complete)], named))
     wide = 100 * rows.pivot(index="config_id", columns="quarter", values="value")
     ranges = rows.groupby("quarter").agg(low=("low", "min"), high=("high", "max"), rows=("rows", "max"))
     wide.columns = pd.Index(
         [
-            f"{low:.0%} to {high:.0%} split, {count:,.0f} rows"
+            f"{low:.0%} to {high:.0%} split, {counted(int(count), 'row')}"
             for low, high, count in ranges.to_numpy(float).tolist()
         ]
     )
     st.dataframe(wide.set_axis(labels[wide.index].tolist()).round(1), width="stretch")
     st.caption(
         "Reported rows in quarters by the share of their words that the tokenizer cuts into several pieces; rows of "
-        "equal share stay together, so quarters differ in size. Points, mean over trials."
+        "equal share stay together, so quarters differ in size. Points, mean over seeds; the sentence is on complete rows."
     )
 
 
-def _task_facts() -> None:
-    """What each task is: split, metric, rows, notes."""
+def _task_facts(ranking: Ranking) -> None:
+    """What each task is, of the scores that are shown: split, metric, rows, notes."""
     facts = data.query(
-        "SELECT suite, task, string_agg(DISTINCT metric, ', ') AS metrics, any_value(split) AS split, "
-        "count(DISTINCT language) AS languages, min(n) AS rows FROM scores WHERE reported GROUP BY ALL "
-        "ORDER BY ALL"
+        "SELECT s.suite, s.task, string_agg(DISTINCT s.metric, ', ' ORDER BY s.metric) AS metrics, s.split, "
+        "count(DISTINCT s.language) AS languages, min(s.n) AS rows FROM scores s JOIN trials t USING (trial_id) "
+        "WHERE s.reported AND list_contains(?, t.protocol) GROUP BY ALL ORDER BY ALL",
+        sorted(set(ranking.cells["protocol"].astype(str))),
     )
     notes = data.query(
         "SELECT DISTINCT task, config->>'$.task.note' AS note FROM trials WHERE kind = 'finetune' AND "

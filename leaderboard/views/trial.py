@@ -212,6 +212,7 @@ def _provenance(row: pd.Series) -> None:
             {"harness": behind["harness"], "commit": behind.get("commit")}
             | behind["versions"]
             | behind["kernels"]
+            | behind.get("plugins", {})
         )
     for name, stamp in (("started", row["started_at"]), ("finished", row["finished_at"])):
         if text.known(stamp):

@@ -17,7 +17,7 @@ def page() -> None:
     board = opened("Why", unscored=None)
     if board is None:
         return
-    groups = board.once("analysed", lambda: analysed_groups(data.store()))
+    groups = board.once("analysed", lambda: analysed_groups(data.store(), board))
     if not groups:
         st.info(f"No student has been analysed here yet. {ADD}")
         return

@@ -78,7 +78,7 @@ def test_a_database_that_cannot_be_written_is_told_once_a_while_and_tried_again_
     assert [message.count("could not be written") for message in listener.messages] == [1]
     monkeypatch.setattr(recording, "RETRY_SECONDS", 0.0)
     recorder.on_end(END)
-    assert "1 trials are not in" in listener.messages[-1]
+    assert "1 trial is not in" in listener.messages[-1]
     store.path.unlink()
     recorder.on_end(END)
     assert store.frame("SELECT trial_id FROM trials")["trial_id"].tolist() == [trials[0].id]

@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from results.boards import Board, write_folders
+from results.boards import Board, write_folders, write_store
 from results.ingredients import GLUE, QUICK, XNLI
 from scipy import stats
 
 from harness.errors import InputError
+from harness.ranking.board import read_board
 from harness.results.bundle import bundle, trials_of_seed
+from harness.results.shipped_board import ShippedBoard
 from leaderboard.study import __main__ as command
 from leaderboard.study.blocks import MISSING, README_ROWS, blocks, readme_blocks
 from leaderboard.study.claims import claims
-from leaderboard.study.evidence import MOST_SEEDS, seeds_needed
+from leaderboard.study.evidence import MOST_SEEDS, methods, seeds_needed
 from leaderboard.study.parts import PARTS, Part, read_parts
 
 METHODS = ("scratch", "od", "hs-last", "hs-uniform", "hs-uniform-consecutive", "minilmv2", "direct-minilm")
@@ -98,6 +100,20 @@ def test_verdicts_follow_the_intervals(parts: dict[str, Part]) -> None:
         for one in claim.evidence:
             assert (one.needed == "") == (one.verdict != "undecided")
             assert ("is ahead of" in one.sentence) <= (one.verdict != "undecided")
+
+
+def test_methods_are_compared_within_one_setting_unless_the_claim_is_of_settings(tmp_path: Path) -> None:
+    short = replace(ENGLISH, methods=("od", "hs-uniform"), milestones=())
+    store = write_store(
+        tmp_path / "results.duckdb", short, replace(short, methods=("minilmv2",), steps=200_000)
+    )
+    part = Part("english", ShippedBoard(store, ()), read_board(store))
+    pairs = [("minilmv2", "od"), ("hs-uniform", "od")]
+    told = [one.sentence for suite in part.suites for one in methods(part, suite, pairs)]
+    assert told
+    assert not any("minilmv2" in one for one in told)
+    across = [one.sentence for suite in part.suites for one in methods(part, suite, pairs, ("steps",))]
+    assert any("minilmv2" in one and "steps" in one for one in across)
 
 
 def test_an_empty_board_says_so(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_what_is_left_out_and_what_is_written_out_are_the_same_question() -> Non
     ("term", "options", "words"),
     [
         (Relations, {"pairs": ["qq", "qq"]}, "named twice"),
-        (Relations, {"pairs": ["qq"], "weights": [1, 1]}, "2 weights for 1 pairs"),
+        (Relations, {"pairs": ["qq"], "weights": [1, 1]}, "2 weights for 1 pair;"),
         (Relations, {"pairs": ["qx"]}, "'qq'"),
         (Relations, {"teacher_layer": "lst"}, "'last'"),
         (Relations, {"teacher_layer": 0}, "greater than or equal to 1"),

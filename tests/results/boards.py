@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from harness.base import RULE, digest
+from harness.errors import REASONS
 from harness.records.folder import TrialFolder
 from harness.records.result import Failure, Measurement, Progress, Result, Score
 from harness.records.trial import (
@@ -294,6 +295,7 @@ def _result(trial: Trial, seconds: float, **columns: Any) -> Result:
 
 
 def _failed(trial: Trial, reason: str) -> Result:
+    assert reason in REASONS
     error = Failure(
         reason=reason,
         message=f"the loss of {trial.labels['method']} became {reason} at step 700",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from harness.errors import SpecError
 from harness.plan import build_plan
-from harness.ranking.analyses import ADD, AnalysedGroup, analysed_groups
+from harness.ranking.analyses import ADD, MEASURES, AnalysedGroup, analysed_groups
+from harness.ranking.board import read_board
 from harness.records.analysis import Analysis, Transfer
 from harness.records.result import Result
 from harness.records.trial import AnalysedText, AnalyseJob, DistilJob, ModelSource, Trial
@@ -47,14 +47,14 @@ def analysis_of(method: str, seed: int, spread: float) -> Analysis:
     )
 
 
-def analysed_store(path: Path, *, seeds: tuple[int, ...] = (1, 2, 3), spread: float = 0.01) -> Store:
-    """A synthetic board whose students of one shape have been analysed."""
-    board = Board(students=("3L-192",), seeds=seeds, measured=False)
-    write_store(path, board)
-    store = Store(path)
-    store.record_all(
-        [tables_entry(trial, spread) for trial, _, _ in entries(board) if trial.kind == "distil"]
-    )
+def analysed_store(
+    path: Path, *boards: Board, seeds: tuple[int, ...] = (1, 2, 3), spread: float = 0.01
+) -> Store:
+    """Synthetic boards (default: one) whose students of one shape have been analysed."""
+    boards = boards or (Board(students=("3L-192",), seeds=seeds, measured=False),)
+    store = write_store(path, *boards)
+    distilled = [trial for board in boards for trial, _, _ in entries(board) if trial.kind == "distil"]
+    store.record_all([tables_entry(trial, spread) for trial in distilled])
     return store
 
 
@@ -75,16 +75,16 @@ def tables_entry(student: Trial, spread: float):  # type: ignore[no-untyped-def]
 
 
 def only(store: Store) -> AnalysedGroup:
-    (group,) = analysed_groups(store).values()
+    (group,) = analysed_groups(store, read_board(store)).values()
     return group
 
 
 def test_clear_order_of_methods_is_stated_with_its_students(tmp_path: Path) -> None:
     group = only(analysed_store(tmp_path / "results.duckdb"))
     said = group.layers_sentence("cka")
-    assert said.startswith("Every student of minilmv2 is closer")
+    assert said.startswith("Every analysed student of minilmv2 is closer")
     assert "0.9 (n = 3)" in said
-    assert "Every student of minilmv2" in group.layers_sentence("vv")
+    assert "Every analysed student of minilmv2" in group.layers_sentence("vv")
     means = group.maps("cka").set_index(["label", "student_layer", "teacher_layer"])
     assert means.loc[("hs-uniform", 1, 1), "value"] == pytest.approx(CLOSE["hs-uniform"])
     assert means.loc[("hs-uniform", 1, 1), "n"] == 3
@@ -103,11 +103,47 @@ def test_what_the_students_do_not_decide_is_called_undecided(
     assert why in said
 
 
+SETTINGS: dict[str, tuple[dict[str, object], str]] = {
+    "steps": ({"steps": 200_000}, "with 200,000 steps of"),
+    "teacher": ({"teacher": "large"}, "from large"),
+    "prepared or not": ({"prepared": False}, "as shipped"),
+    "corpus": ({"languages": ("de", "en")}, "de"),
+}
+"""What a second board is made with, and the words that name it."""
+
+
+@pytest.mark.parametrize("what", SETTINGS)
+def test_students_of_different_settings_are_never_compared(tmp_path: Path, what: str) -> None:
+    changed, words = SETTINGS[what]
+    plain = Board(students=("3L-192",), methods=("od", "hs-uniform"), measured=False)
+    other = Board(students=("3L-192",), methods=("minilmv2",), measured=False, **changed)  # type: ignore[arg-type]
+    store = analysed_store(tmp_path / "results.duckdb", plain, other)
+    groups = analysed_groups(store, read_board(store))
+    methods = {name: set(group.layers["method"]) for name, group in groups.items()}
+    assert sorted(map(sorted, methods.values())) == [["hs-uniform", "od"], ["minilmv2"]]
+    (named,) = [name for name, of in methods.items() if of == {"minilmv2"}]
+    assert words in named
+
+
+@pytest.mark.parametrize("seeds", [(1,), (1, 2), (1, 2, 3)])
+@pytest.mark.parametrize("spread", [0.01, 0.5])
+def test_every_sentence_says_its_n_and_that_nothing_was_tested(
+    tmp_path: Path, seeds: tuple[int, ...], spread: float
+) -> None:
+    group = only(analysed_store(tmp_path / "results.duckdb", seeds=seeds, spread=spread))
+    for said in (*map(group.layers_sentence, MEASURES), group.transfer_sentence()):
+        assert f"n = {len(seeds)}" in said
+        assert "not tested" in said or "not a test" in said
+
+
 def test_the_matrix_counts_objectives_that_several_methods_were_measured_by(tmp_path: Path) -> None:
     group = only(analysed_store(tmp_path / "results.duckdb"))
     said = group.transfer_sentence()
-    assert "By 2 of 2 objectives the lowest mean loss is that of students of minilmv2" in said
-    assert re.search(r"; 1 of 2 objectives are lowest on the students of their own method \(n = 3", said)
+    assert "By 2 of 2 objectives the lowest mean loss is that of the students of minilmv2" in said
+    assert (
+        "; 1 of 2 objectives is lowest on students of the objective's own method (n = 3 students each;"
+        in said
+    )
     missing = group.matrix().set_index(["label", "objective"])["missing"]
     assert missing[("minilmv2", "od")] == "no head"
 

@@ -38,10 +38,10 @@ ODD: dict[str, tuple[Board, ...]] = {
         _board(methods=("od", "hs-uniform"), seeds=(1, 2, 3)),
         _board(methods=("minilmv2",), seeds=(4, 5, 6)),
     ),
-    "failed seeds": (_board(fail={"minilmv2": "not_finite", "od": "not_finite"}),),
+    "failed seeds": (_board(fail={"minilmv2": "nan", "od": "nan"}),),
     "all seeds failed": (
         _board(),
-        _board(methods=("tinybert",), seeds=(1,), fail={"tinybert": "not_finite"}),
+        _board(methods=("tinybert",), seeds=(1,), fail={"tinybert": "nan"}),
     ),
     "under way": (_board(running=("minilmv2", "hs-uniform")),),
     "other steps": (_board(noise=0.001), _board(steps=200_000, methods=("minilmv2", "hs-emd"))),
@@ -151,14 +151,42 @@ def test_the_best_within_a_budget_names_its_n(results: Results) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("failed seeds", "1 of 3 seeds failed: not_finite"),
-        ("all seeds failed", "1 of 1 seeds failed: not_finite"),
+        ("failed seeds", "1 of 3 seeds failed: nan"),
+        ("all seeds failed", "1 of 1 seed failed: nan"),
         ("under way", "1 of 3 seeds not done"),
     ],
 )
 def test_lost_seeds_are_named_on_their_row(tmp_path: Path, name: str, words: str) -> None:
     ranked = read_board(write_store(tmp_path / "results.duckdb", *ODD[name])).ranking().ranked
     assert words in set(ranked["lost"])
+
+
+def test_a_student_of_which_a_fine_tuning_seed_failed_is_incomplete(tmp_path: Path) -> None:
+    board = _board(methods=("od", "minilmv2"), finetune_seeds=(0, 1), tasks=QUICK[:1])
+    store = write_store(tmp_path / "results.duckdb", board)
+    with duckdb.connect(str(store.path)) as con:
+        con.execute(
+            "UPDATE trials SET status = 'failed', error = 'nan' WHERE kind = 'finetune' AND method = 'minilmv2' "
+            "AND distil_seed = 1 AND finetune_seed = 1"
+        )
+    rows = read_board(store).ranking().ranked.set_index("method")
+    assert rows["complete"].to_dict() == {"od": True, "minilmv2": False}
+    assert rows.loc["minilmv2", "n"] == 2
+    assert rows.loc["minilmv2", "lost"] == "1 of 3 seeds failed: nan (snli)"
+    assert rows.loc["minilmv2", "worst_rank"] == 2
+
+
+def test_a_setting_whose_seed_failed_is_not_the_chosen_one_and_leaves_no_gap(tmp_path: Path) -> None:
+    board = _board(methods=("od",), finetune_seeds=(0, 1), learning_rates=(3e-5, 9e-5), tasks=QUICK[:1])
+    store = write_store(tmp_path / "results.duckdb", board)
+    with duckdb.connect(str(store.path)) as con:
+        con.execute(
+            "UPDATE trials SET status = 'failed', error = 'nan' WHERE kind = 'finetune' AND NOT selected "
+            "AND method = 'od' AND finetune_seed = 1"
+        )
+    rows = read_board(store).ranking().ranked
+    assert rows["complete"].all()
+    assert set(rows["lost"]) == {""}
 
 
 def test_settings_that_differ_between_methods_are_on_the_rows(tmp_path: Path) -> None:
@@ -183,7 +211,7 @@ def test_unscored_trials_of_a_plan_are_counted_by_why(tmp_path: Path) -> None:
     words = unscored_in_words(results.frames.evaluations, None)
     assert words == f"{planned} of {total} fine-tuning trials have no score: {planned} blocked"
     lost = results.ranking().ranked.set_index("method")["lost"]
-    assert lost["minilmv2"] == "1 of 3 seeds failed: not_finite"
+    assert lost["minilmv2"] == "1 of 3 seeds failed: nan"
 
 
 def test_a_clear_board_has_a_lead_to_tell(tmp_path: Path) -> None:

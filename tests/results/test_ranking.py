@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -117,6 +119,15 @@ def test_scores_under_other_fine_tuning_settings_are_kept_apart(tmp_path: Path) 
     assert set(found.ranked["student"]) == {"3L-192"}
     assert found.other_protocols == {"snli": 3}
     assert set(results.ranking(Filters(protocols=("b",))).ranked["student"]) == {"6L-384"}
+
+
+def test_scores_under_other_settings_are_counted_though_their_models_are_shown(tmp_path: Path) -> None:
+    _, results = _results(tmp_path, Board(methods=("od",), students=("3L-192",), tasks=QUICK[:1]))
+    results.frames.cells["protocol"] = "a"
+    twice = replace(
+        results.frames, cells=pd.concat([results.frames.cells, results.frames.cells.assign(protocol="b")])
+    )
+    assert Results(twice).ranking().other_protocols == {"snli": results.frames.cells["model_key"].nunique()}
 
 
 def test_a_single_seed_has_no_interval_and_can_have_any_rank(tmp_path: Path) -> None:
@@ -315,6 +326,53 @@ def test_students_of_one_configuration_in_two_precisions_are_two_rows_and_a_fall
     apart = rows("precision = 'bf16', flags = []")
     assert sorted(apart["n"]) == [1, 3]
     assert {text.split()[-1] for text in apart["variant"]} == {"bf16", "fp32"}
+
+
+def test_a_row_holds_students_of_one_precision_and_says_which(tmp_path: Path) -> None:
+    """Whatever mix of precisions three seeds were trained in, a fallback from bf16 among them, milestones too."""
+    store, _ = _results(
+        tmp_path,
+        Board(methods=("od",), students=("3L-192",), tasks=QUICK[:1], milestones=(500,), measured=False),
+    )
+    resolved = {"fp32": ("fp32", []), "bf16": ("bf16", []), "fell back": ("fp32", ["fp32_after_nan:3"])}
+    for mix in itertools.combinations_with_replacement(resolved, 3):
+        with duckdb.connect(str(store.path)) as con:
+            for seed, name in enumerate(mix, 1):
+                con.execute(
+                    "UPDATE trials SET precision = ?, flags = ? WHERE distil_seed = ? AND kind = 'distil'",
+                    [*resolved[name], seed],
+                )
+        began = {seed: "fp32" if name == "fp32" else "bf16" for seed, name in enumerate(mix, 1)}
+        results = read_board(store)
+        rows = results.ranking(Filters(milestones=True)).students
+        rows = rows[rows["role"] == "student"]
+        assert rows["distil_seed"].value_counts().to_dict() == {1: 2, 2: 2, 3: 2}, mix
+        began_in = rows["distil_seed"].map(began)
+        assert set(began_in.groupby(rows["config_id"]).nunique()) == {1}
+        said = results.ranking().ranked["variant"]
+        several = len(set(began.values())) > 1
+        assert [any(one in text for one in ("bf16", "fp32")) for text in said] == [several] * len(said), mix
+
+
+@pytest.mark.parametrize("kind", ["distil", "finetune"])
+def test_scores_of_different_code_of_a_plugin_carry_a_flag(tmp_path: Path, kind: str) -> None:
+    store, _ = _results(tmp_path, Board(methods=("od", "minilmv2"), students=("3L-192",), tasks=QUICK[:1]))
+
+    def flags(*codes: str) -> dict[str, str]:
+        with duckdb.connect(str(store.path)) as con:
+            for seed, code in enumerate(codes, 1):
+                origin = f'{{"plugins": {{"term mine": "package 0.1.0, code {code}"}}}}'
+                con.execute(
+                    "UPDATE trials SET provenance = json_merge_patch(provenance, ?) "
+                    "WHERE kind = ? AND method = 'od' AND distil_seed = ?",
+                    [origin, kind, seed],
+                )
+        return read_board(store).ranking().ranked.set_index("method")["flags"].to_dict()
+
+    assert flags("a", "a", "a")["od"] == ""
+    edited = flags("a", "a", "b")
+    assert edited["od"] == "plugin_code_differs"
+    assert edited["minilmv2"] == ("" if kind == "distil" else "plugin_code_differs")  # one protocol for both
 
 
 def test_the_latest_of_two_protocols_that_are_as_widely_used_is_shown(tmp_path: Path) -> None:

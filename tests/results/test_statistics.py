@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st_
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
@@ -349,3 +351,12 @@ def test_holm_within_families_equals_holm_of_each() -> None:
     for _, one in p.groupby(families):
         assert found[one.index].tolist() == pytest.approx(st.holm(one).tolist())
         assert found[one.index].tolist() == pytest.approx(multipletests(one, method="holm")[1].tolist())
+
+
+@given(st_.integers(10, 500), st_.floats(0.5, 0.99))
+def test_the_expanded_percentile_interval_of_normal_units_is_their_t_interval(
+    units: int, level: float
+) -> None:
+    """On the normal curve that the resampled means of many units follow, with its variance of n - 1 in n."""
+    half = stats.norm.ppf((1 + st.expanded(level, units)) / 2) * np.sqrt((units - 1) / units)
+    assert half == pytest.approx(stats.t.ppf((1 + level) / 2, units - 1))

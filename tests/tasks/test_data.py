@@ -245,7 +245,7 @@ def test_rows_are_checked_as_they_are_read_and_nothing_is_kept(folder: Path, sou
     frame = pd.DataFrame(ROWS)
     frame.loc[7, "label"] = 9
     frame.to_parquet(folder / "train.parquet")
-    with pytest.raises(InputError, match=r"split train \(en\): label values 9 \(1 rows\)"):
+    with pytest.raises(InputError, match=r"split train \(en\): label values 9 \(1 row\)"):
         check_rows(task(folder), ("en",), sources)
 
 

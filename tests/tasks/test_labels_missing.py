@@ -62,7 +62,7 @@ def test_a_missing_label_is_dropped_by_null_and_by_nothing_else(
     if format == "jsonl" and missing is None:
         values[2] = None
     assert labels(folder, sources, values, format, drop_labels=[None], **named) == [0, 1, 1]
-    with pytest.raises(InputError, match=r"label values null \(1 rows\)"):
+    with pytest.raises(InputError, match=r"label values null \(1 row\)"):
         labels(folder, sources, values, format, drop_labels=["None", "nan", -1], **named)
 
 
@@ -74,7 +74,7 @@ def test_numbers_of_a_task_file_match_text_and_nothing_that_only_resembles_them(
     named = {"labels": {"a": "01", "b": 1, "c": "1e3", "d": "NA", "e": "true"}}
     assert labels(folder, sources, ["01", "1", "1e3", "NA", "true"], format, **named) == [0, 1, 2, 3, 4]
     for odd in ("01", "1e0", "true", "None", "1_0", "one"):
-        with pytest.raises(InputError, match=rf"label values '{odd}' \(1 rows\) are not among 0, 1"):
+        with pytest.raises(InputError, match=rf"label values '{odd}' \(1 row\) are not among 0, 1"):
             labels(folder, sources, ["1", odd], format)
 
 

@@ -13,7 +13,7 @@ import torch
 
 from harness.attempts.attempt import Attempt
 from harness.attempts.faults import NotFiniteError, failure_of
-from harness.errors import AssetError, TrialError
+from harness.errors import REASONS, AssetError, TrialError
 from harness.records.folder import TrialFolder
 from harness.records.result import Result
 from harness.records.trial import MeasureJob, ModelSource, Trial
@@ -155,6 +155,7 @@ def test_a_full_disk_is_named_and_does_not_take_the_cohort_along(
 def test_every_fault_has_a_name(error: Exception, expected: str) -> None:
     failure = failure_of(error)
     assert failure.reason == expected
+    assert failure.reason in REASONS
     assert failure.message
     assert "\n" not in failure.message
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.assets.sources import Sources
+from harness.counted import counted
 from harness.errors import AssetError, InputError
 from harness.plan import Plan
 from harness.records.trial import DistilJob, ModelSource, PrepareJob
@@ -137,8 +138,8 @@ def surveys(plan: Plan, sources: Sources, fetch: bool) -> Iterator[Survey]:
             yield Survey(corpus)
             continue
         try:
-            counted = _survey(corpus, teacher, plan.tasks, here)
-            yield dataclasses.replace(counted, trains=id(corpus) in learnt)
+            found = _survey(corpus, teacher, plan.tasks, here)
+            yield dataclasses.replace(found, trains=id(corpus) in learnt)
         except AssetError:
             if fetch:
                 raise
@@ -221,8 +222,8 @@ def survey_table(survey: Survey) -> Table:
         counts = (f"{value:,}" for value in (text.documents, text.sentences, text.characters))
         tokens, share = "", f"{shares[code]:.1%}" if code in shares else ""
         if (used := survey.tokens_used(code)) is not None:
-            counted = survey.tokens[code].exact or used < survey.tokens[code].tokens
-            tokens = f"{used:,}" if counted else f"≈ {float(f'{used:.3g}'):,.0f}"
+            exact = survey.tokens[code].exact or used < survey.tokens[code].tokens
+            tokens = f"{used:,}" if exact else f"≈ {float(f'{used:.3g}'):,.0f}"
         left_out = [f"{count:,} of {task}" for task, count in text.excluded.items() if count]
         left_out += [f"{text.duplicates:,} repeated"] if text.duplicates else []
         name = f"{code} (thin)" if text.thin else code
@@ -239,7 +240,10 @@ def survey_remarks(survey: Survey) -> Iterator[str]:
         yield f"Little text, below {floor:,} characters: {', '.join(thin)}."
     excluded = sum(sum(text.excluded.values()) for text in survey.languages.values())
     if excluded:
-        yield f"{excluded:,} sentences were left out because a task evaluates on them."
+        yield (
+            f"{counted(excluded, 'sentence was', 'sentences were')} left out because a task evaluates on "
+            f"{'it' if excluded == 1 else 'them'}."
+        )
     held: dict[str, int] = {}
     for text in survey.languages.values():
         for task, count in text.overlap.items():

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from harness.base import Problem
+from harness.counted import counted
 from harness.methods.mappings import AnyMapping, MappingParams, StaticMapping
 from harness.methods.term import TermParams
 from harness.shapes import Shape
@@ -87,8 +88,8 @@ class LayerPairParams(TermParams):
         if len(pairs) != len(self.pair_weights):
             yield Problem(
                 ("pair_weights",),
-                f"{len(self.pair_weights)} weights for {len(pairs)} pairs of layers (student, teacher): "
-                f"{', '.join(map(str, pairs))}; {len(pairs)} weights would work",
+                f"{counted(len(self.pair_weights), 'weight')} for {counted(len(pairs), 'pair')} of layers "
+                f"(student, teacher): {', '.join(map(str, pairs))}; {counted(len(pairs), 'weight')} would work",
             )
 
     def _student_state(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from harness.base import Problem
+from harness.counted import counted
 from harness.methods.layer import (
     OneLayerParams,
     relation_head_problems,
@@ -58,7 +59,9 @@ class Relations(OneLayerParams):
     @model_validator(mode="after")
     def _a_weight_each(self) -> Relations:
         if len(self.weights) != len(self.pairs):
-            raise ValueError(f"{len(self.weights)} weights for {len(self.pairs)} pairs; give one for each")
+            raise ValueError(
+                f"{counted(len(self.weights), 'weight')} for {counted(len(self.pairs), 'pair')}; give one for each"
+            )
         if any(weight <= 0 for weight in self.weights):
             raise ValueError("weights must be above 0; leave out the pair that should not count")
         return self

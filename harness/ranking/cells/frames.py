@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -22,6 +22,14 @@ PRECISIONS = """
     WHERE kind IN ('distil', 'prepare') AND status = 'ok' AND precision IN ('fp32', 'bf16') AND model_key IS NOT NULL
 """
 """Model -> the precision that was resolved for its training; a fallback to fp32 has a flag of its own."""
+
+PLUGINS = """
+    SELECT CASE WHEN kind = 'distil' THEN config_id ELSE protocol END, provenance ->> '$.plugins' FROM trials
+    WHERE kind IN ('distil', 'finetune') AND status = 'ok' AND (provenance ->> '$.plugins') <> '{}'
+"""
+"""What shares a row or a column (a configuration, a fine-tuning protocol) -> the packages whose code its trials ran."""
+MIXED_CODE = "plugin_code_differs"
+"""Flag of scores whose students, or whose fine-tuning, ran with different code of a package under one id."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +116,14 @@ def read_frames(store: Store) -> Frames:
         waiting = con.execute(unscored.STUDENTS).df()
         evaluations = con.execute(unscored.EVALUATIONS).df()
         precisions = dict(con.execute(PRECISIONS).fetchall())
+        mixed_code = _mixed_code(con.execute(PLUGINS).fetchall())
+    cells = unscored.without_survivors(cells, waiting)
     models["config_id"] = models["config_id"].fillna(models["model_key"])
+    if mixed_code:
+        flagged = cells["config_id"].isin(mixed_code) | cells["protocol"].isin(mixed_code)
+        cells["flags"] = [
+            [*flags, MIXED_CODE] if own else flags for flags, own in zip(cells["flags"], flagged, strict=True)
+        ]
     mixed = _mixed(models, precisions)
     for frame in (cells, models):
         precision = _made_in(frame["model_key"], precisions)
@@ -169,6 +184,15 @@ def _mixed(models: pd.DataFrame, precisions: Mapping[str, str]) -> set[str]:
     precision_of = models[["config_id"]].assign(precision=_made_in(models["model_key"], precisions)).dropna()
     counted = precision_of.groupby("config_id")["precision"].nunique()
     return set(counted[counted > 1].index)
+
+
+def _mixed_code(recorded: Iterable[tuple[str, str]]) -> set[str]:
+    """Of the answer to `PLUGINS`, what names a plugin with more than one origin."""
+    origins: dict[tuple[str, str], set[str]] = {}
+    for shared, plugins in recorded:
+        for plugin, origin in json.loads(plugins).items():
+            origins.setdefault((shared, plugin), set()).add(origin)
+    return {shared for (shared, _), known in origins.items() if len(known) > 1}
 
 
 def _precision_of(model: str, precisions: Mapping[str, str]) -> dict[str, object]:

@@ -201,7 +201,7 @@ def matching(models: pd.DataFrame, filters: Filters) -> pd.DataFrame:
 
 def cells_of_one_protocol(cells: pd.DataFrame, filters: Filters) -> tuple[pd.DataFrame, dict[str, int]]:
     """The cells that `filters` let through whatever the model, of one fine-tuning protocol for each task, and
-    how many models of each task that leaves out."""
+    how many models have scores of each task under others."""
     return _one_protocol(_in_scope(cells, filters), filters.protocols)
 
 
@@ -230,7 +230,7 @@ def _in_scope(cells: pd.DataFrame, filters: Filters) -> pd.DataFrame:
 
 def _one_protocol(cells: pd.DataFrame, wanted: Iterable[str]) -> tuple[pd.DataFrame, dict[str, int]]:
     """One fine-tuning protocol for each task (one that is asked for, else the most widely used, else the latest), and
-    how many models that leaves out."""
+    how many models have scores under others."""
     counted = (
         cells.groupby(["task", "protocol"], observed=True)
         .agg(models=("model_key", "nunique"), latest=("finished_at", "max"))
@@ -244,9 +244,7 @@ def _one_protocol(cells: pd.DataFrame, wanted: Iterable[str]) -> tuple[pd.DataFr
     if len(chosen) == len(counted):
         return cells, {}
     keep = cells.set_index(["task", "protocol"]).index.isin(pd.MultiIndex.from_frame(chosen))
-    left = cells[~keep]
-    left = left[~left["model_key"].isin(cells[keep]["model_key"])]
-    return cells[keep], _counted(left)
+    return cells[keep], _counted(cells[~keep])
 
 
 def _counted(cells: pd.DataFrame) -> dict[str, int]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from harness.base import digest
+from harness.counted import counted
 from harness.ranking.cells.settings import Settings
 
 ASPECTS: dict[str, tuple[str, ...]] = {
@@ -88,11 +89,12 @@ def listed(aspects: Iterable[str]) -> str:
 def described(row: pd.Series, aspects: Iterable[str], settings: Settings) -> str:
     """What sets a stratum apart in these aspects: `with 2,000 steps of 32 × 64 tokens from minilm-l6 as prepared`.
 
-    `row`: a configuration of it, with student, teacher, language and milestone; `settings`: its own.
+    `row`: a configuration of it, with student, teacher, language and, if it has one, milestone; `settings`: its own.
     """
     wanted = set(aspects)
-    amount = f"with {settings['steps']:,} steps of {settings['batch_size']} × {settings['length']} tokens"
-    step = "" if pd.isna(row["milestone"]) else f"at step {int(row['milestone']):,}"
+    steps = counted(int(str(settings["steps"])), "step")
+    amount = f"with {steps} of {settings['batch_size']} × {settings['length']} tokens"
+    step = f"at step {int(row['milestone']):,}" if pd.notna(row.get("milestone")) else ""
     parts = [
         f"for {row['student']}" if "student" in wanted else "",
         amount if wanted & set(AMOUNT) else "",

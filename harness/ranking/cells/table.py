@@ -50,7 +50,7 @@ class Ranking:
 
     @property
     def other_protocols(self) -> dict[str, int]:
-        """Task -> models left out because they were scored under another fine-tuning protocol."""
+        """Task -> models that have scores under another fine-tuning protocol, which are not shown."""
         return self.scope.other_protocols
 
     @cached_property

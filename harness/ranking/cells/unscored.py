@@ -8,6 +8,8 @@ from collections.abc import Collection
 
 import pandas as pd
 
+from harness.counted import counted
+
 STATES = ("planned", "running", "failed", "blocked")
 """Of a fine-tuning trial without a score; `blocked` waits for a student that failed."""
 
@@ -16,6 +18,11 @@ STUDENTS = """
         SELECT model_key, suite, task, protocol, bool_or(status = 'ok') AS scored,
                bool_and(status = 'failed') AS failed, min(error) AS error
         FROM trials WHERE kind = 'finetune' AND role = 'student' AND protocol IS NOT NULL AND status <> 'pruned'
+        GROUP BY ALL
+    ), survived AS (
+        SELECT f.model_key, f.suite, f.task, f.protocol, min(f.error) AS error
+        FROM trials f JOIN trials c USING (model_key, suite, task, protocol, learning_rate, epochs)
+        WHERE f.kind = 'finetune' AND f.role = 'student' AND f.status = 'failed' AND c.selected AND c.status = 'ok'
         GROUP BY ALL
     ), distilled AS (
         SELECT model_key, status, error FROM trials WHERE kind = 'distil'
@@ -26,6 +33,8 @@ STUDENTS = """
     FROM evaluated e LEFT JOIN distilled d ON d.model_key = split_part(e.model_key, '@', 1)
     WHERE NOT scored
     UNION ALL
+    SELECT model_key, suite, task, protocol, coalesce(error, 'failed') || ' (' || task || ')' FROM survived
+    UNION ALL
     SELECT model_key, NULL, NULL, NULL, CASE WHEN status = 'failed' THEN coalesce(error, 'failed') END
     FROM distilled
     WHERE NOT EXISTS (
@@ -34,8 +43,9 @@ STUDENTS = """
     ORDER BY ALL
 """
 """One row per student and task without a score where a fine-tuning trial is recorded: model_key, suite, task,
-protocol, reason (why it failed; null while it may still be done). A student without any fine-tuning trial has one
-row, without a task: folders hold no trace of what waits for a student that has not been distilled."""
+protocol, reason (why it failed; null while it may still be done). So has a student of which a fine-tuning seed of the
+chosen setting failed: the others may be the lucky ones. A student without any fine-tuning trial has one row, without a
+task: folders hold no trace of what waits for a student that has not been distilled."""
 
 EVALUATIONS = """
     SELECT t.suite, t.task,
@@ -77,13 +87,26 @@ def _pairs(frame: pd.DataFrame, first: str, second: str) -> pd.MultiIndex:
     return pd.MultiIndex.from_frame(frame[[first, second]].astype(str))
 
 
+def without_survivors(cells: pd.DataFrame, waiting: pd.DataFrame) -> pd.DataFrame:
+    """The cells, undefined where a fine-tuning seed of the chosen setting failed. `waiting`: the answer to `STUDENTS`."""
+    failed = waiting.dropna(subset=["task", "reason"])
+    mine = [_triples(frame) for frame in (cells, failed)]
+    return cells.assign(
+        **{name: cells[name].where(~mine[0].isin(mine[1])) for name in ("value", "dev_value")}
+    )
+
+
+def _triples(frame: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(frame[["model_key", "task", "protocol"]].astype(str))
+
+
 def lost_in_words(lost: pd.DataFrame, planned: pd.Series) -> pd.Series:
     """By row_id: `1 of 3 seeds failed: nan; 1 of 3 seeds not done`. `planned`: row_id to all its seeds."""
     words: dict[str, list[str]] = {}
     reason_of = ("failed: " + lost["reason"].astype(object)).where(lost["reason"].notna(), "not done")
-    counted = lost.groupby(["row_id", reason_of])["model_key"].nunique().reset_index(name="seeds")
-    for row, reason, seeds in counted.itertuples(index=False, name=None):
-        words.setdefault(str(row), []).append(f"{seeds} of {planned[row]} seeds {reason}")
+    found = lost.groupby(["row_id", reason_of])["model_key"].nunique().reset_index(name="seeds")
+    for row, reason, seeds in found.itertuples(index=False, name=None):
+        words.setdefault(str(row), []).append(f"{seeds} of {counted(planned[row], 'seed')} {reason}")
     return pd.Series({row: "; ".join(parts) for row, parts in words.items()}, dtype=object)
 
 
@@ -95,5 +118,5 @@ def unscored_in_words(evaluations: pd.DataFrame, suite: str | None) -> str:
     if not parts:
         return ""
     count = sum(int(by_state.get(state, 0)) for state in STATES)
-    noun = "trial has" if count == 1 else "trials have"
-    return f"{count:,} of {by_state.sum():,} fine-tuning {noun} no score: {', '.join(parts)}"
+    trials = counted(int(by_state.sum()), "fine-tuning trial")
+    return f"{count:,} of {trials} {'has' if count == 1 else 'have'} no score: {', '.join(parts)}"

@@ -11,6 +11,7 @@ from harness.ranking.board import Board
 from harness.ranking.cells.scope import Filters
 from harness.ranking.cells.unscored import unscored_in_words
 from harness.ranking.render.ranking_lines import MOST_ROWS, ranking_lines
+from harness.ranking.render.text import other_protocols_in_words
 from harness.ranking.render.trials import render_status
 from harness.ranking.single_students import CAVEAT, beside_controls
 from harness.ranking.statistics.guessing import AT_GUESSING
@@ -56,10 +57,7 @@ def _suite(store: Store, board: Board, filters: Filters, most_rows: int | None, 
     if unscored:
         parts.append(Text(f"{unscored}.", style="yellow"))
     if ranking.other_protocols:
-        left = ", ".join(f"{task}: {count}" for task, count in ranking.other_protocols.items())
-        parts.append(
-            Text(f"Not shown: models scored under other fine-tuning settings ({left}).", style="dim")
-        )
+        parts.append(Text(f"{other_protocols_in_words(ranking.other_protocols)}.", style="dim"))
     return Group(*parts)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
+
+from harness.counted import counted
 
 NONE = "–"
 
@@ -98,12 +100,29 @@ def notes(row: Mapping[Any, Any]) -> str:
     if row["missing"] and row["n"] == 0:
         parts.append(f"missing {row['missing']}")
     elif row["missing"]:
-        parts.append(f"{row['students'] - row['n']} of {row['students']} seeds lack {row['missing']}")
+        without = row["students"] - row["n"]
+        lack = "lacks" if without == 1 else "lack"
+        parts.append(f"{without} of {counted(row['students'], 'seed')} {lack} {row['missing']}")
     if row["at_guessing"]:
         parts.append(f"at guessing: {row['at_guessing']}")
     if row["flags"]:
         parts.append(str(row["flags"]))
     return "; ".join(parts)
+
+
+def students_in_words(counts: Iterable[int]) -> str:
+    """`n = 3 students each`, `n = 1 to 3 students`: how many students each of several rows is the mean of."""
+    every = [int(count) for count in counts]
+    low, high = min(every), max(every)
+    return (
+        f"n = {counted(low, 'student')} each" if low == high else f"n = {low} to {counted(high, 'student')}"
+    )
+
+
+def other_protocols_in_words(models: Mapping[str, int]) -> str:
+    """`Not shown: scores under other fine-tuning settings or of other data (snli: 3 models)`."""
+    listed = ", ".join(f"{task}: {counted(count, 'model')}" for task, count in models.items())
+    return f"Not shown: scores under other fine-tuning settings or of other data ({listed})"
 
 
 def p_value(p: Any) -> str:

@@ -103,6 +103,9 @@ def _facts(row: pd.Series) -> RenderableType:
     table.add_row(Text("work", style="dim"), text.duration(row["seconds"]))
     if text.known(row["tokens_per_second"]):
         table.add_row(Text("speed", style="dim"), _speed(row))
+    behind = json.loads(row["provenance"]) if text.known(row["provenance"]) else {}
+    for plugin, origin in behind.get("plugins", {}).items():
+        table.add_row(Text(plugin, style="dim"), origin)
     parents = list(row["parents"]) if isinstance(row["parents"], (list, np.ndarray)) else []
     if parents:
         table.add_row(Text("parents", style="dim"), ", ".join(parents))

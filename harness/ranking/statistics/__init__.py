@@ -8,6 +8,7 @@ not belong here, nor does the choice of what is compared.
 from harness.ranking.statistics.bootstrap import (
     PairedBootstrap,
     bootstrap_means,
+    expanded,
     paired_bootstrap,
     percentile_interval,
     resample_indices,
@@ -56,6 +57,7 @@ __all__ = [
     "compare_families",
     "corrected_bounds",
     "definitely_above",
+    "expanded",
     "family_interval",
     "family_sentence",
     "friedman",

@@ -10,8 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from harness.ranking.statistics.intervals import t_quantile
 
 RESAMPLES = 2000
+WIDEST = 0.9999
+"""As far out as 10,000 resamples tell."""
 SLACK = 1e-12
 """Resampled means this near to a bound count as on it, so that rounding decides nothing."""
 
@@ -48,6 +53,15 @@ def percentile_interval(
     values = np.asarray(resampled, dtype=np.float64)
     low, high = np.percentile(values, [tail, 100 - tail], axis=-1, method="linear")
     return low, high
+
+
+def expanded(confidence: float, units: int) -> float:
+    """The confidence at which the percentile interval of a mean of `units` numbers is about as wide as their t interval
+    of `confidence` (Hesterberg 2015): the percentile interval itself is too narrow for few units. At most WIDEST."""
+    if units < 2:
+        return confidence
+    bound = np.sqrt(units / (units - 1)) * t_quantile(confidence, np.array([units - 1]))
+    return min(WIDEST, float(1 - 2 * special.ndtr(-bound[0])))
 
 
 def paired_bootstrap(

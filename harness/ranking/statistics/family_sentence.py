@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from harness.counted import counted
 from harness.ranking.statistics.family_gap import FamilyComparison
 
 
@@ -49,7 +50,7 @@ def _signed(bound: float, decimals: int) -> str:
 def _seeds(c: FamilyComparison) -> str:
     first, second = c.seeds
     if first == second:
-        return f"{first} seed{'' if first == 1 else 's'} each"
+        return f"{counted(first, 'seed')} each"
     return f"{first} and {second} seeds of {c.a} and {c.b}"
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
+from harness.counted import counted
 from harness.ranking.statistics.holm import holm
 from harness.ranking.statistics.intervals import has_no_spread, pooled_std, t_p_value
 
@@ -61,7 +62,7 @@ def rank(table: pd.DataFrame, *, alpha: float = 0.05, pooled: bool = False) -> R
     )
     test = (
         "pooled-variance t" if pooled else "Welch's t"
-    ) + f" on student scores, two-sided, Holm over {tested} pairs, {alpha:.0%}"
+    ) + f" on student scores, two-sided, Holm over {counted(tested, 'pair')}, {alpha:.0%}"
     return _ranged(ordered.assign(not_separable_because=why_not), above, test)
 
 

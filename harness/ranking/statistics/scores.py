@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from harness.counted import counted
 from harness.ranking.statistics.intervals import summarise
 
 STUDENT = ["config_id", "distil_seed"]
@@ -63,7 +64,9 @@ def scores_table(
         gaps[config] = tuple(dict.fromkeys((*gaps.get(config, ()), *missing)))
     table["missing"] = [gaps[config] for config in table["config_id"]]
     several = int((table["n"] > 1).sum())
-    kind = f"{confidence:.0%} t" + (f", variance pooled over {several} configurations" if pooled else "")
+    kind = f"{confidence:.0%} t" + (
+        f", variance pooled over {counted(several, 'configuration')}" if pooled else ""
+    )
     table["interval"] = np.where(
         table["n"] > 1, kind, np.where(table["n"] == 1, "none: one student", "none: no complete student")
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from harness.counted import counted
 from harness.records.result import Failure, Result
 from harness.records.trial import Kind, Trial
 from harness.schedule.dispatch.effort import longest_way, members_that_fit
@@ -347,7 +348,7 @@ class Dispatcher:
             (trial,) = members
             self._losses[trial.id] += 1
             if self._losses[trial.id] >= MAX_LOSSES:
-                text = f"{failure.message} ({self._losses[trial.id]} times)"
+                text = f"{failure.message} ({counted(self._losses[trial.id], 'time')})"
                 given_up = failure.model_copy(update={"message": text})
                 self._events.append(GivenUp(trial.id, given_up, slot.started_at))
                 self._close(trial.id, failure.reason)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.counted import counted
 from harness.errors import InputError
 from harness.records.trial import Trial
 
@@ -36,7 +37,7 @@ class SlotShape:
         return cls(own.cpus, own.gpus, shared and trial.kind == "measure", own.workers)
 
     def __str__(self) -> str:
-        cores = f"{self.cpus} CPU core{'s' if self.cpus > 1 else ''}"
+        cores = counted(self.cpus, "CPU core")
         each = f"{cores} and {self.gpus:g} GPU" if self.gpus else cores
         return f"{self.workers} times {each}" if self.workers > 1 else each
 
@@ -117,7 +118,8 @@ def require_capacity(trials: Iterable[Trial], nodes: Sequence[Node]) -> None:
 def _too_large(kind: str, shape: SlotShape, nodes: Sequence[Node]) -> str:
     most_cpus = max((node.cpus for node in nodes), default=0)
     most_gpus = max((node.gpus for node in nodes), default=0.0)
-    have = f"the largest node has {most_cpus} CPU cores and {most_gpus:g} GPUs"
+    gpus = f"{most_gpus:g} GPU{'' if most_gpus == 1 else 's'}"
+    have = f"the largest node has {counted(most_cpus, 'CPU core')} and {gpus}"
     room = sum(node.slots(shape) for node in nodes)
     if room:
         workers = f"the cluster has room for {room} of these {shape.workers} workers"
