@@ -85,8 +85,8 @@ class FixedPadding:
     """The same classifier, optimiser, rows and precision (fp32), with rows in random order and padded to 128 tokens."""
 
     def __init__(self, job: FinetuneJob, place: Site) -> None:
-        assert job.model.teacher is not None
-        source = job.model.teacher.asset.sources[0]
+        assert job.model.shipped is not None
+        source = job.model.shipped.asset.sources[0]
         assert isinstance(source, LocalSource)
         loaded = load_folder(Path(source.path))
         recipe = job.recipe

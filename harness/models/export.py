@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
@@ -64,6 +66,11 @@ def export_model(
         shutil.rmtree(written, ignore_errors=True)
         raise
     return sha256
+
+
+def exported_sha256(encoder: PreTrainedModel) -> str:
+    """SHA-256 of model.safetensors as `export_model` would write it for this encoder, without a head."""
+    return hashlib.sha256(safetensors.torch.save(encoder.state_dict(), {"format": "pt"})).hexdigest()
 
 
 def model_card(

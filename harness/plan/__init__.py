@@ -4,6 +4,7 @@ What belongs here: which trials a spec asks for, their ids, which of them may sh
 roughly cost. What does not: reading YAML (`harness.spec`), reading what earlier trials left (`harness.records`) and
 running anything (`harness.schedule`).
 
+plan.py             what a plan is
 build.py            the trials of every cell, each with its parents
 finetuning.py       which settings each task is run with
 rungs.py            successive halving: how many settings reach which share of the rows
@@ -16,8 +17,9 @@ work.py             operations of each trial
 row_counts.py       how many rows a task has: recorded earlier, read from local data, published or assumed
 """
 
-from harness.plan.build import Plan, build_plan
+from harness.plan.build import build_plan
 from harness.plan.cohorts import cohorts
 from harness.plan.input_contents import UNRESOLVED, Unresolved, inputs_of
+from harness.plan.plan import Plan
 
 __all__ = ["UNRESOLVED", "Plan", "Unresolved", "build_plan", "cohorts", "inputs_of"]

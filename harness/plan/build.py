@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness.assets.asset import Asset
 from harness.base import RULE
 from harness.errors import SpecError
 from harness.plan.finetuning import Evaluation, count_settings, evaluations
 from harness.plan.identity import Hasher, Identify
-from harness.plan.input_contents import InputContents, Unresolved
+from harness.plan.input_contents import InputContents
+from harness.plan.plan import Plan
 from harness.plan.rungs import Step
+from harness.records.encoder import encoder_of, start_of
 from harness.records.trial import (
     KINDS,
     AnalysedText,
@@ -25,44 +27,17 @@ from harness.records.trial import (
     ModelSource,
     PrepareJob,
     Rung,
+    Start,
     Trial,
 )
-from harness.spec.entries import Corpus, Method, Student, Task, Teacher
+from harness.spec.entries import Corpus, Method, Student, Teacher
 from harness.spec.grid import Cell, expand, init_label
 from harness.spec.initialisation import Initialisation
-from harness.spec.recipes import Distil
+from harness.spec.recipes import Distil, Resources
 from harness.spec.resolve import LanguageSet, ResolvedSpec, TeacherChoice
 
 UNTRAINED = Distil(steps=0, warmup_steps=0)
 """The recipe of a method without an objective: the spec's training settings do not affect it."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The trials that a spec asks for, and their inputs."""
-
-    spec: str
-    """The spec's name."""
-    trials: tuple[Trial, ...]
-    """In dependency order: parents come first."""
-    assets: Mapping[str, Asset]
-    """Purpose -> input, for every input of every trial."""
-    unresolved: tuple[Unresolved, ...] = ()
-
-    @cached_property
-    def by_id(self) -> Mapping[str, Trial]:
-        """Trial id -> trial."""
-        return {trial.id: trial for trial in self.trials}
-
-    @cached_property
-    def tasks(self) -> tuple[Task, ...]:
-        """Each task that a trial is scored on."""
-        tasks = [trial.job.task for trial in self.trials if isinstance(trial.job, FinetuneJob)]
-        return tuple({id(task): task for task in tasks}.values())
-
-    def of_kind(self, kind: Kind) -> tuple[Trial, ...]:
-        """Trials of one kind, in order."""
-        return tuple(trial for trial in self.trials if trial.kind == kind)
 
 
 def build_plan(
@@ -116,14 +91,20 @@ def compared_by(cells: list[Cell]) -> dict[tuple[str, int, int], tuple[Method, .
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """A model as shipped or made by a trial, with what its evaluations need."""
+    """A model as shipped or made by a trial, or what stands for its encoder, with what its evaluations need."""
 
-    source: ModelSource
+    source: ModelSource | Start
     parents: tuple[str, ...]
     config_id: str
     labels: dict[str, str]
     data: dict[str, str]
     """Content of a checkpoint as shipped; empty where a trial made the model."""
+
+    @property
+    def made(self) -> ModelSource:
+        """The source of a model itself."""
+        assert isinstance(self.source, ModelSource)
+        return self.source
 
     @property
     def is_student(self) -> bool:
@@ -157,6 +138,7 @@ class _Planner:
         """Plan one trial unless it is planned already; returns its id."""
         identity = self.hasher.trial(kind, job, data, makers)
         planned = self.trials[kind].get(identity)
+        control = job if isinstance(job, DistilJob) and not job.method.objective else None
         if planned is None:
             # Not validated again: its parts are valid already, and a plan may hold 100,000 trials.
             self.trials[kind][identity] = Trial.model_construct(
@@ -169,12 +151,18 @@ class _Planner:
                 parents=(*makers, *rung_below),
                 config_id=config_id,
                 labels=labels,
-                resources=getattr(self.resolved.spec.resources, kind),
+                resources=Resources() if control else getattr(self.resolved.spec.resources, kind),
                 spec=self.resolved.name,
+                start=start_of(control, data, self.makers) if control else None,
             )
         elif isinstance(job, DistilJob):
             self.trials[kind][identity] = planned.with_milestones(job.recipe.milestones)
         return identity
+
+    @cached_property
+    def makers(self) -> Mapping[str, Trial]:
+        """The trials that make models, as they are planned."""
+        return ChainMap(self.trials["prepare"], self.trials["distil"])
 
     def models(self) -> None:
         """External models: evaluated and measured, never distilled."""
@@ -195,7 +183,7 @@ class _Planner:
         recipe = self._recipe(cell.method.entry, cell.recipe)
         for step in recipe.milestones:
             labels = {**student.labels, "milestone": str(step)}
-            source = ModelSource(trial=student.source.trial, milestone=step)
+            source = ModelSource(trial=student.made.trial, milestone=step)
             self._evaluate(_Model(source, parents, student.config_id, labels, {}), cell.language)
         self._measure(cell.teacher.root.entry, cell.student.entry)
         return student, teacher
@@ -206,14 +194,14 @@ class _Planner:
         if not recipe.enabled or (recipe.seeds is not None and cell.seed not in recipe.seeds):
             return
         job = AnalyseJob(
-            student=student.source,
-            teacher=teacher.source,
+            student=student.made,
+            teacher=teacher.made,
             corpus=cell.corpus,
             text=AnalysedText(**{name: getattr(cell.recipe, name) for name in AnalysedText.model_fields}),
             objectives=objectives,
             recipe=recipe,
         )
-        data = self.inputs.of(teacher.source.teacher, cell.corpus, *objectives)
+        data = self.inputs.of(teacher.made.teacher, cell.corpus, *objectives)
         parents = tuple(dict.fromkeys((*student.parents, *teacher.parents)))
         self._add("analyse", job, data, parents, student.config_id, student.labels)
 
@@ -286,7 +274,7 @@ class _Planner:
     ) -> tuple[_Model, tuple[str, ...]]:
         """Plan the distillation of one student; returns the student and its evaluations' parents."""
         job = DistilJob(
-            teacher=teacher.source,
+            teacher=teacher.made,
             method=method,
             student=student,
             init=init,
@@ -294,7 +282,7 @@ class _Planner:
             recipe=self._recipe(method, recipe),
             seed=seed,
         )
-        data = self.inputs.of(teacher.source.teacher, corpus, init, method)
+        data = self.inputs.of(teacher.made.teacher, corpus, init, method)
         config = self.hasher.config(job, data, teacher.parents)
         labels = {
             "method": method.name,
@@ -322,6 +310,7 @@ class _Planner:
 
     def _evaluate(self, model: _Model, language: LanguageSet) -> None:
         """Every task at every setting; under successive halving rung by rung, each waiting for the whole rung below."""
+        model = self._encoder(model)
         for scored in self.evaluations[language.name]:
             evaluation = scored.students if model.is_student else scored.references
             if not evaluation.ladder:
@@ -330,6 +319,19 @@ class _Planner:
             below: tuple[tuple[str, ...], ...] = ()
             for step in evaluation.ladder:
                 below = self._rung(model, evaluation, step, below)
+
+    def _encoder(self, model: _Model) -> _Model:
+        """What stands for the encoder of a model, so that all models with this encoder are evaluated by the same
+        trials."""
+        if not model.parents or model.made.milestone is not None:
+            return model
+        encoder = encoder_of(self.makers[model.parents[0]], self.makers)
+        if encoder == model.source:
+            return model
+        init = encoder.init if isinstance(encoder, Start) else None
+        data = self.inputs.of(encoder.shipped, init)
+        parts = (encoder.shipped, data) if isinstance(encoder, ModelSource) else (encoder, data)
+        return _Model(encoder, encoder.makers, self.hasher.model(*parts), model.labels, data)
 
     def _rung(
         self, model: _Model, evaluation: Evaluation, step: Step, below: tuple[tuple[str, ...], ...]

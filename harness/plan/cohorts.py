@@ -25,7 +25,7 @@ def cohorts(trials: Iterable[Trial]) -> list[tuple[Trial, ...]]:
 
 def _shared(trial: Trial, job: DistilJob) -> tuple[object, ...]:
     recipe = job.recipe
-    if recipe.steps == 0:
+    if not job.trains:
         return (trial.id,)
     teacher = job.teacher.trial or trial.data.get("teacher"), job.teacher.milestone
     corpus = tuple(item for item in trial.data.items() if item[0] != "init")

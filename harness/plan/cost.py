@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from harness.plan.build import Plan
 from harness.plan.cohorts import cohorts
 from harness.plan.phases import Device, Gpu, Parts, Processor, parts_of
+from harness.plan.plan import Plan
 from harness.plan.row_counts import AssumedRows, RowCounts, TaskSize, rows_read
 from harness.plan.work import Work
 from harness.records.machine import MachineProfile

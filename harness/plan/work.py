@@ -18,6 +18,7 @@ from harness.records.trial import (
     MeasureJob,
     ModelSource,
     PrepareJob,
+    Start,
     Trial,
 )
 from harness.shapes import Shape
@@ -92,8 +93,10 @@ class Work:
         passes = learnt + recipe.epochs * selecting + reported
         return round(started * kind.forward_flops(shape, passes, tokens))
 
-    def shape(self, source: ModelSource) -> Shape:
+    def shape(self, source: ModelSource | Start) -> Shape:
         """The model that a trial starts from."""
+        if isinstance(source, Start):
+            return source.student.shape(self.shape(source.teacher))
         maker = self.trials.get(source.trial or "")
         match maker.job if maker else None:
             case DistilJob(teacher=teacher, student=student):

@@ -27,7 +27,7 @@ def accuracy_trials(store: Store, models: pd.DataFrame) -> pd.DataFrame:
     """Trials at the chosen settings of tasks scored by accuracy alone: trial_id, model_key, task, report, row_id.
     `models`: as in `Frames`."""
     trials = store.frame(
-        "SELECT trial_id, model_key, task, config FROM trials WHERE kind = 'finetune' AND selected AND status = 'ok'"
+        "SELECT trial_id, model_key, task, config FROM evaluations WHERE selected AND status = 'ok'"
     )
     trials = trials[trials["model_key"].isin(models.index)]
     jobs = [json.loads(config)["task"] for config in trials["config"]]

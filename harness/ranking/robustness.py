@@ -23,7 +23,7 @@ def rarity_frame(store: Store) -> pd.DataFrame:
                   max(rows) AS rows
            FROM (SELECT t.model_key, t.trial_id, t.protocol, r.task, r.language, r.quarter, avg(r.value) AS value,
                         min(r.low) AS low, max(r.high) AS high, min(r.n) AS rows
-                 FROM rarity r JOIN trials t USING (trial_id)
+                 FROM rarity r JOIN evaluations t USING (trial_id)
                  WHERE t.status = 'ok' AND t.selected AND r.value IS NOT NULL GROUP BY ALL)
            GROUP BY ALL ORDER BY ALL"""
     )

@@ -33,10 +33,10 @@ MAKERS = {"distil": "student", "prepare": "prepared teacher"}
 SCORES = """
     SELECT s.suite, s.task, s.language, s.split, s.metric, t.protocol,
            CASE WHEN count(s.value) = count(*) THEN avg(s.value) END AS value,
-           min(s.n) AS rows, count(*) AS seeds, any_value(t.learning_rate) AS learning_rate,
+           min(s.n) AS rows, count(DISTINCT t.finetune_seed) AS seeds, any_value(t.learning_rate) AS learning_rate,
            any_value(t.epochs) AS epochs, any_value(t.config ->> '$.task.type') AS type,
            list_distinct(flatten(list(s.flags))) AS flags
-    FROM scores s JOIN trials t USING (trial_id)
+    FROM scores s JOIN evaluations t USING (trial_id)
     WHERE t.model_key = ? AND s.reported AND s.selected AND t.status = 'ok'
     GROUP BY s.suite, s.task, s.language, s.split, s.metric, t.protocol
     ORDER BY ALL

@@ -1,6 +1,7 @@
 """What a trial is and what it leaves behind: the models of the files in `runs/<id>/`, and nothing that makes them.
 
     trial.py      trial.json: job, data, parents, and the id that follows from them
+    encoder.py    which models have the same encoder
     result.py     result.json and the lines of progress.jsonl
     folder.py     paths of a trial's folder; reading and writing its records
     latest.py     the trials that ended last

@@ -30,6 +30,9 @@ KINDS: tuple[Kind, ...] = ("prepare", "distil", "finetune", "analyse", "measure"
 RECIPE_VERSIONS: dict[Kind, int] = {"prepare": 1, "distil": 2, "finetune": 2, "analyse": 1, "measure": 2}
 """Raised when a change of code changes what a number of that kind means."""
 
+START_VERSION = 1
+"""Raised, with the version of `distil`, when a change of code changes the weights that a student starts with."""
+
 TrialId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
@@ -42,6 +45,40 @@ class ModelSource(Frozen):
     """A `prepare` or `distil` trial whose exported model this is."""
     milestone: int | None = None
     """Step of an intermediate student of that trial."""
+
+    @property
+    def shipped(self) -> Teacher | None:
+        """The checkpoint as shipped that it is built from without any trial."""
+        return self.teacher
+
+    @property
+    def makers(self) -> tuple[TrialId, ...]:
+        """The trial whose exported model is read."""
+        return () if self.trial is None else (self.trial,)
+
+
+class Start(Frozen):
+    """A student that nothing trains, by all that its encoder follows from (`harness.records.encoder`)."""
+
+    version: int = START_VERSION
+    teacher: ModelSource | Start
+    """Gives family, tokenizer and positions, and the weights that are copied."""
+    student: Student
+    init: Initialisation
+    seed: int | None
+    """Null where nothing is drawn."""
+    content: dict[str, str] = {}
+    """Of a teacher as shipped and of an initial checkpoint, as in a trial's `data`."""
+
+    @property
+    def shipped(self) -> Teacher | None:
+        """As for a `ModelSource`."""
+        return self.teacher.shipped
+
+    @property
+    def makers(self) -> tuple[TrialId, ...]:
+        """As for a `ModelSource`."""
+        return self.teacher.makers
 
 
 class PrepareJob(Frozen):
@@ -64,6 +101,11 @@ class DistilJob(Frozen):
     corpus: Corpus
     recipe: Distil
     seed: int
+
+    @property
+    def trains(self) -> bool:
+        """Whether any step changes the student."""
+        return bool(self.method.objective) and self.recipe.steps > 0
 
 
 class FinetuneRecipe(FinetuneSettings):
@@ -103,7 +145,8 @@ class FinetuneJob(Frozen):
     """Fine-tune one model on one task at one setting and score it on dev and on the reported split."""
 
     kind: Literal["finetune"] = "finetune"
-    model: ModelSource
+    model: ModelSource | Start
+    """Stands for every model with this encoder."""
     task: Task
     languages: Annotated[tuple[str, ...], Unordered()]
     recipe: FinetuneRecipe
@@ -178,6 +221,9 @@ class Trial(Frozen):
     resources: Resources = Resources()
     spec: str = ""
     """Name of the spec that planned it first."""
+    start: Start | None = None
+    """Of a student without a method that trains it: what it is built from. It then waits for those trials alone whose
+    weights it copies, whichever teacher its job names. Follows from job and parents, so that no id needs it."""
 
     @property
     def title(self) -> str:
@@ -197,6 +243,16 @@ class Trial(Frozen):
         """The parents whose exported model it reads."""
         weighed = {trial for setting in self.rung.below for trial in setting} if self.rung else set()
         return tuple(parent for parent in self.parents if parent not in weighed)
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it makes a student without a method that trains it: no more than its start, the work of a moment."""
+        return isinstance(self.job, DistilJob) and not self.job.method.objective
+
+    @property
+    def waits_for(self) -> tuple[TrialId, ...]:
+        """The trials that must have ended before it begins."""
+        return self.parents if self.start is None else self.start.makers
 
     @property
     def milestones(self) -> tuple[int, ...]:

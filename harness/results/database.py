@@ -108,18 +108,22 @@ def _clipped(con: duckdb.DuckDBPyConnection) -> None:
 def _names_by_content(con: duckdb.DuckDBPyConnection) -> None:
     """Version 6: names of models, architectures and protocols are recomputed from the content of teachers and from what
     determines ids now; protocols include the precision that was used."""
+    _rename(con, ("model_key", "teacher_key", "arch_key", "protocol"))
+    con.execute(
+        "UPDATE measurements SET arch_key = trials.arch_key, model_key = trials.model_key FROM trials "
+        "WHERE measurements.trial_id = trials.trial_id"
+    )
+
+
+def _rename(con: duckdb.DuckDBPyConnection, columns: tuple[str, ...]) -> None:
+    """Recompute these columns of `trials`, which are among `harness.results.renaming.NAMES`."""
     from harness.results.renaming import renamed
 
     if con.execute("SELECT count(*) FROM trials").fetchone() == (0,):
         return  # a new database
     con.register("fresh", renamed(con))
-    columns = ("model_key", "teacher_key", "arch_key", "protocol")
     setting = ", ".join(f"{name} = fresh.{name}" for name in columns)
     con.execute(f"UPDATE trials SET {setting} FROM fresh WHERE trials.trial_id = fresh.trial_id")
-    con.execute(
-        "UPDATE measurements SET arch_key = trials.arch_key, model_key = trials.model_key FROM trials "
-        "WHERE measurements.trial_id = trials.trial_id"
-    )
     con.unregister("fresh")
 
 
@@ -150,6 +154,16 @@ def _rarity(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def _encoders(con: duckdb.DuckDBPyConnection) -> None:
+    """Version 9: a score belongs to every model with the encoder that was fine-tuned, and settings are chosen for
+    encoders."""
+    from harness.results.selection import mark_selected
+
+    con.execute("ALTER TABLE trials ADD COLUMN encoder_key VARCHAR")
+    _rename(con, ("encoder_key",))
+    mark_selected(con)
+
+
 MIGRATIONS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _first_tables,
     2: _utilisation,
@@ -159,6 +173,7 @@ MIGRATIONS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     6: _names_by_content,
     7: _analyses,
     8: _rarity,
+    9: _encoders,
 }
 """Version -> the step that makes it from the version before."""
 
@@ -166,6 +181,27 @@ VERSION = max(MIGRATIONS)
 """The version that this code reads and writes."""
 
 VIEWS = """
+CREATE OR REPLACE VIEW models AS
+    -- one row per model that was trained here or scored here
+    SELECT model_key, coalesce(max(config_id) FILTER (kind = 'finetune'), max(config_id)) AS config_id,
+           any_value(role) AS role, any_value(milestone) AS milestone,
+           any_value(method) AS method, any_value(family) AS family, any_value(teacher) AS teacher,
+           any_value(student) AS student, any_value(language) AS language,
+           any_value(distil_seed) AS distil_seed, any_value(arch_key) AS arch_key,
+           any_value(teacher_key) AS teacher_key,
+           coalesce(max(encoder_key) FILTER (kind IN ('distil', 'prepare')), max(encoder_key)) AS encoder_key,
+           any_value(config) FILTER (kind IN ('distil', 'prepare')) AS config,
+           max(tokens) FILTER (kind = 'distil') AS tokens
+    FROM trials WHERE model_key IS NOT NULL
+    GROUP BY model_key;
+
+CREATE OR REPLACE VIEW evaluations AS
+    -- one row per model and fine-tuning trial of its encoder: a trial counts for every model with that encoder
+    SELECT m.model_key, m.config_id, m.milestone, m.role, t.trial_id, t.status, t.error, t.suite, t.task, t.protocol,
+           t.learning_rate, t.epochs, t.finetune_seed, t.selected, t.finished_at, t.config
+    FROM models m JOIN trials t USING (encoder_key)
+    WHERE t.kind = 'finetune';
+
 CREATE OR REPLACE VIEW cells AS
     -- one row per model, task and language: the chosen setting's reported score; its metrics are averaged,
     -- then its fine-tuning seeds
@@ -175,31 +211,18 @@ CREATE OR REPLACE VIEW cells AS
            min(n) AS n, max(no_information) AS no_information, max(dev_value) AS dev_value,
            max(finished_at) AS finished_at, list_distinct(flatten(list(flags))) AS flags
     FROM (
-        SELECT t.model_key, t.trial_id, any_value(t.config_id) AS config_id,
-               any_value(t.milestone) AS milestone, any_value(t.role) AS role,
-               any_value(t.finished_at) AS finished_at, s.suite, s.task, s.language, any_value(t.protocol) AS protocol,
+        SELECT e.model_key, e.finetune_seed, any_value(e.config_id) AS config_id,
+               any_value(e.milestone) AS milestone, any_value(e.role) AS role,
+               max(e.finished_at) AS finished_at, s.suite, s.task, s.language, e.protocol,
                CASE WHEN count(s.value) = count(*) THEN avg(s.value) END AS value,
-               min(s.n) AS n, any_value(s.dev_value) AS dev_value, flatten(list(s.flags)) AS flags,
+               min(s.n) AS n, max(s.dev_value) AS dev_value, flatten(list(s.flags)) AS flags,
                CASE WHEN min(s.no_information) = max(s.no_information)
                          AND count(s.no_information) = count(*) THEN max(s.no_information) END AS no_information
-        FROM scores s JOIN trials t USING (trial_id)
-        WHERE s.reported AND s.selected AND t.status = 'ok'
-        GROUP BY t.model_key, t.trial_id, s.suite, s.task, s.language
+        FROM scores s JOIN evaluations e USING (trial_id)
+        WHERE s.reported AND s.selected AND e.status = 'ok'
+        GROUP BY e.model_key, e.finetune_seed, e.protocol, s.suite, s.task, s.language
     )
     GROUP BY model_key, suite, task, language, protocol;
-
-CREATE OR REPLACE VIEW models AS
-    -- one row per model that was trained here or scored here
-    SELECT model_key, coalesce(max(config_id) FILTER (kind = 'finetune'), max(config_id)) AS config_id,
-           any_value(role) AS role, any_value(milestone) AS milestone,
-           any_value(method) AS method, any_value(family) AS family, any_value(teacher) AS teacher,
-           any_value(student) AS student, any_value(language) AS language,
-           any_value(distil_seed) AS distil_seed, any_value(arch_key) AS arch_key,
-           any_value(teacher_key) AS teacher_key,
-           any_value(config) FILTER (kind IN ('distil', 'prepare')) AS config,
-           max(tokens) FILTER (kind = 'distil') AS tokens
-    FROM trials WHERE model_key IS NOT NULL
-    GROUP BY model_key;
 """
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.records.folder import TrialFolder, trial_folders
-from harness.records.trial import FinetuneJob, Trial
+from harness.records.trial import DistilJob, FinetuneJob, ModelSource, PrepareJob, Trial
+from harness.results.tables import encoder_key
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,25 @@ class _Known:
     def needed(self, plans: Iterable[Trial]) -> set[str]:
         """Trials whose models are read by a trial that is still to be run."""
         waiting = (trial for trial in (*plans, *self.trials.values()) if trial.id not in self.done)
-        return {parent for trial in waiting for parent in trial.parents}
+        return {parent for trial in waiting for parent in trial.waits_for}
 
     @property
     def read(self) -> set[str]:
-        """Trials whose models any trial reads."""
-        return {parent for trial in self.trials.values() for parent in trial.parents}
+        """Trials whose models any trial reads, or whose encoder one has evaluated."""
+        return {parent for trial in self.trials.values() for parent in trial.waits_for} | self.on_board
 
     @property
     def on_board(self) -> set[str]:
         """Trials whose models have a score that counts."""
-        scored = (self.trials[name].job for name in self.done if name in self.trials)
-        return {
-            job.model.trial
-            for job in scored
-            if isinstance(job, FinetuneJob) and job.counts and job.model.trial
-        }
+        named: set[str] = set()
+        encoders: set[str] = set()
+        for name in self.done & self.trials.keys():
+            job = self.trials[name].job
+            if isinstance(job, FinetuneJob) and job.counts:
+                named |= set(job.model.makers) if isinstance(job.model, ModelSource) else set()
+                encoders.add(encoder_key(self.trials[name], self.trials))
+        makers = (trial for trial in self.trials.values() if isinstance(trial.job, PrepareJob | DistilJob))
+        return named | {trial.id for trial in makers if encoder_key(trial, self.trials) in encoders}
 
 
 def garbage(runs_dir: Path, plans: Iterable[Trial] = (), *, weights: bool = False) -> list[Garbage]:

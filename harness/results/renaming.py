@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from harness.records.trial import Trial
 from harness.results.tables import job_columns, trial_of
 
-NAMES = ("model_key", "teacher_key", "arch_key", "protocol")
+NAMES = ("model_key", "encoder_key", "teacher_key", "arch_key", "protocol")
 
 TRIALS = """
     SELECT trial_id, kind, parents, config_id, labels, config, data,

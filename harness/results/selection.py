@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+import duckdb
 import pandas as pd
 
-GROUP = ["model_key", "suite", "task", "protocol"]
-"""One model on one task under one protocol: its settings differ only in learning rate and epochs."""
+GROUP = ["encoder_key", "suite", "task", "protocol"]
+"""One encoder on one task under one protocol: its settings differ only in learning rate and epochs."""
 SETTING = ["learning_rate", "epochs"]
 
 
@@ -36,3 +39,27 @@ def selected_trials(trials: pd.DataFrame) -> list[str]:
         return []
     chosen = choose_settings(trials)[[*GROUP, *SETTING]]
     return sorted(trials.merge(chosen, on=[*GROUP, *SETTING], how="inner")["trial_id"])
+
+
+def mark_selected(con: duckdb.DuckDBPyConnection, groups: Collection[tuple[str, str]] | None = None) -> None:
+    """Mark the trials at the settings selected by dev scores; of these pairs of encoder and task, or of all.
+
+    The number of statements does not depend on the number of groups: each reads the whole table.
+    """
+    only, given = "kind = 'finetune'", {}
+    if groups is not None:
+        only += " AND (encoder_key, task) IN (SELECT unnest($encoders), unnest($tasks))"
+        encoders, tasks = zip(*groups, strict=True)
+        given = {"encoders": list(encoders), "tasks": list(tasks)}
+    needed = "trial_id, encoder_key, suite, task, protocol, learning_rate, epochs, finetune_seed, dev_value"
+    done = con.execute(
+        f"SELECT {needed} FROM trials WHERE {only} AND status = 'ok' AND protocol IS NOT NULL", given
+    ).df()
+    chosen = selected_trials(done)
+    considered = con.execute(f"SELECT trial_id FROM trials WHERE {only}", given).fetchnumpy()["trial_id"]
+    for table in ("trials", "scores"):
+        con.execute(
+            f"UPDATE {table} SET selected = trial_id IN (SELECT unnest($chosen)) "
+            "WHERE trial_id IN (SELECT unnest($considered))",
+            {"chosen": chosen, "considered": considered.tolist()},
+        )

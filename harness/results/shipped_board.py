@@ -24,7 +24,8 @@ from harness.files import sha256_of, write_atomically
 from harness.results import database as schema
 from harness.results.bundle import import_readable
 from harness.results.connect import writing
-from harness.results.store import Store, mark_selected
+from harness.results.selection import mark_selected
+from harness.results.store import Store
 
 PLACE = Path(harness.__file__).parents[1] / "leaderboard" / "board"
 """Folder of the bundles: of the checkout, or of the installed package."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from harness.records.trial import Trial
 from harness.results import database as schema
 from harness.results import tables as rows
 from harness.results.connect import PATIENCE, exclusive, reading, writing
-from harness.results.selection import selected_trials
+from harness.results.selection import mark_selected
 
 FEW = 20
 """Up to this many rows are inserted one by one; a data frame costs more to set up, and less per row."""
@@ -153,7 +153,7 @@ class Store:
                 row for row in content["trials"] if row["kind"] == "finetune" and row["status"] != "running"
             ]
             if finetuned:
-                mark_selected(con, {(row["model_key"], row["task"]) for row in finetuned})
+                mark_selected(con, {(row["encoder_key"], row["task"]) for row in finetuned})
 
     def ingest_folders(self, folders: Iterable[TrialFolder]) -> int:
         """Record the trials of these folders that can be read; returns their number."""
@@ -290,30 +290,6 @@ def _insert(con: duckdb.DuckDBPyConnection, table: str, content: list[rows.Row])
 def _remove(con: duckdb.DuckDBPyConnection, trial_ids: Sequence[str]) -> None:
     for table in ("trials", "scores", "measurements", "rarity", "layer_pairs", "transfers", "progress"):
         con.execute(f"DELETE FROM {table} WHERE trial_id IN (SELECT unnest(?))", [trial_ids])
-
-
-def mark_selected(con: duckdb.DuckDBPyConnection, groups: Collection[tuple[str, str]] | None = None) -> None:
-    """Mark the trials at the settings selected by dev scores; of these pairs of model and task, or of all.
-
-    The number of statements does not depend on the number of groups: each reads the whole table.
-    """
-    only, given = "kind = 'finetune'", {}
-    if groups is not None:
-        only += " AND (model_key, task) IN (SELECT unnest($models), unnest($tasks))"
-        models, tasks = zip(*groups, strict=True)
-        given = {"models": list(models), "tasks": list(tasks)}
-    needed = "trial_id, model_key, suite, task, protocol, learning_rate, epochs, finetune_seed, dev_value"
-    done = con.execute(
-        f"SELECT {needed} FROM trials WHERE {only} AND status = 'ok' AND protocol IS NOT NULL", given
-    ).df()
-    chosen = selected_trials(done)
-    considered = con.execute(f"SELECT trial_id FROM trials WHERE {only}", given).fetchnumpy()["trial_id"]
-    for table in ("trials", "scores"):
-        con.execute(
-            f"UPDATE {table} SET selected = trial_id IN (SELECT unnest($chosen)) "
-            "WHERE trial_id IN (SELECT unnest($considered))",
-            {"chosen": chosen, "considered": considered.tolist()},
-        )
 
 
 def _ancestors(con: duckdb.DuckDBPyConnection, trials: Sequence[Trial]) -> dict[str, Trial]:

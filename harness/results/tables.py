@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from harness.base import digest, identity
+from harness.records.encoder import encoder_of, root_trial, shipped_teacher, teacher_content
 from harness.records.result import Progress, Result
 from harness.records.trial import (
     RECIPE_VERSIONS,
@@ -21,6 +22,7 @@ from harness.records.trial import (
     MeasureJob,
     ModelSource,
     PrepareJob,
+    Start,
     Trial,
 )
 from harness.spec.entries import Student, Teacher
@@ -36,9 +38,11 @@ _SETTING = ("learning_rate", "epochs")
 """Fields of a fine-tuning recipe that are selected by dev score; all others belong to the protocol."""
 
 
-def model_key(source: ModelSource, data: Mapping[str, str]) -> str:
+def model_key(source: ModelSource | Start, data: Mapping[str, str]) -> str:
     """Key of a model: the trial that made it (`@step` for a milestone), or the content of a teacher as shipped, taken
-    from the trial's `data`."""
+    from the trial's `data`; of a start, all that it is built from."""
+    if isinstance(source, Start):
+        return digest(source)
     if source.trial is None:
         assert source.teacher is not None
         return shipped_key(source.teacher, data)
@@ -47,16 +51,17 @@ def model_key(source: ModelSource, data: Mapping[str, str]) -> str:
 
 def shipped_key(teacher: Teacher, data: Mapping[str, str]) -> str:
     """Key of a checkpoint as shipped: its content according to a trial's `data`."""
-    return digest([teacher, _of_teacher(data)])
+    return digest([teacher, teacher_content(data)])
 
 
-def _of_teacher(data: Mapping[str, str]) -> dict[str, str]:
-    """Content hashes of a teacher among all that a trial reads."""
-    return {
-        name: content
-        for name, content in data.items()
-        if name in ("teacher", "tokenizer") or name.startswith("vocabulary/")
-    }
+def encoder_key(trial: Trial, ancestors: Mapping[str, Trial]) -> str:
+    """Key of the encoder of the model that a trial makes or scores: equal where encoders are the same to the last bit."""
+    if isinstance(trial.job, FinetuneJob):
+        source = trial.job.model
+        whole = isinstance(source, ModelSource) and source.milestone is None
+        maker = ancestors.get(source.makers[0]) if whole and source.makers else None
+        return encoder_key(maker, ancestors) if maker else model_key(source, trial.data)
+    return model_key(encoder_of(trial, ancestors), trial.data)
 
 
 def arch_key(teacher: Teacher, student: Student | None) -> str:
@@ -67,14 +72,13 @@ def arch_key(teacher: Teacher, student: Student | None) -> str:
     """
     if student is None:
         return digest([teacher, None])
-    built = student.model_copy(update={"init": None, "ffn": student.ffn or 4 * student.width})
-    return digest([teacher, built])
+    return digest([teacher, student.built])
 
 
 def measured_key(teacher: Teacher, student: Student | None, data: Mapping[str, str]) -> str:
     """Key shared by trials that one measurement serves: an architecture with the content of its teacher, which alone
     states its size."""
-    return digest([arch_key(teacher, student), _of_teacher(data)])
+    return digest([arch_key(teacher, student), teacher_content(data)])
 
 
 def protocol_of(job: FinetuneJob, data: Mapping[str, str], precision: str | None = None) -> str:
@@ -122,6 +126,7 @@ def job_columns(trial: Trial, parents: Mapping[str, Trial], precision: str | Non
         return {
             "role": "prepared",
             "model_key": trial.id,
+            "encoder_key": encoder_key(trial, parents),
             "teacher_key": shipped_key(job.teacher, trial.data),
             "arch_key": measured_key(job.teacher, None, trial.data),
             "teacher": job.teacher.name,
@@ -134,6 +139,7 @@ def job_columns(trial: Trial, parents: Mapping[str, Trial], precision: str | Non
         return {
             "role": "student",
             "model_key": trial.id,
+            "encoder_key": encoder_key(trial, parents),
             "teacher_key": model_key(job.teacher, trial.data),
             "arch_key": measured_key(root, job.student, maker.data) if maker and root else None,
             "method": job.method.name,
@@ -171,8 +177,7 @@ def _finetune_columns(
     trial: Trial, job: FinetuneJob, parents: Mapping[str, Trial], precision: str | None
 ) -> Row:
     row: Row = {
-        "model_key": model_key(job.model, trial.data),
-        "milestone": job.model.milestone,
+        "encoder_key": encoder_key(trial, parents),
         "suite": job.task.suite,
         "task": job.task.name,
         # a rung's score may be compared with nothing but its neighbours'
@@ -181,6 +186,9 @@ def _finetune_columns(
         "epochs": job.recipe.epochs,
         "finetune_seed": job.seed,
     }
+    if isinstance(job.model, Start):  # of no model in particular
+        return row | {"role": "student", "distil_seed": job.model.seed}
+    row |= {"model_key": model_key(job.model, trial.data), "milestone": job.model.milestone}
     if job.model.teacher is not None:
         family = "external" if trial.labels.get("family") == "external" else "teacher"
         return row | {
@@ -201,25 +209,6 @@ def measured_as(trial: Trial, parents: Mapping[str, Trial]) -> str | None:
     """`arch_key` of the model that a trial makes, scores or measures; None if its teacher is not known."""
     key: str | None = job_columns(trial, parents, None).get("arch_key")
     return key
-
-
-def root_trial(trial: Trial, parents: Mapping[str, Trial]) -> Trial | None:
-    """The root of a chain of prepared teachers and assistants: the trial that reads a checkpoint as
-    shipped; None if unknown."""
-    job = trial.job
-    if not isinstance(job, DistilJob) or job.teacher.teacher is not None:
-        return trial
-    maker = parents.get(job.teacher.trial or "")
-    return root_trial(maker, parents) if maker else None
-
-
-def shipped_teacher(trial: Trial) -> Teacher | None:
-    """The checkpoint as shipped that a trial reads."""
-    match trial.job:
-        case PrepareJob(teacher=teacher) | MeasureJob(teacher=teacher):
-            return teacher
-        case DistilJob(teacher=source) | FinetuneJob(model=source) | AnalyseJob(student=source):
-            return source.teacher
 
 
 def _result_columns(result: Result) -> Row:

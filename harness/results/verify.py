@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.base import RULE
+from harness.base import RULE, identity
 from harness.counted import counted
 from harness.errors import InputError
 from harness.files import sha256_of
 from harness.kinds import metrics
+from harness.records.encoder import start_of
 from harness.records.folder import TrialFolder, trial_folders
 from harness.records.rarity import RarityScore
 from harness.records.result import Result
-from harness.records.trial import AnalyseJob, FinetuneJob, Trial
+from harness.records.trial import AnalyseJob, DistilJob, FinetuneJob, Start, Trial
 from harness.results import predictions
 from harness.results import tables as rows
 from harness.results.store import Store
@@ -88,12 +89,20 @@ def trial_problems(trial: Trial, name: str) -> Iterator[str]:
 
 
 def family_problems(trial: Trial, parents: dict[str, Trial]) -> Iterator[str]:
-    """Problems if an evaluation does not belong to the configuration of the student it scores."""
+    """Problems if an evaluation does not belong to the configuration of the student it scores, or a student that nothing
+    trains starts elsewhere than it should."""
     job = trial.job
-    if not isinstance(job, FinetuneJob) or job.model.trial is None:
+    if trial.start is not None:
+        begins = start_of(job, trial.data, parents) if isinstance(job, DistilJob) else None
+        if not trial.is_control or (begins is not None and identity(begins) != identity(trial.start)):
+            yield "its start does not follow from its contents"
+    if not isinstance(job, FinetuneJob):
         return
-    if job.model.trial not in trial.parents:
-        yield f"it scores the model of {job.model.trial}, which is not among its parents"
+    for read in job.model.makers:
+        if read not in trial.parents:
+            yield f"it scores the model of {read}, which is not among its parents"
+    if isinstance(job.model, Start) or job.model.trial is None:
+        return
     maker = parents.get(job.model.trial)
     if maker is not None and maker.kind == "distil" and maker.config_id != trial.config_id:
         yield "it is counted to another configuration than the student it scores"

@@ -280,7 +280,7 @@ def _with_gpus(trials: Sequence[Trial], gpus: float | None) -> Sequence[Trial]:
         return trials
     return [
         trial.model_copy(update={"resources": _with_gpu(trial.resources, gpus)})
-        if trial.resources.gpus == 0 and trial.kind != "measure"
+        if trial.resources.gpus == 0 and trial.kind != "measure" and not trial.is_control
         else trial
         for trial in trials
     ]

@@ -97,6 +97,11 @@ class Student(CatalogEntry):
             raise ValueError(f"heads ({self.heads}) must divide width ({self.width}): one of {near}")
         return self
 
+    @property
+    def built(self) -> Student:
+        """What determines its size: the inner width is written out, where weights start is left out."""
+        return self.model_copy(update={"init": None, "ffn": self.ffn or 4 * self.width})
+
     def shape(self, teacher: Shape) -> Shape:
         """This student as the given teacher's family would build it."""
         return Shape(

@@ -46,6 +46,11 @@ class Initialisation(Frozen):
         copied = self.source == "teacher"
         return fields if copied else {**fields, "layers": type(self).model_fields["layers"].default}
 
+    @property
+    def draws(self) -> bool:
+        """Whether any weight of the encoder is drawn by the seed."""
+        return self.source == "random" or (self.source == "teacher" and self.layers == "random")
+
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
         """Why these weights do not fit this student, and what would."""
         if self.source != "teacher":

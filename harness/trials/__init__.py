@@ -7,6 +7,7 @@ is in `harness.training`; models, corpora and tasks have rooms of their own; whi
 run             runs trials: returns recorded successes, tries failures again in smaller cohorts or in fp32
 prepare         adapts a teacher to the corpus by masked-LM training
 distil          trains the students of one cohort
+start           exports a student that no method trains
 finetune        fine-tunes one model on one task; finetune_rows chooses the rows
 retrieve        scores cross-lingual retrieval, without training
 analyse         compares a student with its teacher on held-out text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from harness.attempts.figures import HeldOut
 from harness.counted import counted
+from harness.models.loaded import LoadedModel
+from harness.models.projected_start import width_projection
 from harness.shapes import Shape
 from harness.spec.entries import Student
 from harness.spec.initialisation import Initialisation
@@ -39,6 +41,14 @@ def start_row(init: Initialisation, teacher: Shape, student: Student, kept: floa
         f"the teacher: embeddings on the first {student.width} of {teacher.width} principal directions "
         f"({100 * (kept or 0):.1f} % of the variance), {layers}"
     )
+
+
+def variance_kept(init: Initialisation, student: Student, teacher: LoadedModel) -> float | None:
+    """Share of the variance of the teacher's word embeddings that a student starts with; None where it starts from
+    something else."""
+    if init.source != "teacher":
+        return None
+    return width_projection(teacher, student.width).variance_kept
 
 
 def masked_accuracy(before: HeldOut, after: HeldOut) -> str:

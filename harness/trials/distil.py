@@ -26,7 +26,6 @@ from harness.methods.loss import Needs
 from harness.methods.objective import build_objective, union
 from harness.models.export import export_model, model_card
 from harness.models.loaded import LoadedModel
-from harness.models.projected_start import width_projection
 from harness.models.students import build_student
 from harness.models.taps import operations
 from harness.plan.work import head_positions
@@ -36,7 +35,7 @@ from harness.training.loop import SharedInputs, train
 from harness.training.member import Member
 from harness.training.optimise import optimiser_for
 from harness.training.randomness import derived_seed
-from harness.trials.card import start_row, training_rows
+from harness.trials.card import start_row, training_rows, variance_kept
 from harness.trials.load import load_source, parents_sha256
 from harness.trials.unseen import unseen_inputs
 from harness.trials.untrained import untrained_parts
@@ -71,14 +70,6 @@ def _job(attempt: Attempt) -> DistilJob:
     job = attempt.trial.job
     assert isinstance(job, DistilJob)
     return job
-
-
-def _variance_kept(job: DistilJob, teacher: LoadedModel) -> float | None:
-    """Share of the variance of the teacher's word embeddings that the student starts with; None where it starts from
-    something else."""
-    if job.init.source != "teacher":
-        return None
-    return width_projection(teacher, job.student.width).variance_kept
 
 
 class _Cohort:
@@ -132,10 +123,6 @@ class _Cohort:
             raise ValueError("members of a cohort share teacher, corpus and seed (harness.plan.cohorts)")
         teacher = load_source(job.teacher, self.site)
         recipe = job.recipe
-        if not any(
-            _job(attempt).method.objective for attempt, _ in self.attempts
-        ):  # controls learn from no text
-            recipe = recipe.model_copy(update={"length": min(recipe.length, teacher.longest_input)})
         teacher.require_length(recipe.length)
         blocks = build_blocks(
             job.corpus, teacher.tokenizer, teacher.tokenizer_sha256, recipe.length, self.site.sources
@@ -173,7 +160,7 @@ class _Cohort:
             model,
             objective,
             optimiser_for(model, objective, recipe),
-            steps=recipe.steps if job.method.objective else 0,
+            steps=recipe.steps,
             seed=job.seed,
             milestones=recipe.milestones,
             export=partial(self._export, teacher=teacher) if self.site.workers.leads else None,
@@ -192,9 +179,9 @@ class _Cohort:
                 f"made by `{job.method.name}` ({job.method.family}): {job.method.summary}"
             ),
             recipe={
-                "objective": " + ".join(term.formula() for term in job.method.objective) or "none (control)",
+                "objective": " + ".join(term.formula() for term in job.method.objective),
                 "initialised from": start_row(
-                    job.init, teacher.shape, job.student, _variance_kept(job, teacher)
+                    job.init, teacher.shape, job.student, variance_kept(job.init, job.student, teacher)
                 ),
                 **training_rows(member, job.recipe, job.seed),
             },
@@ -246,7 +233,7 @@ class _Cohort:
     ) -> Outcome:
         job = _job(member.attempt)
         sha256 = self._export(member, member.attempt.folder.model, teacher=teacher)
-        kept = _variance_kept(job, teacher)
+        kept = variance_kept(job.init, job.student, teacher)
         return Outcome(
             precision=self.precision,
             kernels={

@@ -2,10 +2,12 @@
 
 shipped:   fetch the files -> load the model -> trim its vocabulary, where the entry says so
 exported:  load the folder -> compare its weights with the trial's result
+start:     load the teacher -> build the student
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from harness.assets.fetch import opened
@@ -14,11 +16,13 @@ from harness.attempts.site import Site
 from harness.corpora.blocks import build_blocks
 from harness.errors import InputError, TrialError
 from harness.models.e5_q4 import load_e5_q4
+from harness.models.export import exported_sha256
 from harness.models.loaded import LoadedModel
 from harness.models.loading import load_folder
+from harness.models.students import build_student
 from harness.models.vocabulary import trim_vocabulary
 from harness.records.folder import TrialFolder
-from harness.records.trial import ModelSource
+from harness.records.trial import ModelSource, Start
 from harness.shapes import check_declared
 from harness.spec.entries import Corpus, Teacher
 
@@ -27,12 +31,14 @@ TRIMMING_LENGTH = 512
 the rest that fills no block."""
 
 
-def load_source(source: ModelSource, site: Site) -> LoadedModel:
+def load_source(source: ModelSource | Start, site: Site) -> LoadedModel:
     """The model, its tokenizer and the SHA-256 of its weights.
 
     Raises TrialError `lost_input` where a parent's model is missing or is not the one its result names, AssetError
     where a shipped checkpoint cannot be had.
     """
+    if isinstance(source, Start):
+        return load_start(source, load_source(source.teacher, site), site.sources)
     if source.teacher is not None:
         return load_teacher(source.teacher, site.sources)
     if source.trial is None:
@@ -40,8 +46,25 @@ def load_source(source: ModelSource, site: Site) -> LoadedModel:
     return _load_exported(TrialFolder.of(site.runs_dir, source.trial), source.milestone)
 
 
-def parents_sha256(source: ModelSource, loaded: LoadedModel) -> dict[str, str]:
-    """For the provenance: the trial (or the teacher's name) -> SHA-256 of the weights used."""
+def load_start(start: Start, teacher: LoadedModel, sources: Sources) -> LoadedModel:
+    """The student as it starts. `teacher`: the start's, loaded."""
+    checkpoint = start.init.checkpoint
+    with opened(checkpoint, sources) if checkpoint else nullcontext() as files:
+        model = build_student(
+            teacher,
+            start.student,
+            start.init,
+            seed=start.seed or 0,
+            checkpoint=files.path if files else None,
+        ).eval()
+    shape = start.student.shape(teacher.shape)
+    return LoadedModel(model, teacher.tokenizer, shape, exported_sha256(model.base_model))
+
+
+def parents_sha256(source: ModelSource | Start, loaded: LoadedModel) -> dict[str, str]:
+    """For the provenance: the trial (or the teacher's name, or `start`) -> SHA-256 of the weights used."""
+    if isinstance(source, Start):
+        return {"start": loaded.sha256}
     name = source.trial if source.trial is not None else source.teacher.name if source.teacher else ""
     return {name: loaded.sha256}
 

@@ -95,7 +95,7 @@ def follow(site: Site) -> None:
 def _measure_machine(trial: Trial, site: Site) -> None:
     """Measure the machine's rate of matrix products before the first trial of a precision and number of threads in this
     process."""
-    if isinstance(trial.job, PrepareJob | DistilJob | FinetuneJob):
+    if isinstance(trial.job, PrepareJob | DistilJob | FinetuneJob) and not trial.is_control:
         precision = resolve_precision(trial.job.recipe.precision, site.torch_device)
         threads = trial.resources.cpus
         matmul_peak(site.sources.cache_dir, site.device, precision, threads)
@@ -108,6 +108,10 @@ def _work(attempts: Sequence[Attempt], site: Site) -> None:
             from harness.trials.prepare import prepare
 
             prepare(first, site)
+        case DistilJob() if first.trial.is_control:
+            from harness.trials.start import start
+
+            start(first, site)
         case DistilJob():
             from harness.trials.distil import distil
 

@@ -228,9 +228,10 @@ def _relatives(row: pd.Series) -> None:
     """Parents and children, as links."""
     parents = _items(row["parents"])
     children = data.query(
-        "SELECT trial_id, title || coalesce(' @' || milestone, '') FROM trials WHERE list_contains(parents, ?) "
+        "SELECT trial_id, title || coalesce(' @' || milestone, '') FROM trials WHERE list_contains(parents, $trial) "
+        "OR trial_id IN (SELECT trial_id FROM evaluations WHERE model_key = $trial) "
         "ORDER BY milestone NULLS FIRST, title LIMIT 20",
-        row["trial_id"],
+        trial=row["trial_id"],
     )
     titles: dict[str, str] = (
         dict(

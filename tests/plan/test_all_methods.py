@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.plan import Plan
-from harness.records.trial import DistilJob
+from harness.records.encoder import encoder_of
+from harness.records.trial import DistilJob, FinetuneJob
 from harness.spec.catalog import Catalog, shipped_specs
 from harness.spec.entries import Method
 
@@ -44,8 +45,9 @@ def test_hidden_state_and_attention_methods_are_on_a_narrower_student_too(plan: 
 
 
 def test_every_student_is_evaluated_and_measured(plan: Plan) -> None:
-    evaluated = {parent for trial in plan.of_kind("finetune") for parent in trial.parents}
-    assert {trial.id for trial in plan.of_kind("distil")} <= evaluated
+    evaluated = [trial.job.model for trial in plan.of_kind("finetune") if isinstance(trial.job, FinetuneJob)]
+    for trial in plan.of_kind("distil"):
+        assert encoder_of(trial, plan.by_id) in evaluated
     assert len(plan.of_kind("measure")) == 3  # the teacher and two shapes
 
 

@@ -9,7 +9,7 @@ import pytest
 from harness.assets.asset import Asset
 from harness.errors import SpecError
 from harness.plan import UNRESOLVED, Plan, build_plan, inputs_of
-from harness.records.trial import DistilJob, FinetuneJob, MeasureJob, Trial, trial_id
+from harness.records.trial import DistilJob, FinetuneJob, MeasureJob, ModelSource, Trial, trial_id
 from harness.spec.catalog import shipped_specs
 from harness.spec.checks import check_cells
 from harness.spec.resolve import load_spec
@@ -138,7 +138,8 @@ def test_a_configuration_is_a_student_without_its_seed(tmp_path: Path) -> None:
     configurations = {trial.config_id for trial in plan.of_kind("distil")}
     assert len(configurations) == 3
     of_students = {trial.config_id for trial in plan.of_kind("finetune") if trial.parents}
-    assert of_students == configurations
+    (untrained,) = {trial.config_id for trial in distilled(plan, "none")}
+    assert of_students == configurations - {untrained}
 
 
 def test_the_teacher_is_evaluated_as_shipped_and_as_prepared(tmp_path: Path) -> None:
@@ -221,10 +222,15 @@ def test_milestones_are_evaluated_like_the_final_student(tmp_path: Path) -> None
     plan = small(tmp_path, ("steps: 10,", "steps: 10, milestones: [2, 5],"))
     (student, _) = distilled(plan, "od")
     sources = [trial.job.model for trial in plan.trials if isinstance(trial.job, FinetuneJob)]
-    steps = [source.milestone for source in sources if source.trial == student.id]
+    steps = [
+        source.milestone
+        for source in sources
+        if isinstance(source, ModelSource) and source.makers == (student.id,)
+    ]
     assert sorted(steps, key=str) == sorted([None, None, 2, 2, 5, 5], key=str)
     (untrained, _) = distilled(plan, "none")
-    assert {source.milestone for source in sources if source.trial == untrained.id} == {None}
+    assert not untrained.milestones
+    assert not any(untrained.id in source.makers for source in sources)
 
 
 def test_external_models_are_evaluated_and_measured_but_never_taught(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "Measure": ("batch_sizes length repeats warmup threads precision", "enabled"),
     "Rung": ("share", "below own keep"),
     "ModelSource": ("teacher trial milestone", ""),
+    "Start": ("version teacher student init seed content", ""),
     "PrepareJob": ("kind teacher corpus recipe", ""),
     "DistilJob": ("kind teacher method student init corpus recipe seed", ""),
     "FinetuneJob": ("kind model task languages recipe seed rung", ""),

@@ -25,8 +25,8 @@ def plan_of(folder: Path, *changes: tuple[str, str]) -> Plan:
 
 
 def of_one_model(plan: Plan) -> list[tuple[Trial, FinetuneJob]]:
-    chosen = plan.of_kind("distil")[0].id
-    return [(t, t.job) for t in plan.trials if isinstance(t.job, FinetuneJob) and t.job.model.trial == chosen]
+    chosen = plan.of_kind("distil")[-1].id
+    return [(t, t.job) for t in plan.trials if isinstance(t.job, FinetuneJob) and t.makers == (chosen,)]
 
 
 @pytest.mark.parametrize(

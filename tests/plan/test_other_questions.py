@@ -11,7 +11,7 @@ from harness.assets.asset import Asset, LocalSource
 from harness.assets.fetch import fetch, identify
 from harness.assets.sources import Sources
 from harness.plan import Plan
-from harness.records.trial import Trial
+from harness.records.trial import FinetuneJob, Start, Trial
 from tests.plan.questions import LAST_TERM, Edit, Tree, edited, ids, put, task
 
 Which = Callable[[Trial], bool]
@@ -36,6 +36,10 @@ def of_method(name: str) -> Which:
 
 def of_kind(*kinds: str) -> Which:
     return lambda trial: trial.kind in kinds
+
+
+def of_a_start(trial: Trial) -> bool:
+    return isinstance(trial.job, FinetuneJob) and isinstance(trial.job.model, Start)
 
 
 def trained(trial: Trial) -> bool:
@@ -66,7 +70,7 @@ ASKED: dict[str, tuple[Edit, Which]] = {
     "a weight of a pair of layers": (put("grid/method/3/objective/0/pair_weights", [1, 2]), of_method("hs")),
     "layers that start at random": (
         put("grid/init", [{"from": "teacher", "layers": "random"}]),
-        lambda trial: trial.kind == "distil",
+        lambda trial: trial.kind == "distil" or of_a_start(trial),
     ),
     "where weights start": (
         put("grid/method/3/init", {"from": "random", "checkpoint": None}),

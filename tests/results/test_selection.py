@@ -13,7 +13,7 @@ from .boards import Board, write_store
 def _trials(rows: list[tuple[float, int, int, float | None]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["learning_rate", "epochs", "finetune_seed", "dev_value"])
     frame["trial_id"] = [f"{index:016x}" for index in range(len(frame))]
-    return frame.assign(model_key="m", suite="GLUE", task="rte", protocol="p")
+    return frame.assign(encoder_key="m", suite="GLUE", task="rte", protocol="p")
 
 
 def test_the_best_mean_over_seeds_wins_not_the_best_single_run() -> None:
@@ -48,7 +48,7 @@ def test_an_undefined_dev_score_loses_to_any_number() -> None:
 def test_models_tasks_and_protocols_choose_for_themselves() -> None:
     one = _trials([(1e-5, 3, 0, 0.7), (2e-5, 3, 0, 0.8)])
     other = _trials([(1e-5, 3, 0, 0.9), (2e-5, 3, 0, 0.8)])
-    for column in ("model_key", "suite", "task", "protocol"):
+    for column in ("encoder_key", "suite", "task", "protocol"):
         both = pd.concat([one, other.assign(**{column: "another"})])
         assert set(choose_settings(both)["learning_rate"]) == {1e-5, 2e-5}
 

@@ -229,6 +229,7 @@ def test_a_database_of_version_3_shows_the_measurements_it_showed(
             con.execute("DELETE FROM harness_schema WHERE version > 3")
             con.execute("ALTER TABLE progress DROP COLUMN clipped")
             con.execute("DROP TABLE layer_pairs; DROP TABLE transfers; DROP TABLE rarity")
+            con.execute("ALTER TABLE trials DROP COLUMN encoder_key")
     keys = "SELECT trial_id, arch_key FROM {} ORDER BY ALL"
     with duckdb.connect(str(old.path)) as con:
         before = con.execute(keys.format("trials")).df()

@@ -13,6 +13,7 @@ from harness.assets.asset import Asset, LocalSource
 from harness.base import digest
 from harness.devices import provenance
 from harness.errors import TrialError
+from harness.methods.terms import HiddenStates
 from harness.plan import build_plan
 from harness.records.folder import TrialFolder
 from harness.records.result import Progress, Result
@@ -71,7 +72,7 @@ def distil(
     """A `distil` trial; those of equal parent and seed make a cohort."""
     job = DistilJob(
         teacher=ModelSource(trial=parent.id) if parent else ModelSource(teacher=TEACHER),
-        method=Method(name="method", family="HS"),
+        method=Method(name="method", family="HS", objective=(HiddenStates(),)),
         student=Student(name="student", layers=layers, width=64, heads=2),
         init=Initialisation(),
         corpus=CORPUS,

@@ -17,7 +17,7 @@ STUDENTS = """
     WITH evaluated AS (
         SELECT model_key, suite, task, protocol, bool_or(status = 'ok') AS scored,
                bool_and(status = 'failed') AS failed, min(error) AS error
-        FROM trials WHERE kind = 'finetune' AND role = 'student' AND protocol IS NOT NULL AND status <> 'pruned'
+        FROM evaluations WHERE role = 'student' AND protocol IS NOT NULL AND status <> 'pruned'
         GROUP BY ALL
     ), survived AS (
         SELECT f.model_key, f.suite, f.task, f.protocol, min(f.error) AS error

@@ -226,7 +226,7 @@ class Dispatcher:
         self._leases += 1
         slot.lease, slot.leased, slot.begun = self._leases, job, False
         slot.started_at = self._clock()
-        self._running[place[1]] += 1
+        self._running[place[1]] += bool(slot.shape.cpus)
         self._coming[slot.shape] -= len(job)
         return Lease(slot.lease, job)
 
@@ -241,19 +241,22 @@ class Dispatcher:
         kind = place[1]
         if kind == "measure" and self._training:
             return False
-        return self._running[kind] < self._limits.get(kind, len(self._trials))
+        return self._room(place) > 0
+
+    def _room(self, place: Place) -> int:
+        """How many more jobs of a place may run. Those without cores take no part in the limit of their kind."""
+        shape, kind = place
+        most = len(self._trials)
+        return self._limits.get(kind, most) - self._running[kind] if shape.cpus else most
 
     def _shape_of(self, trial: Trial) -> SlotShape:
         return SlotShape.of(trial, self._shared)
 
     def _slots_per_entry(self, place: Place) -> int:
         """How many free slots there are for each ready job; a cohort may be divided over them."""
-        shape, kind = place
+        shape = place[0]
         busy = sum(bool(slot.leased) for slot in self._slots.values() if slot.shape == shape)
-        free = min(
-            self._capacity.slots.get(shape, 1) - busy,
-            self._limits.get(kind, len(self._trials)) - self._running[kind],
-        )
+        free = min(self._capacity.slots.get(shape, 1) - busy, self._room(place))
         return max(1, free // max(1, self._queue.entries(place)))
 
     def _fitting(self, members: Sequence[Trial], shape: SlotShape) -> int:
@@ -262,10 +265,7 @@ class Dispatcher:
     def _leasable(self, shape: SlotShape) -> int:
         """How many jobs slots of a shape could take now; a cohort counts as often as it can be divided."""
         return sum(
-            min(
-                self._queue.size(place),
-                self._limits.get(place[1], len(self._trials)) - self._running[place[1]],
-            )
+            min(self._queue.size(place), self._room(place))
             for place in self._queue.places()
             if place[0] == shape and self._within_limits(place)
         )
@@ -289,7 +289,7 @@ class Dispatcher:
 
     def _wanted_elsewhere(self, shape: SlotShape) -> bool:
         """Whether another shape lacks slots, so that this slot should free its resources."""
-        ready = {other for other, _ in self._queue.places() if other != shape}
+        ready = {other for other, _ in self._queue.places() if other != shape and other.cpus}
         return any(self._leasable(other) and not self._has_idle(other) for other in ready)
 
     def _has_idle(self, shape: SlotShape) -> bool:
@@ -298,6 +298,8 @@ class Dispatcher:
     def _should_yield(self, shape: SlotShape) -> bool:
         """Whether a shape with more urgent work has waited for its first slot: small slots that follow one another
         would otherwise keep a large one out for ever."""
+        if not shape.cpus:
+            return False
         now = self._clock()
         waiting = {s.shape for s in self._slots.values() if not s.arrived and now - s.since > YIELD_SECONDS}
         placed = {s.shape for s in self._slots.values() if s.arrived}
@@ -313,7 +315,7 @@ class Dispatcher:
         """End the slot's lease; returns the members without a result."""
         held = {trial.id: trial for trial in slot.leased}
         if held:
-            self._running[slot.leased[0].kind] -= 1
+            self._running[slot.leased[0].kind] -= bool(slot.shape.cpus)
         slot.leased, slot.since = (), self._clock()
         for result in results:
             if held.pop(result.trial_id, None) is not None:

@@ -32,7 +32,7 @@ def longest_way(trials: Sequence[Trial]) -> dict[str, float]:
         occupied = trial.resources.cpus * trial.resources.workers
         rank = work.operations(trial) / occupied + below.get(trial.id, 0.0)
         ranks[trial.id] = rank
-        for parent in trial.parents:
+        for parent in trial.waits_for:
             below[parent] = max(below.get(parent, 0.0), rank)
     return ranks
 

@@ -17,7 +17,7 @@ class Graph:
         self._unmet: dict[str, int] = {}
         self._children: dict[str, list[str]] = {}
         for trial in trials:
-            unmet = [parent for parent in trial.parents if parent not in done]
+            unmet = [parent for parent in trial.waits_for if parent not in done]
             self._unmet[trial.id] = len(unmet)
             for parent in unmet:
                 self._children.setdefault(parent, []).append(trial.id)

@@ -46,7 +46,7 @@ class Machines:
     def least(cls, trials: Sequence[Trial]) -> Machines:
         """One machine with room for any one of these trials."""
         shapes = [SlotShape.of(trial) for trial in trials] or [SlotShape(1)]
-        cores = max(shape.cpus * shape.workers for shape in shapes)
+        cores = max(1, *(shape.cpus * shape.workers for shape in shapes))
         return cls((Node("assumed", cores, max(shape.gpus * shape.workers for shape in shapes)),))
 
     def __str__(self) -> str:

@@ -19,6 +19,7 @@ class SlotShape:
     """Resources of one worker slot. Trials of equal shape share slots, whatever their kind."""
 
     cpus: int
+    """0 runs beside whatever holds the cores."""
     gpus: float = 0.0
     """A fraction shares a GPU with others."""
     exclusive: bool = False
@@ -31,8 +32,10 @@ class SlotShape:
         """The shape that a trial asks for.
 
         On machines `shared` with other people's work, `measure` takes a whole node; elsewhere it is enough that the
-        dispatcher runs nothing beside it.
+        dispatcher runs nothing beside it. Controls, the work of a moment, hold no cores.
         """
+        if trial.is_control:
+            return cls(0)
         own = trial.resources
         return cls(own.cpus, own.gpus, shared and trial.kind == "measure", own.workers)
 
@@ -58,7 +61,7 @@ class Node:
         """How many slots of a shape (or workers of such slots) fit on an otherwise idle node."""
         if shape.cpus > self.cpus or shape.gpus > self.gpus:
             return 0
-        if shape.exclusive:
+        if shape.exclusive or not shape.cpus:
             return 1
         by_cpu = self.cpus // shape.cpus
         if not shape.gpus:
@@ -100,7 +103,10 @@ class Capacity:
 def slots_that_fit(shapes: Iterable[SlotShape], nodes: Sequence[Node]) -> dict[SlotShape, int]:
     """How many slots of each shape fit on the nodes, each shape taken alone."""
     counts = {shape: sum(node.slots(shape) for node in nodes) // shape.workers for shape in set(shapes)}
-    return {shape: min(count, 1) if shape.exclusive else count for shape, count in counts.items()}
+    return {
+        shape: min(count, 1) if shape.exclusive or not shape.cpus else count
+        for shape, count in counts.items()
+    }
 
 
 def require_capacity(trials: Iterable[Trial], nodes: Sequence[Node]) -> None:

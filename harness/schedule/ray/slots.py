@@ -210,8 +210,9 @@ class SlotSearcher(Searcher):
 
 def resources_of(config: dict[str, Any], measuring: Node) -> tune.PlacementGroupFactory:
     """What a slot of this shape holds: nothing for the Tune trial, everything for its worker, and the whole node if it
-    is exclusive. For several workers Ray Train holds the resources, and the slot one byte, since Tune refuses none."""
-    if config["workers"] > 1:
+    is exclusive. Where that is nothing, or where Ray Train holds it for several workers, the slot holds one byte, since
+    Tune refuses none."""
+    if config["workers"] > 1 or not config["cpus"]:
         return tune.PlacementGroupFactory([{}, {"memory": 1}])
     if config["exclusive"]:
         whole = {"CPU": measuring.cpus, "GPU": measuring.gpus, f"node:{measuring.address}": 0.001}
