@@ -28,13 +28,11 @@ from harness.corpora.cleaning import CleaningCounts
 from harness.corpora.corpus import CorpusReader, LanguageText, summarise
 from harness.errors import InputError
 from harness.files import text_fraction
+from harness.records.reading import VERSIONS
 from harness.spec.entries import Corpus
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-PACKING_VERSION = 1
-"""Raised when a change of code changes what a block holds."""
 
 _MANIFEST = "manifest.json"
 _PIECE = 512
@@ -143,7 +141,7 @@ def build_blocks(
     """
     reader = CorpusReader(corpus, sources)
     vocabulary = Vocabulary.of(tokenizer)
-    sha256 = digest([PACKING_VERSION, reader.identity, tokenizer_sha256, asdict(vocabulary), length], 32)
+    sha256 = digest([VERSIONS["packing"], reader.identity, tokenizer_sha256, asdict(vocabulary), length], 32)
     final = sources.cache_dir / "blocks" / sha256
     if not (final / _MANIFEST).is_file():
         builder = _BlocksBuilder(reader, tokenizer, vocabulary, length, final.with_suffix(".part"))

@@ -24,12 +24,10 @@ from harness.corpora.streamed import streamed
 from harness.errors import InputError
 from harness.files import text_hash, write_atomically
 from harness.formats.documents import documents_of
+from harness.records.reading import VERSIONS, raised
 from harness.registry import did_you_mean
 from harness.spec.entries import Corpus, CorpusText, Task
 from harness.tasks.task_data import evaluation_sentences
-
-CLEANING_VERSION = 2
-"""Raised when a change of code changes the text of a corpus."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +63,14 @@ class CorpusReader:
     @property
     def identity(self) -> str:
         """Hash of everything that determines the documents: files, readers, excluded tasks, version of the cleaning."""
-        tasks = [[task, self._task_files(task)] for task in self._excluded()]
+        tasks = [self._evaluated(task) for task in self._excluded()]
         files = [self._planned(text.asset) or self._folder(text.asset).sha256 for text in self.corpus.texts]
-        return digest([CLEANING_VERSION, self.corpus, files, tasks], 32)
+        return digest([VERSIONS["cleaning"], self.corpus, files, tasks], 32)
 
     @property
     def watched_identity(self) -> str:
         """Hash of the watched tasks."""
-        return digest([[task, self._task_files(task)] for task in self._watched], 32)
+        return digest([self._evaluated(task) for task in self._watched], 32)
 
     def documents(self, language: str, counts: CleaningCounts) -> Iterator[str]:
         """One language's documents, in file order; adds to `counts` while they are drawn."""
@@ -128,7 +126,7 @@ class CorpusReader:
 
     def _hashes(self, task: Task) -> Hashes:
         """Hashes of the task's evaluation sentences; computed once, then read from the cache."""
-        key = digest([CLEANING_VERSION, task, self._task_files(task)], 32)
+        key = digest([VERSIONS["cleaning"], *self._evaluated(task)], 32)
         memory = self._sources.cache_dir / "evaluated" / f"{key}.npy"
         if not memory.is_file():
             memory.parent.mkdir(parents=True, exist_ok=True)
@@ -137,9 +135,11 @@ class CorpusReader:
             os.replace(file.name, memory)
         return np.asarray(np.load(memory, allow_pickle=False), dtype=np.uint64)
 
-    def _task_files(self, task: Task) -> list[str]:
+    def _evaluated(self, task: Task) -> list[object]:
+        """What determines a task's evaluation sentences: how it is read, its files, and the code that reads them."""
         assets = [task.assets[name] for name in sorted(task.assets)]
-        return [self._planned(asset) or fetch(asset, self._sources).sha256 for asset in assets]
+        files = [self._planned(asset) or fetch(asset, self._sources).sha256 for asset in assets]
+        return [task, files, *raised("rows").items()]
 
     def _planned(self, asset: Asset) -> str | None:
         """Tree hash of the files that a plan found in a folder, whatever lies there now; else None."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.assets.asset import Asset
 from harness.base import canonical
 from harness.plan.identity import Identify
+from harness.records.reading import OF_CORPUS, OF_TASK, raised
 from harness.spec.entries import Corpus, CorpusText, Method, Task, Teacher
 from harness.spec.initialisation import Initialisation
 from harness.spec.normal_forms import evaluated_splits, evaluated_text
@@ -54,8 +55,8 @@ class InputContents:
         self._shared_contents: dict[tuple[int, ...], tuple[tuple[object, ...], dict[str, str]]] = {}
 
     def of(self, *parts: Teacher | Corpus | Initialisation | Method | None) -> dict[str, str]:
-        """Content of a teacher, a corpus, an initial checkpoint or several of them together, with the recipe versions
-        of the plugins that they use."""
+        """Content of a teacher, a corpus, an initial checkpoint or several of them together, with the versions of the
+        code that reads them and of the plugins that they use."""
         return self._shared(parts, {})
 
     def of_task(self, task: Task, model: dict[str, str]) -> dict[str, str]:
@@ -88,10 +89,9 @@ class InputContents:
             case Initialisation() if part.checkpoint is not None:
                 return {"init": self._named("initial checkpoint", part.checkpoint)}
             case Task():
-                return {
-                    f"task/{name}": self._named(f"task {part.name}, {name}", asset)
-                    for name, asset in part.assets.items()
-                }
+                named = {name: f"task {part.name}, {name}" for name in part.assets}
+                files = {f"task/{name}": self._named(named[name], part.assets[name]) for name in named}
+                return files | raised(*OF_TASK)
         return {}
 
     def _teacher(self, teacher: Teacher) -> dict[str, str]:
@@ -109,6 +109,7 @@ class InputContents:
         for number, (given, text) in enumerate(by_language):
             name = f"corpus {corpus.name}, {text.language}, text {given}"
             hashes[f"{role}/{text.language}/{number}"] = self._named(name, text.asset)
+        hashes |= raised(*OF_CORPUS, *(("rows",) if corpus.exclude else ()))
         for number, contents in enumerate(sorted(self._excluded(corpus))):
             hashes |= {f"{role}/exclude/{number}/{n}": content for n, content in enumerate(contents[1:])}
         return hashes

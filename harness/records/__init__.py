@@ -4,6 +4,7 @@
     encoder.py    which models have the same encoder
     result.py     result.json and the lines of progress.jsonl
     folder.py     paths of a trial's folder; reading and writing its records
+    reading.py    versions of the code that reads corpora and tasks
     latest.py     the trials that ended last
     machine.py    the measured speed of a machine
 

@@ -209,7 +209,8 @@ class Trial(Frozen):
     job: Job
     data: dict[str, str]
     """Data identity: what was read -> SHA-256 of the content, or `repo@commit`. Keys: `teacher`, `corpus/<language>/<n>`,
-    `task/<asset>`, ...; and `plugin/<kind>/<name>` -> recipe version, where a plugin states one above 1."""
+    `task/<asset>`, ...; `plugin/<kind>/<name>` -> recipe version, where a plugin states one above 1; `code/<name>` ->
+    version of the code that reads (`harness.records.reading`), where it was raised."""
     parents: tuple[TrialId, ...] = ()
     """Trials that must have ended before: those whose exported model this one reads (their ids enter this id), and the
     rung below."""

@@ -18,10 +18,8 @@ from torch import Tensor
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from harness.base import digest
+from harness.records.reading import VERSIONS
 from harness.shuffle import generator
-
-ENCODING_VERSION = 1
-"""Raised when a change of code changes the ids that a text becomes."""
 
 _POOL = 50
 """Batches whose rows are sorted by length together: saves most of the padding and keeps most of the random order."""
@@ -101,7 +99,7 @@ def encode_rows(
 
     `data_id` and `tokenizer_sha256` identify what is tokenised and with what; the result is cached below `cache_dir`.
     """
-    key = digest([ENCODING_VERSION, data_id, tokenizer_sha256, length], 32)
+    key = digest([VERSIONS["encoding"], data_id, tokenizer_sha256, length], 32)
     path = cache_dir / "encoded" / f"{key}.safetensors"
     try:
         return Encoded(**load_file(path))

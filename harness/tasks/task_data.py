@@ -22,6 +22,7 @@ from harness.base import digest
 from harness.errors import InputError
 from harness.files import text_fraction, text_hash
 from harness.formats.rows import UNTYPED, ColumnValues, read_rows
+from harness.records.reading import VERSIONS
 from harness.registry import did_you_mean
 from harness.sentences import sentence_keys
 from harness.spec.entries import Split, Task
@@ -30,8 +31,6 @@ from harness.tasks.layout import as_laid_out, columns_by_role, languages_of, lay
 from harness.tasks.row_frames import cache_frame, cached_frame
 from harness.tasks.shared_rows import refuse_same_rows, row_keys
 
-READING_VERSION = 1
-"""Raised when a change of code changes which rows are read, or how."""
 HOLDOUT_SHARE = 0.1
 """Share of train kept for choosing settings where dev is what is reported."""
 
@@ -252,7 +251,7 @@ def _remembered(reader: _Reader, folder: AssetFolder, sources: Sources) -> pd.Da
     if not reader.task.kind.has_labels or reader.task.kind.label_dtype == "object":
         return _read_now(reader, folder, sources)
     key = digest(
-        [READING_VERSION, reader.task, reader.spec, reader.split, reader.language, folder.sha256], 32
+        [VERSIONS["rows"], reader.task, reader.spec, reader.split, reader.language, folder.sha256], 32
     )
     path = sources.cache_dir / "rows" / f"{key}.parquet"
     try:
