@@ -123,7 +123,7 @@ def run(
             require_cores(loaded.resolved, (trial.kind for trial in plan.trials), cpus or available_cores())
         require_inputs(plan, sources)
         require_rows(plan, sources)
-        refuse_overlap(plan, sources)
+        refuse_overlap(plan, loaded.resolved, sources)
     remarks = [one.sentence for one in loaded.left_out]
     if pinned := note_lock(spec, loaded):
         remarks.append(pinned)

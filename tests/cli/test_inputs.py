@@ -225,4 +225,6 @@ def test_one_line_of_a_spec_takes_its_tasks_out_of_the_corpus(
     assert counted["excluded"]["verbs"] > 0
     code, (line,) = run_harness("run", "spec.yaml", "--backend", "local")
     assert code == 2
+    assert line.startswith(f"spec.yaml:{line_of(world / 'spec.yaml', CORPUS)}:")
+    assert "holds sentences its tasks are scored on" in line
     assert "add `exclude_overlap: true` to the spec" in line

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.assets.sources import Sources
 from harness.counted import counted
-from harness.errors import AssetError, InputError
+from harness.errors import AssetError
 from harness.plan import Plan
 from harness.records.trial import DistilJob, ModelSource, PrepareJob
 from harness.spec.entries import Corpus, Task, Teacher
+from harness.spec.resolve import ResolvedSpec
+from harness.spec.yaml.source import Complaint, refuse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,11 +109,12 @@ def _root(plan: Plan, source: ModelSource) -> Teacher | None:
     return source.teacher
 
 
-def refuse_overlap(plan: Plan, sources: Sources) -> None:
-    """InputError if a corpus that a model is trained on still contains dev or test sentences of a task; reads the
-    corpora once (then cached)."""
+def refuse_overlap(plan: Plan, resolved: ResolvedSpec, sources: Sources) -> None:
+    """SpecError, one line for each corpus that a model is trained on and that still contains dev or test sentences of a
+    task; reads the corpora once (then cached)."""
     from harness.corpora.corpus import evaluation_overlap
 
+    complaints: list[Complaint] = []
     for corpus in _learnt_from(plan):
         if corpus.streaming:
             continue  # never read beforehand: `exclude` names all its tasks (harness.spec.checks)
@@ -119,11 +122,15 @@ def refuse_overlap(plan: Plan, sources: Sources) -> None:
             task: count for task, count in evaluation_overlap(corpus, plan.tasks, sources).items() if count
         }
         if held:
-            counts = ", ".join(f"{count} of {task}" for task, count in held.items())
-            raise InputError(
+            counts = ", ".join(f"{count:,} of {task}" for task, count in held.items())
+            message = (
                 f"the corpus {corpus.name!r} holds sentences its tasks are scored on ({counts}); "
                 "add `exclude_overlap: true` to the spec to remove them from the text"
             )
+            used = (use.path for use in resolved.corpora.values() if use.entry == corpus)
+            complaints += [Complaint(resolved.mark(path), message) for path in used]
+    if complaints:
+        raise refuse(complaints)
 
 
 def surveys(plan: Plan, sources: Sources, fetch: bool) -> Iterator[Survey]:
