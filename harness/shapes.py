@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +69,24 @@ class DeclaredShape(Frozen):
     mlm_head: bool = False
 
 
+_LAYER = re.compile(r"(?:^|\.)layer\.(\d+)\.")
+"""The number of a layer in the name of a tensor."""
+
+
 def read_shape(folder: Path) -> Shape:
     """The size of the checkpoint in `folder` (config.json and, where present, *.safetensors).
 
     `mlm_head`: whether the files hold every tensor of a trained masked-LM head. Raises InputError where the config is
-    missing, unreadable or of an unsupported model type."""
-    config = read_config(folder)
-    return shape_of_config(config, folder, mlm_head=_has_mlm_head(config, tensor_names(folder)))
+    missing, unreadable, of an unsupported model type, or states layers that the weights lack."""
+    config, names = read_config(folder), tensor_names(folder)
+    shape = shape_of_config(config, folder, mlm_head=_has_mlm_head(config, names))
+    there = {int(found[1]) for name in names if (found := _LAYER.search(name))}
+    lacking = sorted(set(range(shape.layers)) - there) if there else []
+    if lacking:
+        raise InputError(
+            f"{folder}: config.json states {shape.layers} layers; the weights lack layer {lacking[0]}, counted from 0"
+        )
+    return shape
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -85,7 +97,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{folder}: no config.json; a checkpoint in transformers' layout has one") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error})") from None
     if not isinstance(config, dict):
         raise InputError(f"{path}: holds a {type(config).__name__}, not a mapping")
@@ -111,6 +123,8 @@ def shape_of_config(config: Mapping[str, Any], where: Path | str, mlm_head: bool
         return value
 
     keys = family.sizes
+    if size(keys.width) % size(keys.heads):
+        raise InputError(f"{where}: {size(keys.heads)} heads do not divide the width of {size(keys.width)}")
     return Shape(
         layers=size(keys.layers),
         width=size(keys.width),

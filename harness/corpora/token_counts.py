@@ -14,6 +14,7 @@ from harness.assets.sources import Sources
 from harness.base import digest
 from harness.corpora.cleaning import CleaningCounts
 from harness.corpora.corpus import CorpusReader
+from harness.errors import InputError
 from harness.files import FileHashes, text_fraction, write_atomically
 
 SAMPLE = 1_000_000
@@ -43,7 +44,10 @@ def count_tokens(
     memory = sources.cache_dir / "surveys" / f"tokens-{key}.json"
     if memory.is_file():
         return {name: TokenCount(**count) for name, count in json.loads(memory.read_text("utf-8")).items()}
-    pieces = Tokenizer.from_file(str(tokenizer))
+    try:
+        pieces = Tokenizer.from_file(str(tokenizer))
+    except Exception as error:  # the library raises no class of its own
+        raise InputError(f"{tokenizer}: no tokenizer that can be read ({error})") from error
     pieces.no_truncation()
     pieces.no_padding()
     with reader.unchanged():

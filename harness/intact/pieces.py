@@ -13,6 +13,8 @@ from harness.intact.stand_ins import refuse_stand_in
 _SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model")
 _FILES = ("tokenizer.json", "vocab.txt", "vocab.json", *_SENTENCEPIECE)
 """Files that hold pieces; the first that exists is read."""
+_BESIDE = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+"""Files that are read with it where they exist."""
 
 
 def highest_piece(folder: Path) -> int | None:
@@ -23,14 +25,20 @@ def highest_piece(folder: Path) -> int | None:
     there = [name for name in _FILES if (folder / name).is_file()]
     if not there:
         raise InputError(f"{folder}: no tokenizer: none of {', '.join(_FILES)}")
-    beside = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-    for name in (there[0], *(name for name in beside if (folder / name).is_file())):
+    beside = [name for name in _BESIDE if (folder / name).is_file()]
+    for name in (there[0], *beside):
         refuse_stand_in(folder / name)
         if (folder / name).stat().st_size == 0:
             raise InputError(f"{folder / name}: is empty")
+    for name in beside:
+        if name.endswith(".json") and not isinstance(_json(folder / name), dict):
+            raise InputError(f"{folder / name}: damaged: it holds no mapping")
     if there[0] in _SENTENCEPIECE:
         return None
-    return max(_ids(folder, there[0]), default=None)
+    ids = list(_ids(folder, there[0]))
+    if min(ids, default=0) < 0:
+        raise InputError(f"{folder / there[0]}: damaged: a piece has the id {min(ids)}; ids count from 0")
+    return max(ids, default=None)
 
 
 def require_rows_for(highest: int, rows: int, where: Path) -> None:
@@ -67,5 +75,5 @@ def _ids_of_json(content: Any, name: str) -> Iterable[int]:
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: cut short or damaged: not JSON ({error})") from error

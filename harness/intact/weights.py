@@ -35,7 +35,7 @@ def weight_files(folder: Path) -> list[Path]:
     refuse_stand_in(first)
     try:
         shards = sorted(set(json.loads(first.read_bytes())["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(f"{first}: not an index of safetensors shards ({error!r})") from None
     if any(Path(str(shard)).name != shard for shard in shards):
         raise InputError(f"{first}: names a shard outside its own folder")
@@ -81,7 +81,7 @@ def _header(path: Path) -> dict[str, Any]:
         wanted, there = 8 + length + max(ends, default=0), path.stat().st_size
     except FileNotFoundError:
         raise InputError(f"{path}: missing, though the checkpoint's index names it") from None
-    except (OSError, ValueError, LookupError, TypeError, struct.error) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, struct.error) as error:
         raise InputError(f"{path}: not a safetensors file ({error})") from None
     if there != wanted:
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from harness.intact.pieces import highest_piece, require_rows_for
 from harness.intact.weights import require_weights, tensor_names, weight_files
 from harness.models.loaded import load_tokenizer
 from harness.models.loading import load_folder
-from harness.shapes import input_limit
+from harness.shapes import input_limit, read_shape
 from tests.models.tiny import make_batch, tiny_config, tiny_model, tiny_tokenizer
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
@@ -83,17 +84,53 @@ def test_a_pointer_in_the_place_of_any_file_is_told(name: str, folder: Path) -> 
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]
+)
 def test_json_that_is_cut_off_is_told(name: str, share: float, folder: Path) -> None:
-    content = (folder / name).read_bytes()
+    content = (folder / name).read_bytes() if (folder / name).is_file() else b'{"mask_token": "<mask>"}'
     (folder / name).write_bytes(content[: int(share * len(content))])
     with pytest.raises(InputError, match=name):
+        _look(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors.index.json"])
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"a":' * 100_000, "[]", "7"])
+def test_json_that_holds_something_else_is_told(name: str, content: str, folder: Path) -> None:
+    (folder / name).write_text(content)
+    with pytest.raises(InputError, match=name):
+        _look(folder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"hidden_size": 65}, "4 heads do not divide the width of 65"),
+        ({"num_attention_heads": 0}, "needs 'num_attention_heads', a whole number above 0"),
+        ({"num_hidden_layers": 99}, "config.json states 99 layers; the weights lack layer"),
+    ],
+)
+def test_a_config_that_cannot_be_that_of_the_weights_is_told(
+    fields: dict[str, int], said: str, folder: Path
+) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    with pytest.raises(InputError, match=re.escape(said)):
+        _look(folder)
+
+
+def test_a_piece_without_a_number_that_counts_is_told(folder: Path) -> None:
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["model"]["vocab"]["a"] = -1
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"tokenizer\.json: damaged: a piece has the id -1"):
         _look(folder)
 
 
 def _look(folder: Path) -> None:
     """All that planning looks at."""
     require_weights(folder)
+    read_shape(folder)
     input_limit(folder)
     highest_piece(folder)
 
