@@ -2,41 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from harness.attempts.site import Site
 from harness.cli import main
 from harness.ranking.board import read_board
 from harness.ranking.cells.scope import Filters
 from harness.ranking.render.exports import FORMATS, export
-from harness.records.folder import TrialFolder
+from harness.records.folder import TrialFolder, trial_folders
 from harness.records.result import Result
 from harness.records.trial import Trial
 from harness.results.store import Recorded, Store
+from harness.schedule import local
+from harness.trials.run import run_trials
+from leaderboard import present
+from tests.faults.injection.tiny import write_spec
 
 from .boards import Board, entries
 from .ingredients import QUICK
 
-PAGES = ("ranking", "tasks", "languages", "mappings", "tradeoff", "compare", "published", "runs", "trial")
+PAGES = sorted(path.stem for path in (Path(present.__file__).parent / "views").glob("[!_]*.py"))
 COMMANDS = (
     ["status"],
     ["report"],
+    ["report", "--ids"],
     ["report", "--json"],
     ["report", "--losses"],
     ["report", "--losses", "--json"],
-    ["export", "any.csv"],
     ["verify"],
     ["gc"],
+    ["gc", "--weights"],
     ["bundle", "bundle.zip"],
     ["ingest"],
 )
+SCOPES = (Filters(milestones=True), Filters(student=("none such",)))
+PARTS = 4
+"""Tests that the states of the real run are divided among."""
+SMALL = {"warmup_steps": 1, "learning_rate": 3e-3, "batch_size": 8, "length": 16}
 Recording = list[tuple[Trial, Result]]
 
 
-def _recording() -> Recording:
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Recording]]:
+    """The spec of a small run and what it recorded, in the order in which it ended: a prepared teacher, a control, a
+    student with an intermediate one, a student that cannot write, scores, analyses, measurements."""
+    folder = tmp_path_factory.mktemp("real")
+    spec = write_spec(
+        folder,
+        grid={
+            "method": ["scratch", "hs-uniform", "od"],
+            "student": [{"name": "2l-16", "layers": 2, "width": 16, "heads": 2, "ffn": 32}],
+        },
+        prepare={"steps": 2, **SMALL},
+        distil={"steps": 4, "milestones": [2], **SMALL},
+        finetune={"learning_rate": 3e-3, "epochs": 1, "length": 24, "select_on": "dev", "train_rows": 64},
+        analyse={"enabled": True, "relation_heads": 4},
+    )
+
+    def run_job(trials: Sequence[Trial], site: Site) -> list[Result]:
+        for trial in trials:
+            if trial.kind == "distil" and trial.labels["method"] == "od":
+                TrialFolder.of(site.runs_dir, trial.id).progress_file.mkdir(exist_ok=True)
+        return run_trials(trials, site)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_CACHE", str(folder / "cache"))
+        patch.setenv("HARNESS_OFFLINE", "1")
+        patch.delenv("HARNESS_DATA", raising=False)
+        patch.setattr(local, "default_run_job", lambda: run_job)
+        with pytest.raises(SystemExit):
+            main(["run", str(spec), "--backend", "local", "--runs-dir", str(folder / "runs")])
+        recorded = [(one.read_trial(), one.read_result()) for one in trial_folders(folder / "runs")]
+        whole = [(trial, result) for trial, result in recorded if trial and result]
+        yield spec, sorted(whole, key=lambda pair: pair[1].finished_at)
+
+
+@cache
+def _synthetic() -> Recording:
     """A whole run: teachers, a measurement, a failed student, a control, a method, an intermediate student."""
     board = Board(
         methods=("hs-uniform", "scratch", "minilmv2"),
@@ -49,16 +97,10 @@ def _recording() -> Recording:
     return [(trial, result) for trial, result, _ in entries(board) if result is not None]
 
 
-RUN = _recording()
-
-
-def _pruned(recording: Recording) -> Recording:
+def _given_up(recording: Recording) -> Recording:
     """The scores of a run that all were given up."""
-    return [
-        (trial, result.model_copy(update={"status": "pruned"}))
-        for trial, result in recording
-        if trial.kind == "finetune"
-    ]
+    scores = [(trial, result) for trial, result in recording if trial.kind == "finetune"]
+    return [(trial, result.model_copy(update={"status": "pruned"})) for trial, result in scores]
 
 
 def _undefined(recording: Recording) -> Recording:
@@ -74,103 +116,131 @@ def _undefined(recording: Recording) -> Recording:
     ]
 
 
-def _prefixes(recording: Recording) -> Iterator[Recording]:
-    """Those that end in a result such as has not been before."""
-    seen: set[tuple[object, ...]] = set()
-    for count, (trial, result) in enumerate(recording):
-        such = (
-            trial.kind,
-            result.status,
-            trial.labels.get("family"),
-            "milestone" in trial.labels,
-            bool(trial.parents),
-        )
-        if such not in seen:
-            yield recording[:count]
-        seen.add(such)
-    yield recording
-
-
-STATES: dict[str, Recording] = {
-    **{f"first {len(prefix)}": prefix for prefix in _prefixes(RUN)},
-    "measurements": [one for one in RUN if one[0].kind == "measure"],
-    "failures": [one for one in RUN if one[1].status == "failed"],
-    "students without scores": [one for one in RUN if one[0].kind == "distil"],
-    "scores without their students": [one for one in RUN if one[0].kind == "finetune" and one[0].parents],
-    "control": [one for one in RUN if one[0].labels.get("family") == "control"],
-    "intermediate students": [one for one in RUN if "milestone" in one[0].labels],
-    "pruned": _pruned(RUN),
-    "undefined scores": _undefined(RUN),
+ODD: dict[str, Callable[[Recording], Recording]] = {
+    "measurements": lambda run: [one for one in run if one[0].kind == "measure"],
+    "failures": lambda run: [one for one in run if one[1].status == "failed"],
+    "students without scores": lambda run: [one for one in run if one[0].kind == "distil"],
+    "scores without their students": lambda run: [
+        one for one in run if one[0].kind == "finetune" and one[0].parents
+    ],
+    "a control": lambda run: [one for one in run if one[0].labels.get("family") == "control"],
+    "intermediate students": lambda run: [one for one in run if "milestone" in one[0].labels],
+    "given up": _given_up,
+    "undefined scores": _undefined,
 }
+"""States that no order of results leads to, of the synthetic run."""
 
 
-LIKE_ANOTHER = (
-    "first 2",
-    "first 3",
-    "first 6",
-    "first 8",
-    "first 9",
-    "first 10",
-    "first 11",
-    "control",
-    "pruned",
-)
-"""States in which commands and pages have as much to show as in one that is left."""
-DISTINCT = tuple(name for name in STATES if name not in LIKE_ANOTHER)
+@cache
+def _app(page: str) -> AppTest:
+    """A page that stays open while results come in."""
+    return AppTest.from_string(f"from leaderboard.views import {page}\n{page}.page()\n", default_timeout=60)
 
 
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
-    """The runs folder and database in one of `STATES`, of a plan that is known from the beginning."""
-    monkeypatch.chdir(tmp_path)
-    folder = Path("runs")
-    store = Store(folder / "results.duckdb")
-    store.plan(trial for trial, _ in RUN)
-    for trial, result in STATES[request.param]:
-        TrialFolder.of(folder, trial.id).write_trial(trial)
-        TrialFolder.of(folder, trial.id).write_result(result)
-    store.record_all([Recorded(trial, result, []) for trial, result in STATES[request.param]])
-    monkeypatch.setenv("HARNESS_DB", str((tmp_path / store.path).resolve()))
-    return folder
+class Replay:
+    """A runs folder and database that results are added to, one after the other."""
+
+    def __init__(self, folder: Path, planned: Sequence[Trial], spec: Path | None = None) -> None:
+        self.runs = folder / "runs"
+        self.store = Store(self.runs / "results.duckdb")
+        self.store.plan(planned)
+        self.spec = spec
+
+    def add(self, trial: Trial, result: Result) -> None:
+        """As a run records it."""
+        folder = TrialFolder.of(self.runs, trial.id)
+        folder.write_trial(trial)
+        folder.write_result(result)
+        self.store.record_all([Recorded(trial, result, [])])
+
+    def commands(self, newest: Trial | None) -> Iterator[list[str]]:
+        """All that read results; `newest` is the trial recorded last."""
+        yield from COMMANDS
+        yield from ([["show", newest.id]] if newest else [])
+        yield from ([["plan", str(self.spec)]] if self.spec else [])
+        yield ["export", "ranking.csv"]
 
 
-def _commands(runs: Path) -> Iterator[list[str]]:
-    yield from COMMANDS
-    one_of_each = "SELECT min(trial_id) AS trial_id FROM trials GROUP BY kind, status"
-    for trial_id in Store(runs / "results.duckdb").frame(one_of_each)["trial_id"]:
-        yield ["show", str(trial_id)]
-
-
-@pytest.mark.parametrize("runs", DISTINCT, indirect=True)
-def test_every_command_answers_or_says_in_one_line_why_not(
-    runs: Path, capsys: pytest.CaptureFixture[str]
+def _check(
+    replay: Replay,
+    newest: Trial | None,
+    state: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for arguments in _commands(runs):
+    """Every command, every format and every page on the present state."""
+    monkeypatch.setenv("HARNESS_DB", str(replay.store.path.resolve()))
+    for arguments in replay.commands(newest):
+        capsys.readouterr()
         with pytest.raises(SystemExit) as left:
             main(arguments)
         said = capsys.readouterr()
-        assert left.value.code in (0, 2), (arguments, said.err)
-        assert len(said.err.splitlines()) == (left.value.code == 2), (arguments, said.err)
-        assert said.out or left.value.code == 2, arguments
-
-
-@pytest.mark.parametrize("runs", STATES, indirect=True)
-def test_every_ranking_can_be_written_in_every_format(runs: Path) -> None:
-    board = read_board(Store(runs / "results.duckdb"))
-    for filters in (
-        Filters(),
-        Filters(milestones=True),
-        Filters(student=("3L-192",)),
-        Filters(family=("HS",)),
-    ):
-        for name in FORMATS:
-            assert export(board.ranking(filters), name), (filters, name)
-
-
-@pytest.mark.parametrize("runs", DISTINCT, indirect=True)
-def test_every_page_shows_something_and_no_error(runs: Path) -> None:
+        assert left.value.code in (0, 2), (state, arguments, said.err)
+        assert len(said.err.splitlines()) == (left.value.code == 2), (state, arguments, said.err)
+        assert said.out or left.value.code == 2, (state, arguments)
+    board = read_board(replay.store)
+    for filters in SCOPES:
+        ranking = board.ranking(filters)
+        assert all(export(ranking, name) for name in FORMATS), (state, filters)
     for page in PAGES:
-        script = f"from leaderboard.views import {page}\n{page}.page()\n"
-        app = AppTest.from_string(script, default_timeout=60).run()
-        assert [str(error.message) for error in app.exception] == [], page
-        assert [*app.info, *app.warning, *app.markdown, *app.dataframe, *app.metric, *app.subheader], page
+        app = _app(page).run()
+        assert [str(error.message) for error in app.exception] == [], (state, page)
+        assert [*app.info, *app.warning, *app.markdown, *app.dataframe, *app.metric, *app.subheader], (
+            state,
+            page,
+        )
+
+
+@pytest.fixture(autouse=True)
+def _always_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Pages show each state at once; commands read the folder `runs`."""
+    monkeypatch.setattr(present, "SETTLE", 0.0)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_state_of_a_run_is_answered_and_shown(
+    part: int,
+    real: tuple[Path, Recording],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spec, recording = real
+    assert {trial.kind for trial, _ in recording} == {"prepare", "distil", "finetune", "analyse", "measure"}
+    assert {result.status for _, result in recording} == {"ok", "failed"}
+    replay, newest = Replay(tmp_path, [trial for trial, _ in recording], spec), None
+    for number in range(len(recording) + 1):
+        if number:
+            newest, result = recording[number - 1]
+            replay.add(newest, result)
+        if number % PARTS == part:
+            _check(replay, newest, f"after {number} results", monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("draw", range(4))
+def test_states_of_runs_that_end_in_another_order_are_answered_and_shown(
+    draw: int,
+    real: tuple[Path, Recording],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spec, recording = real
+    chance = random.Random(draw)
+    replay = Replay(tmp_path, [trial for trial, _ in recording], spec)
+    state = chance.sample(recording, chance.randrange(1, len(recording)))
+    for trial, result in state:
+        replay.add(trial, result)
+    titles = ", ".join(trial.title for trial, _ in state)
+    _check(replay, state[-1][0], titles, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("state", ODD)
+def test_odd_states_are_answered_and_shown(
+    state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replay = Replay(tmp_path, [trial for trial, _ in _synthetic()])
+    for trial, result in ODD[state](_synthetic()):
+        replay.add(trial, result)
+    _check(replay, None, state, monkeypatch, capsys)
