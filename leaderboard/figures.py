@@ -19,6 +19,8 @@ ROW = 22
 """Pixels a row of a chart takes."""
 TALL, LINE = 460, 13
 """Pixels: the height of the trade-off, and of a name in it."""
+DARK = 0.42
+"""Up to here viridis is dark enough for white letters."""
 MOST_NAMES = 14
 """Names in one stack of points."""
 
@@ -110,17 +112,32 @@ def _spans(rows: pd.DataFrame) -> list[str]:
     return [text.interval(low, high) or "none: one student" for low, high in pairs]
 
 
-def heat_map(cells: pd.DataFrame, rows: list[str], columns: list[str], title: str) -> Layered:
+def by_column(values: pd.Series, columns: pd.Series) -> pd.Series:
+    """Where each value lies between the lowest (0) and the highest (1) of its column, as a shade."""
+    of_column = values.groupby(columns)
+    low, width = of_column.transform("min"), of_column.transform("max") - of_column.transform("min")
+    return ((values - low) / width.where(width > 0)).fillna(0.5)
+
+
+def heat_map(cells: pd.DataFrame, rows: list[str], columns: list[str], title: str, angle: int = 0) -> Layered:
     """Rows × columns, each cell with its number. `cells`: label, column, number (as it is written there),
-    shade (what colours it), shown (on a closer look).
+    shade (what colours it), shown (on a closer look). `angle`: of the columns' names.
     """
-    middle = (cells["shade"].min() + cells["shade"].max()) / 2
+    lowest, highest = cells["shade"].min(), cells["shade"].max()
+    dark = lowest + DARK * (highest - lowest)
     base = alt.Chart(cells).encode(
         x=alt.X(
             "column:N",
             sort=columns,
             title=None,
-            axis=alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False, labelFlush=False),
+            axis=alt.Axis(
+                orient="top",
+                labelAngle=angle,
+                ticks=False,
+                domain=False,
+                labelFlush=False,
+                labelOverlap=False,
+            ),
         ),
         y=alt.Y("label:N", sort=rows, title=None, axis=_names(300)),
     )
@@ -132,7 +149,7 @@ def heat_map(cells: pd.DataFrame, rows: list[str], columns: list[str], title: st
             alt.Tooltip("shown:N", title=title),
         ],
     )
-    ink = alt.condition(alt.datum.shade > middle, alt.value("#1c2128"), alt.value("white"))
+    ink = alt.condition(alt.datum.shade > dark, alt.value("#1c2128"), alt.value("white"))
     numbers = base.mark_text(fontSize=11).encode(text="number:N", color=ink)
     return (boxes + numbers).properties(height=alt.Step(26))
 
@@ -155,7 +172,8 @@ def trade_off(
     axis = alt.Axis(format="~s", grid=False, tickCount=6)
     scale = alt.Scale(type="log", nice=False, domain=[low, high])
     x = alt.X("cost:Q", scale=scale, title=title, axis=axis)
-    y = alt.Y("points:Q", scale=alt.Scale(domain=[bottom, top], nice=False), title=y_title)
+    heights = alt.Scale(domain=[bottom, top], nice=False, zero=False)
+    y = alt.Y("points:Q", scale=heights, title=y_title)
     hover = [
         alt.Tooltip("label:N", title="configuration"),
         alt.Tooltip("points:Q", format=".2f", title="mean"),
@@ -177,7 +195,7 @@ def trade_off(
         )
     layers.append(
         base.mark_rule(opacity=0.35, strokeWidth=1.5).encode(
-            x=x, y="from_:Q", y2="to:Q", color=colour(families)
+            x=x, y=alt.Y("from_:Q", scale=heights), y2="to:Q", color=colour(families)
         )
     )
     layers += [
@@ -187,7 +205,7 @@ def trade_off(
     names = alt.Chart(_beside(shown, top - bottom))
     layers.append(
         names.mark_text(align="left", dx=11, fontSize=10).encode(
-            x=x, y="name_at:Q", text="name:N", color=colour(families), tooltip=hover
+            x=x, y=alt.Y("name_at:Q", scale=heights), text="name:N", color=colour(families), tooltip=hover
         )
     )
     return alt.layer(*layers).properties(height=TALL)

@@ -12,6 +12,7 @@ import streamlit as st
 
 from harness.ranking.board import Board
 from harness.ranking.cells.scope import Filters
+from harness.ranking.render.language_names import language_name, languages_in_words
 
 BOUND: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
 """What every widget shares: its value lives in the address and survives a change of page."""
@@ -26,10 +27,10 @@ def sidebar(board: Board, *, suite: bool = True) -> Filters:
         filters = Filters(
             suite=picked,
             tasks=several("Tasks", tasks, "task"),
-            evaluation=several("Evaluated in", languages, "lang"),
+            evaluation=several("Evaluated in", languages, "lang", format_func=language_name),
             student=several("Student", choices["student"], "student"),
             teacher=several("Teacher", choices["teacher"], "teacher"),
-            language=several("Distilled on", choices["language"], "corpus"),
+            language=several("Distilled on", choices["language"], "corpus", format_func=languages_in_words),
             family=several("Family", choices["family"], "family"),
         )
         return _advanced(board, filters)

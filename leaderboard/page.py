@@ -6,6 +6,9 @@ import streamlit as st
 
 from harness.errors import InputError
 from harness.ranking.board import Board
+from harness.ranking.cells.scope import Filters
+from harness.ranking.not_shown import not_shown
+from harness.results.recorded import days_and_commits
 from harness.results.store import Store
 from leaderboard import present as data
 from leaderboard.filters import BOUND
@@ -44,6 +47,15 @@ def opened(title: str, unscored: str | None = UNSCORED) -> Board | None:
         st.info(unscored)
         return None
     return board
+
+
+def counted_out(board: Board, filters: Filters) -> None:
+    """What the page does not show, counted, and when and by which commit the results were obtained."""
+    parts = not_shown(board, filters)
+    when = board.once("recorded", lambda: days_and_commits(data.store()))
+    said = [f"Left out: {'; '.join(parts)}."] if parts else ["Nothing of this suite is left out."]
+    said += [f"Results of {when}."] if when else []
+    st.caption(" ".join(said))
 
 
 def _choose_results() -> None:

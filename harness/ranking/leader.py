@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import pandas as pd
 
@@ -25,9 +25,9 @@ MOST_NAMED = 3
 
 
 def compared_in_words(ranking: Ranking, suite: str | None) -> str:
-    """`GLUE, 5 tasks: 9 methods of distillation in 3 student shapes, taught by minilm-l6 on English text: output
-    distribution (OD), …`; empty for a ranking without rows."""
-    rows = ranking.ranked
+    """`GLUE, 5 tasks: 9 methods of distillation in 3 student shapes, taught by minilm-l6 on text in English: output
+    distribution (OD), …`; empty where no row has a mean."""
+    rows = ranking.ranked[ranking.ranked["mean"].notna()]
     if rows.empty:
         return ""
     distilled = rows[~rows["family"].isin(NOT_DISTILLED)]
@@ -37,7 +37,7 @@ def compared_in_words(ranking: Ranking, suite: str | None) -> str:
     return (
         f"{tasks}: {counted(distilled['method'].nunique(), 'method')} of distillation in "
         f"{counted(distilled['student'].nunique(), 'student shape')}, taught by {_few(distilled['teacher'])} on "
-        f"{_few(map(languages_in_words, distilled['language'].dropna().unique()))} text: {_families(rows)}."
+        f"text in {_few(map(languages_in_words, distilled['language'].dropna().unique()))}: {_families(rows)}."
     )
 
 
@@ -57,9 +57,11 @@ def _listed(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def leader_sentence(ranking: Ranking, labels: Mapping[str, str]) -> str:
-    """Who is first, in Markdown, and how many others cannot be told from it. `labels`: config_id to a row's name."""
+def leader_sentence(ranking: Ranking, labels: Mapping[str, str], among: Collection[str] | None = None) -> str:
+    """Who is first, in Markdown, and how many others cannot be told from it. `labels`: config_id to a row's name; `among`:
+    the rows that are looked at, all without it."""
     rows = ranking.ranked[ranking.ranked["mean"].notna()]
+    rows = rows if among is None else rows[rows["config_id"].isin(among)]
     if rows.empty:
         return "Nothing is ranked: no student has a score on every task."
     first = rows.iloc[0]
@@ -76,7 +78,7 @@ def leader_sentence(ranking: Ranking, labels: Mapping[str, str]) -> str:
 
 
 def _place(rows: pd.DataFrame, name: str) -> str:
-    shared = int((rows["rank"] == 1).sum()) > 1
+    shared = int((rows["rank"] == rows["rank"].iloc[0]).sum()) > 1
     of = "" if rows["complete"].astype(bool).all() else " of the complete rows"
     return f"{name} {'shares' if shared else 'has'} the highest mean{of}"
 
@@ -86,16 +88,17 @@ def _how_surely(ranking: Ranking, rows: pd.DataFrame, labels: Mapping[str, str])
     others = len(rows) - 1
     if rows["n"].iloc[0] < 2:
         return ", but it is one trained student: another seed may reverse the order"
-    if not ranking.level:
+    level = ranking.level(rows["config_id"])
+    if not level:
         every = "the other one" if others == 1 else f"all {others} others"
         return f" and is surely above {every} (5 % error for all ranks together)"
-    named = [labels[row] for row in ranking.level[:MOST_NAMED]]
-    more = len(ranking.level) - len(named)
+    named = [labels[row] for row in level[:MOST_NAMED]]
+    more = len(level) - len(named)
     tied = f"{_listed(named)}" if not more else f"{', '.join(named)} and {more} more"
-    if len(ranking.level) == others:
+    if len(level) == others:
         return (
             f", but none of the {others} others can be told from it"
             if others > 1
             else f", but {tied} cannot be told from it"
         )
-    return f"; {len(ranking.level)} of {others} others cannot be told from it: {tied}"
+    return f"; {len(level)} of {others} others cannot be told from it: {tied}"

@@ -11,6 +11,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from harness.counted import counted
+from harness.ranking.render.language_names import language_name
 
 FILE = Path(__file__).with_name("published.yaml")
 
@@ -53,7 +54,7 @@ def _group(entry: dict[str, Any], source: dict[str, str]) -> Group:
         entry["protocol"],
         source["title"],
         source["url"],
-        dict(entry["tasks"]),
+        {task: language_name(heading) for task, heading in entry["tasks"].items()},
         models,
     )
 

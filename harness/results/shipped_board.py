@@ -13,7 +13,6 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import harness
@@ -24,6 +23,7 @@ from harness.files import sha256_of, write_atomically
 from harness.results import database as schema
 from harness.results.bundle import import_readable
 from harness.results.connect import writing
+from harness.results.recorded import days_and_commits
 from harness.results.selection import mark_selected
 from harness.results.store import Store
 
@@ -50,16 +50,13 @@ class ShippedBoard:
         """What it is: specs, hardware, dates and commits, as recorded by its trials."""
         found = self.store.frame(
             "SELECT list_sort(list_distinct(list(spec))) AS specs, list_sort(list_distinct(list(device))) AS devices, "
-            "min(started_at) AS first, max(finished_at) AS last, count(*) AS trials, "
-            "list_sort(list_distinct(list(left(provenance ->> '$.commit', 7)))) AS commits FROM trials"
+            "count(*) AS trials FROM trials"
         ).iloc[0]
         if not found["trials"]:
             return "The board that ships with this version has not been measured yet."
-        days = sorted({_day(found["first"]), _day(found["last"])})
-        commits = ", ".join(found["commits"]) or "not recorded"
         return (
             f"Shipped board of {', '.join(found['specs'])}: {counted(found['trials'], 'trial')} on "
-            f"{', '.join(found['devices'])}, {' to '.join(days)}, commit {commits}."
+            f"{', '.join(found['devices'])}, {days_and_commits(self.store)}."
         )
 
 
@@ -143,7 +140,3 @@ def joined(own: Store, board: ShippedBoard, cache_dir: Path) -> Store:
             earlier.unlink(missing_ok=True)
         fresh.rename(path)
     return Store(path)
-
-
-def _day(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import streamlit as st
 
 from harness.ranking.cells.frames import configuration_of
+from harness.ranking.openings import languages_sentence
+from harness.ranking.render.language_names import language_name
 from harness.ranking.robustness import by_seen, distilled_on, seen_sentences
 from harness.ranking.statistics.guessing import AT_GUESSING
 from leaderboard import figures
 from leaderboard import present as data
-from leaderboard.filters import BOUND, one, sidebar
+from leaderboard.filters import BOUND, one, one_setting, sidebar
 from leaderboard.page import opened
 from leaderboard.wording import row_labels
 
@@ -33,10 +37,10 @@ def page() -> None:
         return
     with st.sidebar:
         task = one("Task", tasks, "xtask")
-    filters = sidebar(board, suite=False)
-    ranking = board.ranking(type(filters)(**{**filters.__dict__, "suite": None, "tasks": (task,)}))
+    filters = replace(sidebar(board, suite=False), suite=None, tasks=(task,))
+    ranking = board.ranking(one_setting(board, filters))
     labels = row_labels(ranking.table)
-    scores = _scores(ranking.cells[ranking.cells["task"] == task])
+    scores = _scores(ranking.cells[ranking.cells["row_id"].isin(ranking.table["config_id"])])
     if scores.empty:
         st.info("Nothing matches these filters. Clear one of them in the sidebar.")
         return
@@ -45,6 +49,7 @@ def page() -> None:
     complete = ranking.ranked[ranking.ranked["complete"].astype(bool)].set_index("config_id")["n"]
     whole = scores[scores.index.isin(complete.index)]
     own = {row: seen[name] for row in whole.index if (name := configuration_of(row)) in seen}
+    st.markdown(languages_sentence(whole, task, {str(row): str(name) for row, name in labels.items()}))
     _draw(scores, _no_better(guessing[guessing["task"] == task]), labels, task)
     _best(whole, labels, complete)
     _seen(by_seen(whole, own), labels, complete)
@@ -73,7 +78,7 @@ def _draw(scores: pd.DataFrame, no_better: set[tuple[str, str]], labels: pd.Seri
             else "score"
         )
     with right:
-        by = st.selectbox("Sort by", ["mean", *languages], key="sort", **BOUND)
+        by = st.selectbox("Sort by", ["mean", *languages], key="sort", format_func=language_name, **BOUND)
     values = scores[languages]
     if view == "gap to English":
         values = values.sub(values["en"], axis=0).drop(columns="en")
@@ -89,8 +94,8 @@ def _draw(scores: pd.DataFrame, no_better: set[tuple[str, str]], labels: pd.Seri
         wide.reset_index().melt(id_vars="row", var_name="column", value_name="value").dropna(subset="value")
     )
     long["label"] = long["row"].map(labels)
-    long["shade"] = 100 * long["value"]
-    plain = long["shade"].map(("{:+.1f}" if view != "score" else "{:.1f}").format)
+    long["shade"] = figures.by_column(long["value"], long["column"])
+    plain = (100 * long["value"]).map(("{:+.1f}" if view != "score" else "{:.1f}").format)
     guessed = pd.Series(
         [pair in no_better for pair in long[["row", "column"]].itertuples(index=False, name=None)],
         index=long.index,
@@ -100,15 +105,18 @@ def _draw(scores: pd.DataFrame, no_better: set[tuple[str, str]], labels: pd.Seri
     title = "points" if view == "score" else "points to English"
     st.altair_chart(
         figures.heat_map(
-            long[["label", "column", "number", "shade", "shown"]],
+            long.assign(column=long["column"].map(language_name))[
+                ["label", "column", "number", "shade", "shown"]
+            ],
             [labels[row] for row in order],
-            ["mean", *languages],
+            ["mean", *map(language_name, languages)],
             title,
+            angle=-40,
         ),
         width="stretch",
     )
     st.caption(
-        f"{task}, in points, mean over seeds. "
+        f"{task}, in points, mean over seeds; colour: from the lowest to the highest of each language. "
         + (
             "Zero-shot: fine-tuned on English only unless the task says otherwise. "
             if view != "score"
@@ -154,7 +162,7 @@ def _best(scores: pd.DataFrame, labels: pd.Series, students: pd.Series) -> None:
         best = known.idxmax()
         shown = pd.DataFrame(
             {
-                "language": known.columns,
+                "language": [language_name(str(code)) for code in known.columns],
                 "configuration": best.map(labels).to_numpy(),
                 "points": (100 * known.max()).round(1).to_numpy(),
                 "seeds": best.map(students).to_numpy(),

@@ -10,20 +10,26 @@ import pandas as pd
 import streamlit as st
 from pydantic import TypeAdapter, ValidationError
 
+from harness.counted import counted
 from harness.methods.mappings.mapping import AnyMapping, MappingParams, StaticMapping
 from harness.ranking.cells.frames import configuration_of
 from harness.ranking.cells.table import Ranking
+from harness.ranking.leader import leader_sentence
 from harness.ranking.render import text
 from leaderboard import figures
 from leaderboard import present as data
-from leaderboard.filters import one, sidebar
-from leaderboard.page import opened
+from leaderboard.filters import one, one_setting, sidebar
+from leaderboard.page import counted_out, opened
 from leaderboard.wording import row_labels
 
 NONE_RANKED = (
     "No hidden-state method has been ranked here yet. Add `hs-uniform`, `hs-last` or another of those that "
     "`harness methods` lists under HS to a spec's grid."
 )
+
+
+MOST_ROWS = 30
+"""Rows that are drawn before the reader asks for all."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,8 @@ def page() -> None:
     board = opened("Layer mappings", NONE_RANKED)
     if board is None:
         return
-    ranking = board.ranking(sidebar(board))
+    filters = one_setting(board, sidebar(board))
+    ranking = board.ranking(filters)
     rows = ranking.ranked[(ranking.ranked["family"] == "HS") & ranking.ranked["mean"].notna()]
     if rows.empty:
         st.info(NONE_RANKED)
@@ -55,12 +62,18 @@ def page() -> None:
             "hs_student",
         )
     rows = rows[rows["student"] == student]
-    _scores(ranking, rows)
-    _maps(rows)
-
-
-def _scores(ranking: Ranking, rows: pd.DataFrame) -> None:
     labels = row_labels(rows)
+    named = {str(row): str(name) for row, name in labels.items()}
+    mappings = counted(rows["method"].nunique(), "method of hidden states", "methods of hidden states")
+    st.markdown(f"Of {mappings} on {student}: {leader_sentence(ranking, named, rows['config_id'])}")
+    if len(rows) > MOST_ROWS and not st.toggle(f"Draw all {len(rows)} rows", key="all", bind="query-params"):
+        rows = rows.head(MOST_ROWS)
+    _scores(ranking, rows, labels)
+    _maps(rows)
+    counted_out(board, filters)
+
+
+def _scores(ranking: Ranking, rows: pd.DataFrame, labels: pd.Series) -> None:
     drawn = rows.assign(
         label=rows["config_id"].map(labels),
         rank_text=[text.rank_range(*row) for row in rows[["rank", "best_rank", "worst_rank"]].to_numpy()],
@@ -77,10 +90,7 @@ def _scores(ranking: Ranking, rows: pd.DataFrame) -> None:
 
 def _maps(rows: pd.DataFrame) -> None:
     st.subheader("What each mapping joins")
-    mappings = [mapped for row in rows["config_id"] for mapped in _mapping_of(row)]
-    seen: dict[str, Mapped] = {}
-    for mapped in mappings:
-        seen.setdefault(mapped.mapping.model_dump_json(), mapped)
+    seen = _mappings_of(rows["config_id"].tolist())
     columns = st.columns(3, gap="medium", wrap=True)
     for index, mapped in enumerate(seen.values()):
         with columns[index % 3], st.container(border=True):
@@ -112,24 +122,25 @@ def _one_map(mapped: Mapped) -> None:
     st.altair_chart(figures.layer_map(pairs, depth, mapped.student_layers), width="stretch")
 
 
-def _mapping_of(row_id: str) -> list[Mapped]:
-    """The hidden-state mapping of a configuration, read from one of its distil trials."""
-    config = configuration_of(row_id)
+def _mappings_of(row_ids: list[str]) -> dict[str, Mapped]:
+    """The hidden-state mappings of configurations, each once, read from one distil trial of each."""
     jobs = data.query(
-        "SELECT config, facts, teacher_key, arch_key FROM trials WHERE kind = 'distil' AND config_id = ? "
-        "LIMIT 1",
-        config,
-    )
-    if jobs.empty:
-        return []
-    job = json.loads(jobs["config"].iloc[0])
-    depth = _depth(job, jobs["facts"].iloc[0])
-    mappings = []
-    for term in job["method"]["objective"]:
-        mapping = _parsed(term["mapping"]) if "mapping" in term else None
-        if mapping is not None:
-            mappings.append(Mapped(row_id, mapping, int(job["student"]["layers"]), depth))
-    return mappings[:1]
+        "SELECT config_id, any_value(config) AS config, any_value(facts) AS facts FROM trials "
+        "WHERE kind = 'distil' AND list_contains(?, config_id) GROUP BY 1",
+        [configuration_of(row) for row in row_ids],
+    ).set_index("config_id")
+    seen: dict[str, Mapped] = {}
+    for row in row_ids:
+        if configuration_of(row) not in jobs.index:
+            continue
+        found = jobs.loc[configuration_of(row)]
+        job, facts = json.loads(str(found["config"])), found["facts"]
+        terms = [_parsed(term["mapping"]) for term in job["method"]["objective"] if "mapping" in term]
+        mapping = next((one for one in terms if one is not None), None)
+        if mapping is not None and mapping.model_dump_json() not in seen:
+            layers = int(job["student"]["layers"])
+            seen[mapping.model_dump_json()] = Mapped(row, mapping, layers, _depth(job, facts))
+    return seen
 
 
 def _parsed(mapping: Any) -> MappingParams | None:

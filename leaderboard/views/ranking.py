@@ -12,7 +12,6 @@ from harness.counted import counted
 from harness.ranking.board import Board
 from harness.ranking.cells.scope import Filters
 from harness.ranking.cells.table import Ranking
-from harness.ranking.cells.unscored import unscored_in_words
 from harness.ranking.headline import FamilyAnswer
 from harness.ranking.leader import compared_in_words, leader_sentence
 from harness.ranking.render import text
@@ -21,7 +20,7 @@ from harness.results.left_out import read_left_out
 from leaderboard import figures
 from leaderboard import present as data
 from leaderboard.filters import one_setting, sidebar
-from leaderboard.page import opened
+from leaderboard.page import counted_out, opened
 from leaderboard.ranking_table import ranking_table
 from leaderboard.theme import COLOURS
 from leaderboard.wording import row_labels, with_tooltips
@@ -49,8 +48,9 @@ def page() -> None:
     with above:
         _answer(board, ranking, filters, labels)
     ranking_table(ranking, labels)
+    counted_out(board, filters)
     _chart(ranking, labels, filters)
-    _meta(board, ranking, filters)
+    _meta(ranking)
     _incomplete(ranking, labels)
     answers = board.answers(filters)
     if answers:
@@ -110,7 +110,7 @@ def _pairs(answers: list[FamilyAnswer]) -> None:
     )
 
 
-def _meta(board: Board, ranking: Ranking, filters: Filters) -> None:
+def _meta(ranking: Ranking) -> None:
     parts = [f"Mean over {counted(len(ranking.tasks), 'task')}: {', '.join(ranking.tasks)}."]
     languages = {codes for codes in ranking.languages.values() if len(codes) > 1}
     if languages:
@@ -119,8 +119,6 @@ def _meta(board: Board, ranking: Ranking, filters: Filters) -> None:
         )
     if ranking.other_protocols:
         parts.append(f"{text.other_protocols_in_words(ranking.other_protocols)}.")
-    unscored = unscored_in_words(board.frames.evaluations, filters.suite)
-    parts += [f"{unscored}."] if unscored else []
     parts += [left_out.sentence for left_out in read_left_out(data.store().runs_dir)]
     st.html(f'<div class="meta">{html.escape(" ".join(parts))}</div>')
 

@@ -7,12 +7,13 @@ import streamlit as st
 
 from harness.counted import counted
 from harness.ranking.cells.table import Ranking
+from harness.ranking.openings import tasks_sentence
 from harness.ranking.render import text
 from harness.ranking.robustness import by_rarity, rarity_frame, rarity_sentence
 from leaderboard import figures
 from leaderboard import present as data
-from leaderboard.filters import BOUND, one, sidebar
-from leaderboard.page import opened
+from leaderboard.filters import BOUND, one, one_setting, sidebar
+from leaderboard.page import counted_out, opened
 from leaderboard.wording import row_labels
 
 MOST_ROWS = 30
@@ -23,16 +24,27 @@ def page() -> None:
     board = opened("Tasks")
     if board is None:
         return
-    ranking = board.ranking(sidebar(board))
+    filters = one_setting(board, sidebar(board))
+    ranking = board.ranking(filters)
     labels = row_labels(ranking.table)
     cells = ranking.per_task[ranking.per_task["mean"].notna()]
     if cells.empty:
         st.info("Nothing matches these filters. Clear one of them in the sidebar.")
         return
+    st.markdown(tasks_sentence(ranking, {str(row): str(name) for row, name in labels.items()}))
+    if len(ranking.tasks) > 1:
+        _all_tasks(ranking, cells, labels)
+    _one_task(ranking.table, cells, labels, ranking.tasks)
+    _rarity(ranking, board.once("rarity", lambda: rarity_frame(data.store())), labels)
+    _task_facts(ranking)
+    counted_out(board, filters)
+
+
+def _all_tasks(ranking: Ranking, cells: pd.DataFrame, labels: pd.Series) -> None:
+    """Rows by tasks as a heat map."""
     order = [row for row in ranking.table["config_id"] if row in set(cells["config_id"])]
     with st.sidebar:
-        choice = ["mean", *ranking.tasks] if len(ranking.tasks) > 1 else list(ranking.tasks)
-        by = one("Sort by", choice, "sort")
+        by = one("Sort by", ["mean", *ranking.tasks], "sort")
     if by != "mean":
         best_first = cells[cells["task"] == by].sort_values("mean", ascending=False)["config_id"].tolist()
         order = [*best_first, *(row for row in order if row not in set(best_first))]
@@ -47,7 +59,7 @@ def page() -> None:
                 label=shown["config_id"].map(labels),
                 column=shown["task"],
                 number=shown["mean"].map(text.points),
-                shade=_within(shown),
+                shade=figures.by_column(shown["mean"], shown["task"]),
                 shown=[
                     text.plus_minus(mean, low, high) + f" (n = {n})"
                     for mean, low, high, n in shown[["mean", "low", "high", "n"]].itertuples(index=False)
@@ -64,23 +76,15 @@ def page() -> None:
         "of each task. "
         "An empty cell is a task without a score."
     )
-    _one_task(ranking.table, cells, labels, ranking.tasks)
-    _rarity(ranking, board.once("rarity", lambda: rarity_frame(data.store())), labels)
-    _task_facts(ranking)
-
-
-def _within(cells: pd.DataFrame) -> pd.Series:
-    """Where each mean lies between the lowest (0) and the highest (1) of its task."""
-    means = cells.groupby("task")["mean"]
-    low, width = means.transform("min"), means.transform("max") - means.transform("min")
-    return ((cells["mean"] - low) / width.where(width > 0)).fillna(0.5)
 
 
 def _one_task(table: pd.DataFrame, cells: pd.DataFrame, labels: pd.Series, tasks: tuple[str, ...]) -> None:
-    st.subheader("One task")
-    task = st.segmented_control(
-        "Task", tasks, default=tasks[0], key="one", label_visibility="collapsed", required=True, **BOUND
-    )
+    if len(tasks) > 1:
+        st.subheader("One task")
+        picked = st.segmented_control(
+            "Task", tasks, default=tasks[0], key="one", label_visibility="collapsed", required=True, **BOUND
+        )
+    task = picked if len(tasks) > 1 else tasks[0]
     rows = cells[cells["task"] == task].sort_values("mean", ascending=False, ignore_index=True)
     names = table.set_index("config_id")
     shown = pd.DataFrame(

@@ -12,7 +12,7 @@ from harness.ranking.render import text
 from harness.ranking.render.retention import retention_in_words
 from leaderboard import figures
 from leaderboard.filters import BOUND, one_setting, sidebar
-from leaderboard.page import opened
+from leaderboard.page import counted_out, opened
 from leaderboard.wording import row_labels
 
 COSTS = {
@@ -82,6 +82,7 @@ def page() -> None:
     )
     _front_table(front, cost, retention_in_words(ranking))
     _protocol(board, filters)
+    counted_out(board, filters)
 
 
 def _budget(costs: pd.Series, cost: str) -> float:

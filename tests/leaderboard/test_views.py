@@ -22,8 +22,10 @@ from harness.ranking.board import read_board
 from harness.ranking.cells.scope import Filters
 from harness.ranking.leader import compared_in_words, leader_sentence
 from harness.ranking.milestones import quality_over_tokens
+from harness.ranking.not_shown import not_shown
 from harness.ranking.reuse import best_by_dev, students_of
 from harness.ranking.statistics.guessing import AT_GUESSING
+from harness.results.recorded import days_and_commits
 from harness.results.store import Store
 from leaderboard.wording import FAMILY_TOOLTIPS, group_letters, row_labels
 
@@ -223,16 +225,47 @@ def test_a_smaller_budget_never_finds_a_better_student(
 def test_the_budget_spans_the_students_and_one_seed_decides_nothing(
     databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = _run("tradeoff", databases["single-seed"], monkeypatch, {"cost": "parameters"})
+    app = _run("tradeoff", databases["single-seed"], monkeypatch)
     rows = read_board(Store(databases["single-seed"])).ranking().ranked
-    options = [float(value) for value in app.select_slider(key="budget_parameters").options]
-    assert min(options) == rows["parameters"].min()
-    assert max(options) < 1.01 * rows["parameters"].max()
+    options = [
+        float(value.removesuffix(" ms")) for value in app.select_slider(key="budget_latency_ms").options
+    ]
+    assert min(options) == pytest.approx(rows["latency_ms"].min(), rel=0.01)
+    assert max(options) == pytest.approx(rows["latency_ms"].max(), rel=0.01)
     assert app.markdown[0].value.startswith("Best under ")
     assert "one trained student: another seed may reverse it" in app.markdown[0].value
     spec = json.loads(app.get("vega_lite_chart")[0].proto.spec)
     filled = [layer["mark"]["filled"] for layer in spec["layer"] if layer["mark"].get("type") == "point"]
     assert filled == [True, False]
+
+
+def test_what_filters_hide_is_counted_beside_the_date_of_the_results(
+    databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = _run("ranking", databases["full"], monkeypatch, {"suite": "GLUE", "family": "HS"})
+    board = read_board(Store(databases["full"]))
+    filters = Filters(suite="GLUE", family=("HS",), one_setting=True)
+    said = " ".join(one.value for one in app.caption)
+    assert f"Left out: {'; '.join(not_shown(board, filters))}." in said
+    assert " rows hidden by filters" in said
+    assert f"Results of {days_and_commits(Store(databases['full']))}." in said
+
+
+def test_pages_open_with_the_answer_to_their_question(
+    databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = {
+        page: _run(page, databases["full"], monkeypatch, {"suite": "XNLI"})
+        for page in ("tasks", "languages", "mappings", "published")
+    }
+    said = {page: app.markdown[0].value for page, app in opened.items()}
+    assert "has the highest mean on xnli" in said["tasks"]
+    assert not opened["tasks"].get("vega_lite_chart")  # one task is a table, no map of a single column
+    assert "in the 14 languages other than English on xnli" in said["languages"]
+    assert said["mappings"].startswith("Of 3 methods of hidden states on ")
+    assert "*XNLI test, zero-shot from English*" in said["published"]
+    assert opened["published"].subheader[0].value == "XNLI test, zero-shot from English"
+    assert "Swahili" in opened["languages"].multiselect(key="lang").options
 
 
 def test_rows_that_share_a_letter_share_a_group() -> None:

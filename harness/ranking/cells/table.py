@@ -7,6 +7,7 @@ surely, is `harness.ranking.statistics`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,15 +29,30 @@ class Ranking:
     """One row per configuration, best first, teachers after the ranked rows; columns in
     `docs/statistics.md` and `COLUMNS`.
     """
-    rank_test: str
-    groups: tuple[tuple[str, ...], ...]
-    """Runs of neighbours that cannot be told apart."""
-    level: tuple[str, ...]
-    """The rows that cannot be told from the first, in order."""
+    ranks: statistics.Ranks | None
+    """The tests behind the order; None without a row to rank."""
     scope: Scope
     """What it was made of, of all models in reach."""
     models: frozenset[str]
     """Keys of the models that are shown, teachers among them."""
+
+    @property
+    def rank_test(self) -> str:
+        """The test of ranks, in words."""
+        return self.ranks.test if self.ranks else ""
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Runs of neighbours that cannot be told apart."""
+        return self.ranks.groups if self.ranks else ()
+
+    def level(self, rows: Collection[str]) -> tuple[str, ...]:
+        """Of these ranked rows those that the first of them is not definitely above, in order."""
+        if self.ranks is None or not len(rows):
+            return ()
+        ranks = statistics.among(self.ranks, rows)
+        others = ranks.table["rank"].notna().to_numpy() & ~ranks.above[0]
+        return tuple(ranks.table["config_id"][others].astype(str)[1:])
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -93,12 +109,15 @@ def rank_rows(frames: Frames, scope: Scope, filters: Filters) -> Ranking:
         table = _with_best_of(table, chosen)
     return Ranking(
         table=_with_family_ranks(table),
-        rank_test=ranked.test if ranked else "",
-        groups=ranked.groups if ranked else (),
-        level=_level_with_first(ranked) if ranked else (),
+        ranks=ranked,
         scope=scope,
-        models=shown,
+        models=shown if chosen is None else shown & _of_rows(frames.models, table["config_id"]),
     )
+
+
+def _of_rows(models: pd.DataFrame, rows: pd.Series) -> frozenset[str]:
+    """Keys of the models of these rows."""
+    return frozenset(models.index[models["row_id"].isin(rows)])
 
 
 def _teachers_of(everything: pd.DataFrame, models: pd.DataFrame) -> frozenset[str]:
@@ -139,12 +158,6 @@ def _with_best_of(table: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     several = counts["settings"] > 1
     variant = table["variant"].where(~several, (said + ",").where(said != "", "") + best).str.strip()
     return table.assign(variant=variant, tried=counts["tried"].fillna(table["tried"]).astype(int))
-
-
-def _level_with_first(ranks: statistics.Ranks) -> tuple[str, ...]:
-    """The ranked rows that the first is not definitely above."""
-    others = ranks.table["rank"].notna().to_numpy() & ~ranks.above[0]
-    return tuple(ranks.table["config_id"][others].astype(str)[1:])
 
 
 def _with_family_ranks(table: pd.DataFrame) -> pd.DataFrame:

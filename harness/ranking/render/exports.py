@@ -105,7 +105,7 @@ def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[st
     ]
     plain = plain_table(ranking)
     columns = [*(f"task:{task}" for task in tasks), "mean"]
-    tops = {column: top_rows(_of_column(ranking, column)) for column in columns}
+    tops = {column: top_rows(scores_of_column(ranking, column)) for column in columns}
     rows = []
     for row in plain.to_dict("records"):
         cells = [
@@ -146,7 +146,7 @@ def top_rows(scores: pd.DataFrame) -> frozenset[str]:
     return frozenset(ranks.table["config_id"][~ranks.above[0]].astype(str))
 
 
-def _of_column(ranking: Ranking, column: str) -> pd.DataFrame:
+def scores_of_column(ranking: Ranking, column: str) -> pd.DataFrame:
     """The ranked rows' scores on the mean or on the task of a column, as `top_rows` takes them."""
     rows = ranking.ranked[["config_id", "n", "mean", "std", "complete"]]
     if column == "mean":

@@ -23,9 +23,9 @@ def language_name(code: str) -> str:
 
 
 def languages_in_words(language_set: str) -> str:
-    """`English`, `English and German`, `15 languages`: what a language set of a spec holds."""
+    """`English`, `English and German`, `15 languages (xnli15)`: what a language set of a spec holds."""
     codes = LANGUAGE_SETS.get(language_set) or tuple(language_set.split("+"))
     if len(codes) > 3:
-        return f"{len(codes)} languages"
+        return f"{len(codes)} languages ({language_set})"
     *first, last = map(language_name, codes)
     return f"{', '.join(first)} and {last}" if first else last
