@@ -32,7 +32,7 @@ NOUNS = {
     "tasks": "task",
 }
 """Folder of the catalog -> what one of its files declares."""
-SPEC_FOLDERS = ("paper", "checks")
+SPEC_FOLDERS = ("checks", "paper", "study")
 """Folders below the shipped specs that hold specs of their own."""
 
 
