@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from harness.ranking.cells.scope import FAMILIES
@@ -17,12 +16,8 @@ from leaderboard.theme import COLOURS, SHAPES, colour, shape
 Layered = alt.LayerChart | alt.FacetChart
 ROW = 22
 """Pixels a row of a chart takes."""
-TALL, LINE = 460, 13
-"""Pixels: the height of the trade-off, and of a name in it."""
 DARK = 0.42
 """Up to here viridis is dark enough for white letters."""
-MOST_NAMES = 14
-"""Names in one stack of points."""
 
 
 def _names(most: int) -> alt.Axis:
@@ -39,7 +34,7 @@ def forest(rows: pd.DataFrame, teacher: pd.DataFrame, title: str) -> dict[str, A
     beside it: Altair writes and checks the drawing once, as doing so takes longer than a ranking.
     """
     shown = rows.assign(
-        points=100 * rows["mean"], from_=100 * rows["low"], to=100 * rows["high"], span=_spans(rows)
+        points=100 * rows["mean"], from_=100 * rows["low"], to=100 * rows["high"], span=spans(rows)
     )
     spec = deepcopy(_forest(title, len(teacher) > 0))
     families = [family for family in FAMILIES if family in set(shown["family"])]
@@ -72,7 +67,7 @@ def _forest(title: str, teachers: bool) -> dict[str, Any]:
         x="from_:Q", x2="to:Q", y=y, color=colour([]), tooltip=hover
     )
     dots = [
-        layer.encode(x=x, y=y, color=colour([]), shape=shape([]), tooltip=hover) for layer in _marks(base, 85)
+        layer.encode(x=x, y=y, color=colour([]), shape=shape([]), tooltip=hover) for layer in marks(base, 85)
     ]
     alone = _one_seed(base).encode(x=x, y=y)
     lines = (
@@ -92,7 +87,7 @@ def _forest(title: str, teachers: bool) -> dict[str, Any]:
     return spec
 
 
-def _marks(base: alt.Chart, size: int) -> list[alt.Chart]:
+def marks(base: alt.Chart, size: int) -> list[alt.Chart]:
     """Filled points for rows of several seeds; hollow, thin ones for a single seed, which says nothing of its spread."""
     firm = (alt.datum.n > 1) | (alt.datum.family == "teacher")
     several = base.transform_filter(firm).mark_point(size=size, filled=True, opacity=1)
@@ -107,7 +102,7 @@ def _one_seed(base: alt.Chart) -> alt.Chart:
     )
 
 
-def _spans(rows: pd.DataFrame) -> list[str]:
+def spans(rows: pd.DataFrame) -> list[str]:
     pairs = zip(rows["low"], rows["high"], strict=True)
     return [text.interval(low, high) or "none: one student" for low, high in pairs]
 
@@ -154,103 +149,6 @@ def heat_map(cells: pd.DataFrame, rows: list[str], columns: list[str], title: st
     return (boxes + numbers).properties(height=alt.Step(26))
 
 
-def trade_off(
-    rows: pd.DataFrame, front: pd.DataFrame, cost: str, title: str, budget: float | None, y_title: str
-) -> Layered:
-    """Quality against a cost on a logarithmic axis, the Pareto front as a line, and a name beside every point that has
-    room for one. `rows`: label, family, mean, low, high, n, cost column.
-    """
-    shown = rows.assign(
-        points=100 * rows["mean"],
-        from_=100 * rows["low"],
-        to=100 * rows["high"],
-        span=_spans(rows),
-        cost=rows[cost],
-    )
-    families = shown["family"].unique().tolist()
-    low, high, bottom, top = _extent(shown)
-    axis = alt.Axis(format="~s", grid=False, tickCount=6)
-    scale = alt.Scale(type="log", nice=False, domain=[low, high])
-    x = alt.X("cost:Q", scale=scale, title=title, axis=axis)
-    heights = alt.Scale(domain=[bottom, top], nice=False, zero=False)
-    y = alt.Y("points:Q", scale=heights, title=y_title)
-    hover = [
-        alt.Tooltip("label:N", title="configuration"),
-        alt.Tooltip("points:Q", format=".2f", title="mean"),
-        alt.Tooltip("span:N", title="95 % interval"),
-        alt.Tooltip("n:Q", title="seeds"),
-        alt.Tooltip("cost:Q", format=",.4~g", title=title),
-    ]
-    base = alt.Chart(shown)
-    layers: list[Any] = []
-    if budget is not None:
-        limit = pd.DataFrame({"cost": [budget]})
-        layers.append(alt.Chart(limit).mark_rule(strokeDash=[2, 3], color="#dc2626").encode(x=x))
-    if len(front) > 1:
-        line = alt.Chart(front.assign(points=100 * front["mean"], cost=front[cost]))
-        layers.append(
-            line.mark_line(interpolate="step-after", strokeWidth=1.5, opacity=0.55, color="#8b95a1").encode(
-                x=x, y=y
-            )
-        )
-    layers.append(
-        base.mark_rule(opacity=0.35, strokeWidth=1.5).encode(
-            x=x, y=alt.Y("from_:Q", scale=heights), y2="to:Q", color=colour(families)
-        )
-    )
-    layers += [
-        layer.encode(x=x, y=y, color=colour(families), shape=shape(families), tooltip=hover)
-        for layer in _marks(base, 95)
-    ]
-    names = alt.Chart(_beside(shown, top - bottom))
-    layers.append(
-        names.mark_text(align="left", dx=11, fontSize=10).encode(
-            x=x, y=alt.Y("name_at:Q", scale=heights), text="name:N", color=colour(families), tooltip=hover
-        )
-    )
-    return alt.layer(*layers).properties(height=TALL)
-
-
-def _extent(shown: pd.DataFrame) -> tuple[float, float, float, float]:
-    """Bounds of cost and points, with room for intervals below and above and for names to the right."""
-    low, high = float(shown["cost"].min()), float(shown["cost"].max())
-    width = max(high / low, 1.5)
-    ends = shown[["points", "from_", "to"]].to_numpy(dtype=float)
-    bottom, top = float(np.nanmin(ends)), float(np.nanmax(ends))
-    room = max((top - bottom) * 0.06, 0.5)
-    return low / width**0.05, high * width**0.3, bottom - room, top + room
-
-
-def _beside(shown: pd.DataFrame, span: float) -> pd.DataFrame:
-    """Where the names stand: students of one shape cost the same and would be a stack, so that their names are pushed
-    apart, in the order of the points; of a stack that is too high the best are named, and the last name counts the rest."""
-    gap = span * LINE / TALL
-    named = []
-    for _, stack in shown.groupby("cost"):
-        ordered = stack.sort_values("points", ascending=False, kind="stable")
-        room = min(len(ordered), MOST_NAMES)
-        names = [_with_seeds(*row) for row in ordered[["label", "family", "n"]].itertuples(index=False)]
-        if len(ordered) > room:
-            names[room - 1] = f"and {len(ordered) - room + 1} more below"
-        at = np.array(ordered["points"][:room], dtype=float)
-        for index in range(1, room):
-            at[index] = min(at[index], at[index - 1] - gap)
-        named.append(
-            ordered.head(room).assign(name=names[:room], name_at=at + max(0.0, _overhang(shown, at, gap)))
-        )
-    return pd.concat(named)
-
-
-def _with_seeds(label: str, family: str, n: int) -> str:
-    """A name, and that it stands for a single student."""
-    return f"{label} (1 seed)" if n <= 1 and family != "teacher" else label
-
-
-def _overhang(shown: pd.DataFrame, at: np.ndarray, gap: float) -> float:
-    """How far the lowest name of a stack hangs below the lowest point of the chart."""
-    return float(np.nanmin(shown[["points", "from_"]].to_numpy(dtype=float)) - at[-1] - gap / 2)
-
-
 def differences(rows: pd.DataFrame, title: str) -> Layered:
     """Differences with intervals about zero. `rows`: label, difference, low, high (points), separable, n_a, n_b;
     hollow where either is a single student."""
@@ -278,7 +176,7 @@ def differences(rows: pd.DataFrame, title: str) -> Layered:
     )
     dots = [
         layer.encode(x="difference:Q", y=y, color=tone, tooltip=hover)
-        for layer in _marks(base.transform_calculate(n="min(datum.n_a, datum.n_b)"), 80)
+        for layer in marks(base.transform_calculate(n="min(datum.n_a, datum.n_b)"), 80)
     ]
     return alt.layer(zero, bars, *dots).properties(height=alt.Step(ROW + 4))
 
@@ -324,7 +222,7 @@ def quality_over_tokens(points: pd.DataFrame, title: str) -> Layered:
     where there are any. `points`: series, tokens, step, mean, low, high (fractions), n.
     """
     shown = points.assign(
-        points=100 * points["mean"], from_=100 * points["low"], to=100 * points["high"], span=_spans(points)
+        points=100 * points["mean"], from_=100 * points["low"], to=100 * points["high"], span=spans(points)
     )
     kinds = shown["series"].unique().tolist()
     x = alt.X("tokens:Q", title="training tokens", axis=alt.Axis(format="~s", grid=False, tickCount=8))

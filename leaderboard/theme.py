@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import altair as alt
+import streamlit as st
 
 from harness.ranking.cells.scope import FAMILIES
 from harness.ranking.render.colours import COLOURS as COLOURS
@@ -35,11 +36,16 @@ STATES = {
 """Status of a trial -> colour."""
 
 
+def ink() -> str:
+    """The colour of words on the page as it is shown."""
+    return "#e6e8eb" if st.context.theme.type == "dark" else "#1c2128"
+
+
 def colour(families: list[str], title: str | None = "Family") -> alt.Color:
     """Families by colour, in the order of `FAMILIES`."""
     shown = [family for family in FAMILIES if family in families]
     scale = alt.Scale(domain=shown, range=[COLOURS[family] for family in shown])
-    legend = alt.Legend(title=None, orient="top", symbolOpacity=1, columns=7) if title else None
+    legend = alt.Legend(title=None, orient="top", symbolOpacity=1, columns=4) if title else None
     return alt.Color("family:N", scale=scale, legend=legend)
 
 

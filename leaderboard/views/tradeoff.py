@@ -10,9 +10,10 @@ from harness.ranking.cells.scope import Filters
 from harness.ranking.pareto import Best, answer_in_words, best_within, pareto_front
 from harness.ranking.render import text
 from harness.ranking.render.retention import retention_in_words
-from leaderboard import figures
 from leaderboard.filters import BOUND, one_setting, sidebar
 from leaderboard.page import counted_out, opened
+from leaderboard.scatter import trade_off
+from leaderboard.theme import ink
 from leaderboard.wording import row_labels
 
 COSTS = {
@@ -64,15 +65,16 @@ def page() -> None:
     students = rows[rows["family"] != "teacher"]
     budget = _budget(students[cost] if len(students) else rows[cost], cost)
     _answer(best_within(students, cost, budget, tested=board.ranking(every).ranked), cost, budget)
-    columns = ["label", "family", "mean", "low", "high", "n", cost]
+    columns = ["label", "student", "family", "mean", "low", "high", "n", cost]
     front = pareto_front(students, cost)
-    chart = figures.trade_off(
+    chart = trade_off(
         rows[columns],
         front[["mean", cost]],
         cost,
         COSTS[cost][1],
         budget if budget < students[cost].max() else None,
         f"{filters.suite or 'all suites'}, points",
+        ink(),
     )
     st.altair_chart(chart, width="stretch")
     st.caption(
