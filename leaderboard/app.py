@@ -57,6 +57,7 @@ STYLE = """
     font-size: 1.12rem; line-height: 1.5; padding: .1rem 0 .4rem .9rem; border-left: 3px solid var(--c);
   }
   .answer + .answer { font-size: .98rem; opacity: .85; margin-top: .35rem; }
+  [data-testid="stElementContainer"]:has([data-testid="stVegaLiteChart"]) { overflow-x: auto; }
   abbr { text-decoration: underline dotted; text-underline-offset: .2em; cursor: help; }
   .meta { opacity: .75; font-size: .86rem; line-height: 1.5; }
 </style>

@@ -116,7 +116,8 @@ def by_column(values: pd.Series, columns: pd.Series) -> pd.Series:
 
 def heat_map(cells: pd.DataFrame, rows: list[str], columns: list[str], title: str, angle: int = 0) -> Layered:
     """Rows × columns, each cell with its number. `cells`: label, column, number (as it is written there),
-    shade (what colours it), shown (on a closer look). `angle`: of the columns' names.
+    shade (what colours it), shown (on a closer look). `angle`: of the columns' names; those of many
+    columns stand aslant, and the map then keeps its width.
     """
     lowest, highest = cells["shade"].min(), cells["shade"].max()
     dark = lowest + DARK * (highest - lowest)
@@ -146,7 +147,8 @@ def heat_map(cells: pd.DataFrame, rows: list[str], columns: list[str], title: st
     )
     ink = alt.condition(alt.datum.shade > dark, alt.value("#1c2128"), alt.value("white"))
     numbers = base.mark_text(fontSize=11).encode(text="number:N", color=ink)
-    return (boxes + numbers).properties(height=alt.Step(26))
+    size = {"height": alt.Step(26)} | ({"width": alt.Step(46)} if angle else {})
+    return (boxes + numbers).properties(**size)
 
 
 def differences(rows: pd.DataFrame, title: str) -> Layered:

@@ -113,7 +113,7 @@ def _draw(scores: pd.DataFrame, no_better: set[tuple[str, str]], labels: pd.Seri
             title,
             angle=-40,
         ),
-        width="stretch",
+        width="content",
     )
     st.caption(
         f"{task}, in points, mean over seeds; colour: from the lowest to the highest of each language. "
