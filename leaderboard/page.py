@@ -7,8 +7,8 @@ import streamlit as st
 from harness.errors import InputError
 from harness.ranking.board import Board
 from harness.ranking.cells.scope import Filters
-from harness.ranking.not_shown import not_shown
-from harness.results.recorded import days_and_commits
+from harness.ranking.glance.not_shown import not_shown
+from harness.results.shipped_board import days_and_commits
 from harness.results.store import Store
 from leaderboard import present as data
 from leaderboard.filters import BOUND

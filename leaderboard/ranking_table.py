@@ -10,9 +10,9 @@ import streamlit as st
 from harness.counted import counted
 from harness.ranking.cells.scope import FAMILIES
 from harness.ranking.cells.table import Ranking
+from harness.ranking.glance.reuse import best_by_dev, how_to_use, students_of
 from harness.ranking.render import text
 from harness.ranking.render.retention import retention_in_words
-from harness.ranking.reuse import best_by_dev, how_to_use, students_of
 from harness.ranking.statistics.guessing import AT_GUESSING
 from leaderboard import present as data
 from leaderboard.links import link

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import harness
@@ -23,7 +24,6 @@ from harness.files import sha256_of, write_atomically
 from harness.results import database as schema
 from harness.results.bundle import import_readable
 from harness.results.connect import writing
-from harness.results.recorded import days_and_commits
 from harness.results.selection import mark_selected
 from harness.results.store import Store
 
@@ -140,3 +140,26 @@ def joined(own: Store, board: ShippedBoard, cache_dir: Path) -> Store:
             earlier.unlink(missing_ok=True)
         fresh.rename(path)
     return Store(path)
+
+
+def days_and_commits(store: Store) -> str:
+    """`2026-11-30 to 2026-12-01, commit 4bd9579`; empty where no trial has ended."""
+    found = store.frame(
+        "SELECT min(started_at) AS first, max(finished_at) AS last, "
+        "list_sort(list_distinct(list(left(provenance ->> '$.commit', 7)))) AS commits "
+        "FROM trials WHERE finished_at IS NOT NULL"
+    ).iloc[0]
+    if not found["last"] > 0:
+        return ""
+    days = sorted({_day(found["first"]), _day(found["last"])})
+    commits = [] if found["commits"] is None else list(found["commits"])
+    named = (
+        f"{'commit' if len(commits) == 1 else 'commits'} {', '.join(commits)}"
+        if commits
+        else "commit not recorded"
+    )
+    return f"{' to '.join(days)}, {named}"
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")

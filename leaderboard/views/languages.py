@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from harness.ranking.cells.frames import configuration_of
-from harness.ranking.openings import languages_sentence
+from harness.ranking.glance.openings import languages_sentence
 from harness.ranking.render.language_names import language_name
 from harness.ranking.robustness import by_seen, distilled_on, seen_sentences
 from harness.ranking.statistics.guessing import AT_GUESSING

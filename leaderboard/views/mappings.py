@@ -14,7 +14,7 @@ from harness.counted import counted
 from harness.methods.mappings.mapping import AnyMapping, MappingParams, StaticMapping
 from harness.ranking.cells.frames import configuration_of
 from harness.ranking.cells.table import Ranking
-from harness.ranking.leader import leader_sentence
+from harness.ranking.glance.leader import leader_sentence
 from harness.ranking.render import text
 from leaderboard import figures
 from leaderboard import present as data

@@ -10,7 +10,7 @@ import streamlit as st
 from harness.errors import InputError
 from harness.ranking.cells.scope import Filters
 from harness.ranking.cells.table import Ranking
-from harness.ranking.openings import published_sentence
+from harness.ranking.glance.openings import published_sentence
 from harness.ranking.published import (
     PROTOCOLS,
     Group,

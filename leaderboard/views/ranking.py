@@ -12,8 +12,8 @@ from harness.counted import counted
 from harness.ranking.board import Board
 from harness.ranking.cells.scope import Filters
 from harness.ranking.cells.table import Ranking
+from harness.ranking.glance.leader import compared_in_words, leader_sentence
 from harness.ranking.headline import FamilyAnswer
-from harness.ranking.leader import compared_in_words, leader_sentence
 from harness.ranking.render import text
 from harness.ranking.render.retention import retention_in_words
 from harness.results.left_out import read_left_out

@@ -7,7 +7,7 @@ import streamlit as st
 
 from harness.counted import counted
 from harness.ranking.cells.table import Ranking
-from harness.ranking.openings import tasks_sentence
+from harness.ranking.glance.openings import tasks_sentence
 from harness.ranking.render import text
 from harness.ranking.robustness import by_rarity, rarity_frame, rarity_sentence
 from leaderboard import figures

@@ -20,12 +20,12 @@ from streamlit.testing.v1 import AppTest
 from harness.ranking.across_tasks import across_tasks
 from harness.ranking.board import read_board
 from harness.ranking.cells.scope import Filters
-from harness.ranking.leader import compared_in_words, leader_sentence
+from harness.ranking.glance.leader import compared_in_words, leader_sentence
+from harness.ranking.glance.not_shown import not_shown
+from harness.ranking.glance.reuse import best_by_dev, students_of
 from harness.ranking.milestones import quality_over_tokens
-from harness.ranking.not_shown import not_shown
-from harness.ranking.reuse import best_by_dev, students_of
 from harness.ranking.statistics.guessing import AT_GUESSING
-from harness.results.recorded import days_and_commits
+from harness.results.shipped_board import days_and_commits
 from harness.results.store import Store
 from leaderboard.wording import FAMILY_TOOLTIPS, group_letters, row_labels
 

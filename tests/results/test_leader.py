@@ -16,9 +16,9 @@ from harness.ranking.board import Board as Results
 from harness.ranking.board import read_board
 from harness.ranking.cells.one_setting import one_setting_each
 from harness.ranking.cells.scope import Filters
-from harness.ranking.leader import compared_in_words, leader_sentence
+from harness.ranking.glance.leader import compared_in_words, leader_sentence
+from harness.ranking.glance.reuse import best_by_dev, how_to_use, students_of
 from harness.ranking.render.language_names import languages_in_words
-from harness.ranking.reuse import best_by_dev, how_to_use, students_of
 from harness.ranking.student import WEIGHTS
 from harness.records.folder import TrialFolder
 from harness.spec.catalog import spec_file

@@ -11,9 +11,9 @@ import pytest
 from harness.ranking.board import Board as Results
 from harness.ranking.board import read_board
 from harness.ranking.cells.scope import Filters
-from harness.ranking.not_shown import not_shown
-from harness.ranking.openings import languages_sentence, published_sentence, tasks_sentence
-from harness.results.recorded import days_and_commits
+from harness.ranking.glance.not_shown import not_shown
+from harness.ranking.glance.openings import languages_sentence, published_sentence, tasks_sentence
+from harness.results.shipped_board import days_and_commits
 from harness.results.store import Store
 
 from .boards import Board, write_store

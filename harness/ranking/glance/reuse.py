@@ -16,7 +16,7 @@ from harness.spec.catalog import shipped_spec_files
 
 
 @dataclass(frozen=True)
-class Use:
+class WayToUse:
     """How to get one student."""
 
     command: str
@@ -45,20 +45,20 @@ def best_by_dev(students: pd.DataFrame) -> pd.Series:
     return order.iloc[0]
 
 
-def how_to_use(store: Store, model_key: str) -> Use:
+def how_to_use(store: Store, model_key: str) -> WayToUse:
     """The command for the student that a trial made: export it, or make it anew where its weights are not here."""
     trial_id, _, step = str(model_key).partition("@")
     found = store.frame(
         "SELECT spec, method, student, distil_seed FROM trials WHERE trial_id = ?", [trial_id]
     )
     if found.empty:
-        return Use(f"harness show {trial_id}", "Its trial is not in this database.")
+        return WayToUse(f"harness show {trial_id}", "Its trial is not in this database.")
     made = found.iloc[0]
     export = _export(store, model_key, f"{made['method']}-{made['student']}")
     folder = TrialFolder.of(store.runs_dir, trial_id)
     if ((folder.milestone(int(step)) if step else folder.model) / WEIGHTS).is_file():
-        return Use(export, "Writes a folder that `from_pretrained` loads, with a model card.")
-    return Use(
+        return WayToUse(export, "Writes a folder that `from_pretrained` loads, with a model card.")
+    return WayToUse(
         f"{_run(made)}\n{export.partition(' --runs-dir')[0]}",
         "Its weights are not here (bundles carry none): the first command makes it anew under the same id.",
     )
