@@ -37,11 +37,12 @@ def blocks(parts: Mapping[str, Part], docs: Path) -> dict[str, str]:
 
 
 def readme_blocks(parts: Mapping[str, Part]) -> dict[str, str]:
-    """Name -> Markdown of the README's blocks: the first suite of the English part, in short. Its picture is the one that
-    `blocks` draws."""
-    if "english" not in parts:
+    """Name -> Markdown of the README's blocks: the first suite of the English part, or of the quickstart where that has not
+    been measured, in short. Its picture is the one that `blocks` draws."""
+    named = next((name for name in ("english", "quickstart") if name in parts), None)
+    if named is None:
         return {"board": "The board that ships holds no results yet."}
-    part = parts["english"]
+    part = parts[named]
     suite = part.board.suites()[0]
     ranking = part.ranking(suite)
     lines = [answer.sentence for answer in part.board.answers(Filters(suite=suite))[:2]]

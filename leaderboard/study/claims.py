@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from leaderboard.study.evidence import AGAINST, FOR, UNDECIDED, Evidence, families, methods
 from leaderboard.study.parts import Part
 
-WHOLE = ("english", "multilingual")
+WHOLE = ("quickstart", "english", "multilingual")
 """Parts that compare families."""
 HS = ("hs-last", "hs-uniform", "hs-uniform-consecutive", "hs-uniform-last")
 MHA = ("minilmv2", "direct-minilm")

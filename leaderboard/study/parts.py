@@ -13,12 +13,14 @@ from harness.ranking.cells.table import Ranking
 from harness.results.shipped_board import ShippedBoard, shipped_board
 
 PARTS = {
+    "quickstart": "quickstart",
     "english": "English",
     "multilingual": "fifteen languages",
     "teacher-layers": "teacher layers",
     "tokens": "score against tokens",
 }
-"""Name of a spec below specs/study, and of its bundles (`english-seed-1.zip`) -> what it is called in prose."""
+"""Name of a spec (the quickstart, or one below specs/study), and of its bundles (`english-seed-1.zip`) -> what it is
+called in prose."""
 
 
 @dataclass(frozen=True)

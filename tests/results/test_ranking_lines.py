@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -98,3 +99,14 @@ def test_ids_name_trials_that_can_be_shown(store: Store, board: Ranked) -> None:
 
 def test_families_have_the_colours_of_the_pages() -> None:
     assert theme.COLOURS is COLOURS
+
+
+def test_a_flag_of_every_row_is_said_once_and_others_under_their_rows(store: Store) -> None:
+    ranking = read_board(store).ranking()
+    table = ranking.table.assign(flags=["part_of_split"] * len(ranking.table))
+    first = table["config_id"] == ranking.ranked["config_id"].iloc[0]
+    table["flags"] = table["flags"].where(~first, "part_of_split, shared_rows")
+    printed = "\n".join(_lines(ranking_lines(replace(ranking, table=table)), 132))
+    assert printed.count("part_of_split") == 1
+    assert "Every row: part_of_split." in printed
+    assert printed.count("shared_rows") == 1

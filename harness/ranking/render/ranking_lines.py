@@ -48,6 +48,8 @@ class RankingLines:
     notes: tuple[str, ...]
     hidden: int = 0
     """Rows that are not printed."""
+    of_every_row: str = ""
+    """What holds of all rows and is said once."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The header, then each row with its notes."""
@@ -62,6 +64,8 @@ class RankingLines:
             said = [str(settings[number])] if settings else []
             if under := "; ".join(one for one in (*said, note) if one):
                 yield Padding(Text(under, style="yellow"), (0, 0, 0, 4))
+        if self.of_every_row:
+            yield Text(f"Every row: {self.of_every_row}.", style="yellow")
         if self.hidden:
             yield Text(f"… {self.hidden} more: `harness export`", style="dim")
 
@@ -91,11 +95,26 @@ def ranking_lines(ranking: Ranking, most_rows: int | None = MOST_ROWS, *, ids: b
     """The first `most_rows` ranked rows (None: all) and the teachers; with `ids` the trials that made each model."""
     first = ranking.ranked.head(most_rows or len(ranking.ranked))
     rows = pd.concat([first, ranking.references])
+    shared = _shared_flags(rows)
+    rows = rows.assign(
+        flags=[", ".join(one for one in _flags(row) if one not in shared) for row in rows["flags"]]
+    )
     notes = [text.notes(row) for row in rows.to_dict("records")]
     if ids:
         trials = [_trials(ranking, row) for row in rows.to_dict("records")]
         notes = ["; ".join(one for one in both if one) for both in zip(trials, notes, strict=True)]
-    return RankingLines(tuple(_columns(ranking, rows)), tuple(notes), len(ranking.ranked) - len(first))
+    hidden = len(ranking.ranked) - len(first)
+    return RankingLines(tuple(_columns(ranking, rows)), tuple(notes), hidden, ", ".join(shared))
+
+
+def _flags(joined: str) -> list[str]:
+    return joined.split(", ") if joined else []
+
+
+def _shared_flags(rows: pd.DataFrame) -> list[str]:
+    """Flags that all of several rows have."""
+    flags = [set(_flags(row)) for row in rows["flags"]]
+    return sorted(set.intersection(*flags)) if len(flags) > 1 else []
 
 
 def _trials(ranking: Ranking, row: Mapping[Any, Any]) -> str:
