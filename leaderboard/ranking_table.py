@@ -25,6 +25,10 @@ MOST_HEIGHT = 470
 MOST_LINKS = 6
 """Trials of a row that are listed."""
 MADE_HERE = ("student", "prepared")
+NOTED = (
+    "constant", "n", "students", "lost", "missing", "masked_accuracy", "teacher_masked_accuracy", "at_guessing", "flags",
+)  # fmt: skip
+"""What the notes of a row are made of."""
 OFTEN_DULL = ("variant", "notes", "group")
 MAY_BE_UNKNOWN = ("parameters", "without", "latency", "retention", "shipped")
 
@@ -86,7 +90,7 @@ def table_columns(ranking: Ranking) -> pd.DataFrame:
     table = ranking.table
     letters = group_letters(ranking.groups)
     ranks = table[["rank", "best_rank", "worst_rank"]].astype(object).to_numpy()
-    noted = table[["n", "students", "lost", "missing", "at_guessing", "flags"]].to_dict("records")
+    noted = table[[*NOTED]].to_dict("records")
     shown = pd.DataFrame(
         {
             "rank": [text.rank_range(*row) for row in ranks],
@@ -174,6 +178,8 @@ def _config(ranking: Ranking) -> dict[str, Any]:
         "without": column.NumberColumn("w/o emb. M", format="%.1f", help="Parameters without embeddings."),
         "latency": column.NumberColumn("Latency ms", format="%.1f"),
         "notes": column.TextColumn(
-            "Notes", width="medium", help=f"What is missing, and flags. At guessing: {AT_GUESSING}."
+            "Notes",
+            width="medium",
+            help=f"What is missing, what else must be known, and flags. At guessing: {AT_GUESSING}.",
         ),
     }

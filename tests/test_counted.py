@@ -84,7 +84,8 @@ def said(count: int, total: int) -> Iterator[str]:
     yield from lost_in_words(lost, pd.Series({"r": whole}))
     states = pd.DataFrame({"suite": "s", "state": ["failed", "ok"], "trials": [count, whole - count]})
     yield unscored_in_words(states, "s")
-    row = {"lost": "", "missing": "rte" if count else "", "at_guessing": "", "flags": ""}
+    row = {"constant": False, "lost": "", "missing": "rte" if count else "", "at_guessing": "", "flags": ""}
+    row["teacher_masked_accuracy"] = None
     yield text.notes(row | {"n": whole - count, "students": whole})
     yield text.students_in_words([count, whole])
     yield family_sentence(
@@ -93,7 +94,8 @@ def said(count: int, total: int) -> Iterator[str]:
         ),
         "GLUE",
     )
-    best = pd.Series({"n": count, "mean": 0.5, "low": None, "high": None, "complete": True})
+    known = {"mean": 0.5, "low": None, "high": None, "complete": True, "constant": False}
+    best = pd.Series({"n": count} | known)
     yield answer_in_words(Best(best, pd.DataFrame(), 0), "it", [])
     ours = {"task": "t", "metrics": "accuracy", "split": "dev", "rows": count, "select_on": "dev"}
     yield protocol_in_words("t", pd.DataFrame([ours]))

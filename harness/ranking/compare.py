@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -29,7 +31,8 @@ def differences(
     """Difference a - b of every pair of `rows`, per task and on the mean over tasks.
 
     Columns: a, b, task; difference, low, high, p, n_a, n_b, test, because (of the test that gives the verdict: paired by
-    seed where the rows share two seeds or more, else unpaired); `paired_*` and `unpaired_*` (low, high, p of
+    seed where the rows share two seeds or more, else unpaired; one-sample where a row is the same student for every
+    seed); `paired_*` and `unpaired_*` (low, high, p of
     either); settings_apart (what else than the method they differ in, empty within a stratum), incomplete (rows that lost
     students), separable (the interval excludes 0, both rows are complete and share a stratum).
 
@@ -44,16 +47,20 @@ def differences(
     students[SUITE] = _by_seed(ranking, rows, tasks)
     about = ranking.table.set_index("config_id")
     chosen = about["tried"].to_dict() if tried is None else tried
-    compared = []
+    found = []
     for (a, b), (task, count) in itertools.product(pairs, questions.items()):
         more = chosen[a] / chosen[b] if chosen[a] > chosen[b] else chosen[b] / chosen[a]
-        row = {"a": a, "b": b, "task": task} | _tested(
-            students[task][a], students[task][b], count * more, confidence
+        row = {"a": a, "b": b, "task": task} | compared(
+            students[task][a],
+            students[task][b],
+            (bool(about.loc[a, "constant"]), bool(about.loc[b, "constant"])),
+            count * more,
+            confidence,
         )
         row["settings_apart"] = settings_apart_in_words(a, b, strata)
         row["incomplete"] = tuple(one for one in (a, b) if not about.loc[one, "complete"])
-        compared.append(row)
-    frame = pd.DataFrame(compared)
+        found.append(row)
+    frame = pd.DataFrame(found)
     if frame.empty:
         return frame
     excludes = (frame["low"] > 0) | (frame["high"] < 0)
@@ -73,9 +80,19 @@ def _by_seed(ranking: Ranking, rows: Sequence[str], tasks: Sequence[str]) -> dic
     return none | {str(row): group.set_index("distil_seed")["score"] for row, group in groups}
 
 
-def _tested(a: pd.Series, b: pd.Series, questions: float, confidence: float) -> dict[str, object]:
-    """Both tests, and the one that gives the verdict, as columns."""
+def compared(
+    a: pd.Series, b: pd.Series, constant: tuple[bool, bool], questions: float, confidence: float
+) -> dict[str, Any]:
+    """Both tests, and the one that gives the verdict, as columns of `differences`. `a`, `b`: one score a student, by seed.
+
+    A row that is `constant`, the same student for every seed, has its only score at each seed of the other: both tests are
+    then the t test of one sample."""
+    if constant == (True, False):
+        a = _at_seeds_of(b, a)
+    elif constant == (False, True):
+        b = _at_seeds_of(a, b)
     deciding, paired, unpaired = both_tests(a, b, questions, confidence)
+    deciding = _of_known_numbers(deciding, constant)
     return {
         "difference": deciding.difference,
         "low": deciding.low,
@@ -91,6 +108,20 @@ def _tested(a: pd.Series, b: pd.Series, questions: float, confidence: float) -> 
             for name in ("low", "high", "p")
         },
     }
+
+
+def _at_seeds_of(other: pd.Series, one: pd.Series) -> pd.Series:
+    """The only score of a row at every seed of another."""
+    return pd.Series(one.iloc[0] if len(one) else float("nan"), index=other.index)
+
+
+def _of_known_numbers(test: statistics.Difference, constant: tuple[bool, bool]) -> statistics.Difference:
+    """The test with the students that rows which are the same for every seed count for, and its name."""
+    if not any(constant):
+        return test
+    seeds = [min(n, 1) if known else n for n, known in zip(test.seeds, constant, strict=True)]
+    because = "both are the same student for every seed" if all(constant) else test.no_interval_because
+    return replace(test, seeds=(seeds[0], seeds[1]), test="one-sample", no_interval_because=because)
 
 
 def questions_of(tasks: Sequence[str], pairs: int) -> dict[str, int]:

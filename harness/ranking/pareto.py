@@ -67,7 +67,9 @@ def answer_in_words(best: Best, label: str, tied: list[str]) -> str:
     span = f" ± {50 * (row['high'] - row['low']):.1f}" if pd.notna(row["low"]) else ""
     seeds = counted(row["n"], "seed")
     parts = [f"**{label}**, {100 * row['mean']:.1f}{span} points, {seeds}"]
-    if row["n"] == 1:
+    if row["constant"]:
+        parts.append("the same student for every seed")
+    elif row["n"] == 1:
         parts.append("one trained student: another seed may reverse it")
     if tied:
         more = f" and {len(tied) - MOST_TIES} more" if len(tied) > MOST_TIES else ""

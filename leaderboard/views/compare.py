@@ -87,7 +87,8 @@ def _compare(ranking: Ranking, board: Board, rows: list[str], labels: pd.Series)
         right.dataframe(_table(rows_of_pair), hide_index=True, width="stretch")
         right.caption(
             f"Drawn: the {' and '.join(sorted(set(rows_of_pair['test'])))} test. Paired: t on differences of the "
-            "same seed, which starts from the same weights and sees the same text; unpaired: Welch's t."
+            "same seed, which starts from the same weights and sees the same text; unpaired: Welch's t; one-sample: t "
+            "of one row's students against the score of a row that is the same student for every seed."
         )
     _these_students(ranking, board, rows, labels)
 

@@ -14,6 +14,8 @@ import pytest
 from harness.base import digest
 from harness.plan import Plan
 from harness.ranking.board import read_board
+from harness.ranking.cells.scope import Filters
+from harness.ranking.render.text import SAME_STUDENT, notes
 from harness.records.encoder import encoder_of
 from harness.records.folder import TrialFolder
 from harness.records.result import Result, Score
@@ -163,6 +165,27 @@ def test_every_row_has_the_score_of_its_encoder(plan: Plan, tmp_path: Path) -> N
     assert (
         len(board) == len({trial.config_id for trial in makers}) + 2
     )  # the teacher as shipped, an external model
+
+
+def test_a_row_counts_each_encoder_once(plan: Plan, tmp_path: Path) -> None:
+    results = read_board(written(tmp_path / "results.duckdb", entries(plan.trials, plan)))
+    table = results.ranking().table.set_index("config_id")
+    by_row: dict[str, list[Trial]] = {}
+    for trial in plan.of_kind("distil"):
+        by_row.setdefault(str(trial.config_id), []).append(trial)
+    for row, makers in by_row.items():
+        encoders = {digest(encoder_of(maker, plan.by_id)) for maker in makers}
+        shown = table.loc[row]
+        assert len(makers) > 1
+        assert (shown["n"], shown["students"]) == (len(encoders), len(encoders))
+        assert shown["complete"]
+        assert shown["constant"] == (len(encoders) == 1)
+        assert pd.isna(shown["low"]) == (len(encoders) == 1)
+        assert (SAME_STUDENT in notes(shown.to_dict())) == (len(encoders) == 1)
+    for pooled in (False, True):
+        ranked = results.ranking(Filters(pooled=pooled)).table.set_index("config_id")
+        assert ranked["constant"].equals(table["constant"].reindex(ranked.index))
+        assert (ranked["n"] == table["n"].reindex(ranked.index)).all()
 
 
 def test_records_of_before_show_the_same_and_both_together_too(plan: Plan, tmp_path: Path) -> None:

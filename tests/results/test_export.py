@@ -86,7 +86,7 @@ def test_readers_see_intervals_gaps_and_the_best_in_bold(board: Ranking, name: s
 def test_what_cannot_be_told_from_the_best_is_bold_with_it_and_a_single_seed_never() -> None:
     def scores(*rows: tuple[float, float, int]) -> pd.DataFrame:
         frame = pd.DataFrame(rows, columns=["mean", "std", "n"])
-        return frame.assign(config_id=[f"r{index}" for index in frame.index], complete=True)
+        return frame.assign(config_id=[f"r{index}" for index in frame.index], complete=True, constant=False)
 
     clear = scores((0.9, 0.001, 5), (0.8, 0.001, 5), (0.7, 0.001, 5))
     assert top_rows(clear) == {"r0"}
@@ -94,6 +94,10 @@ def test_what_cannot_be_told_from_the_best_is_bold_with_it_and_a_single_seed_nev
     assert top_rows(scores((0.95, float("nan"), 1), (0.9, 0.001, 5), (0.8, 0.001, 5))) == {"r1"}
     assert top_rows(scores((0.95, float("nan"), 1), (0.9, float("nan"), 1))) == set()
     assert top_rows(clear.assign(complete=[False, True, True])) == {"r1"}
+    known = scores((0.9, float("nan"), 1), (0.89, 0.05, 3), (0.2, 0.001, 5)).assign(
+        constant=[True, False, False]
+    )
+    assert top_rows(known) == {"r0", "r1"}
 
 
 def test_latex_escapes_what_would_not_compile() -> None:

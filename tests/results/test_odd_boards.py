@@ -4,6 +4,7 @@ every sentence names its n.
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from rich.console import Console
 
 from harness.ranking.board import Board as Results
 from harness.ranking.board import read_board
@@ -18,6 +20,8 @@ from harness.ranking.cells.scope import Filters
 from harness.ranking.cells.unscored import unscored_in_words
 from harness.ranking.compare import differences, verdict
 from harness.ranking.pareto import answer_in_words, best_within
+from harness.ranking.render.text import notes
+from harness.ranking.render.trials import render_trial
 from harness.results.store import Store
 
 from .boards import Board, entries, write_store
@@ -187,6 +191,90 @@ def test_a_setting_whose_seed_failed_is_not_the_chosen_one_and_leaves_no_gap(tmp
     rows = read_board(store).ranking().ranked
     assert rows["complete"].all()
     assert set(rows["lost"]) == {""}
+
+
+@pytest.mark.parametrize("role", ["student", "prepared", "shipped"])
+@pytest.mark.parametrize("state", ["failed", "planned", "running"])
+def test_a_fine_tuning_seed_without_a_score_is_named_on_the_row_of_its_model(
+    tmp_path: Path, role: str, state: str
+) -> None:
+    store = write_store(
+        tmp_path / "results.duckdb", _board(methods=("od",), finetune_seeds=(0, 1), tasks=QUICK[:1])
+    )
+    whole = read_board(store).ranking().table.set_index("role")["mean"]
+    with duckdb.connect(str(store.path)) as con:
+        con.execute(
+            "UPDATE trials SET status = $state, error = CASE $state WHEN 'failed' THEN 'nan' END, selected = NULL, "
+            "protocol = CASE $state WHEN 'failed' THEN protocol ELSE 'unknown' END "
+            "WHERE kind = 'finetune' AND role = $role AND coalesce(distil_seed, 1) = 1 AND finetune_seed = 1",
+            {"state": state, "role": role},
+        )
+    results = read_board(Store(store.path))
+    rows = results.ranking().table.set_index("role")
+    seeds = "3 seeds" if role == "student" else "1 seed"
+    assert rows["lost"].to_dict() == dict.fromkeys(rows.index, "") | {
+        role: f"1 of {seeds} failed: nan (snli)" if state == "failed" else f"1 of {seeds} not done"
+    }
+    assert rows.loc[role, "complete"] == (state != "failed")
+    others = rows.index != role
+    assert rows["mean"][others].equals(whole[rows.index][others])
+    if role == "prepared" and state == "failed":  # a teacher's lucky seeds are no measure either
+        assert rows["retention"].isna().all()
+    assert unscored_in_words(results.frames.evaluations, None).startswith("1 of ")
+
+
+def test_what_waits_for_a_teacher_that_was_not_prepared_is_blocked(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results.duckdb")
+    everything = [trial for trial, _, _ in entries(_board())]
+    store.plan(everything)
+    with duckdb.connect(str(store.path)) as con:
+        con.execute("UPDATE trials SET status = 'failed', error = 'nan' WHERE kind = 'prepare'")
+        [(shipped,)] = con.execute(
+            "SELECT count(*) FROM trials WHERE kind = 'finetune' AND role = 'shipped'"
+        ).fetchall()
+    evaluations = sum(trial.kind == "finetune" for trial in everything)
+    words = unscored_in_words(read_board(Store(store.path)).frames.evaluations, None)
+    assert words == (
+        f"{evaluations} of {evaluations} fine-tuning trials have no score: {shipped} planned, "
+        f"{evaluations - shipped} blocked"
+    )
+
+
+@pytest.mark.parametrize("lacking", [(), (20, 480, 520), tuple(range(1000, 2000, 20))])
+def test_a_trial_shows_what_share_of_its_steps_was_clipped(tmp_path: Path, lacking: tuple[int, ...]) -> None:
+    store = write_store(tmp_path / "results.duckdb", _board(methods=("od",), tasks=QUICK[:1]))
+    with duckdb.connect(str(store.path)) as con:
+        trial, bare = (
+            row[0] for row in con.execute("SELECT DISTINCT trial_id FROM progress LIMIT 2").fetchall()
+        )
+        con.execute(
+            "UPDATE progress SET clipped = CASE WHEN step <= 500 THEN 1 ELSE 0 END WHERE trial_id = ?",
+            [trial],
+        )
+        con.execute("DELETE FROM progress WHERE list_contains(?, step)", [list(lacking)])
+        [(steps,)] = con.execute("SELECT max(step) FROM progress WHERE trial_id = ?", [trial]).fetchall()
+    shown = {}
+    for one in (trial, bare):
+        said = io.StringIO()
+        Console(file=said, width=200).print(render_trial(store, one))
+        shown[one] = said.getvalue()
+    assert re.search(rf"clipped steps +{50_000 / steps:.1f} %", shown[trial])
+    assert "clipped" not in shown[bare]
+
+
+def test_the_masked_accuracy_of_students_and_teacher_stands_on_the_row(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "results.duckdb", _board(methods=("od", "minilmv2"), tasks=QUICK[:1]))
+    with duckdb.connect(str(store.path)) as con:
+        for metric, factor in (("masked_accuracy", 0.1), ("teacher_masked_accuracy", 0.2)):
+            con.execute(
+                "INSERT INTO measurements (trial_id, model_key, metric, value, protocol, valid) "
+                "SELECT trial_id, model_key, $metric, $factor * distil_seed, 'counted', true FROM trials "
+                "WHERE kind = 'distil' AND method = 'od'",
+                {"metric": metric, "factor": factor},
+            )
+    rows = read_board(Store(store.path)).ranking().ranked.set_index("method")
+    assert notes(rows.loc["od"].to_dict()) == "masked accuracy 20.0 %, its teacher's 40.0 %"  # seeds 1, 2, 3
+    assert "masked" not in notes(rows.loc["minilmv2"].to_dict())
 
 
 def test_settings_that_differ_between_methods_are_on_the_rows(tmp_path: Path) -> None:

@@ -218,6 +218,7 @@ def _costs(**changed: object) -> pd.DataFrame:
         "high": None,
         "n": [3, 3, 3, 3, 0],
         "complete": [True, True, True, True, False],
+        "constant": False,
         "cost": [1, 2, 3, 4, 0.5],
     }
     return pd.DataFrame(rows | changed)

@@ -81,6 +81,13 @@ class Frames:
         }
 
     @cached_property
+    def repeated(self) -> pd.Index:
+        """Models whose encoder is that of a lower seed of their row: of a control that copies everything and draws
+        nothing, all seeds but one."""
+        known = self.models.dropna(subset="encoder_key").sort_values("distil_seed", kind="stable")
+        return known.index[known.duplicated(["row_id", "encoder_key"])]
+
+    @cached_property
     def shipped_teacher(self) -> pd.Series:
         """Model -> the checkpoint as shipped at the root of its teachers."""
         parent = self.models["teacher_key"]
@@ -207,8 +214,8 @@ def measures(
     """One row per row_id, one column per measure.
 
     Timings are those of one protocol on one hardware: the ones given, else the first of `timed` (see `timings`).
-    A measure of the model itself (taken by its own trial) goes before one of its architecture. Where a model was
-    measured twice, the last time counts.
+    A measure of the models themselves (taken by their own trials, mean over students) goes before one of their
+    architecture. Where a model was measured twice, the last time counts.
     """
     measured = frames.measurements
     protocol = latency_protocol or (timed["protocol"].iloc[0] if len(timed) else None)
@@ -217,16 +224,18 @@ def measures(
     of_protocol = measured[
         ~latency | ((measured["protocol"] == protocol) & (measured["fingerprint"] == hardware))
     ]
-    rows = frames.models.reset_index().drop_duplicates("row_id")[["row_id", "model_key", "arch_key"]]
+    models = frames.models.reset_index()[["row_id", "model_key", "arch_key"]]
+    rows = models.drop_duplicates("row_id")
     by_arch = of_protocol[of_protocol["model_key"].isna()].drop_duplicates(
         ["arch_key", "metric"], keep="last"
     )
     by_model = of_protocol[of_protocol["model_key"].notna()].drop_duplicates(
         ["model_key", "metric"], keep="last"
     )
+    own = models.merge(by_model[["model_key", "metric", "value"]], on="model_key")
     long = pd.concat(
         [
-            rows.merge(by_model[["model_key", "metric", "value"]], on="model_key"),
+            own.groupby(["row_id", "metric"], as_index=False)["value"].mean(),
             rows.merge(by_arch[["arch_key", "metric", "value"]].dropna(subset="arch_key"), on="arch_key"),
         ]
     ).drop_duplicates(["row_id", "metric"])

@@ -4,7 +4,7 @@ worked out once per state of the database, however often a reader narrows the vi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -34,8 +34,9 @@ SCORES = (
     "complete",
     "missing",
     "interval",
+    "constant",
 )
-"""Columns of `statistics.scores_table`, which a table without rows has, too."""
+"""Columns of `statistics.scores_table` and `constant`, which a table without rows has, too."""
 MEASURES = (
     "parameters",
     "parameters_without_embeddings",
@@ -91,7 +92,8 @@ class Scope:
     padded: pd.DataFrame
     """`students`, and one row without a value for each model that has not one complete task."""
     scores: pd.DataFrame
-    """`statistics.scores_table` of all that can be ranked, each row with a variance of its own."""
+    """`statistics.scores_table` of all that can be ranked, each row with a variance of its own, and `constant`: whether
+    a row is the same student for every seed, and so counts as one."""
     references: pd.DataFrame
     """The same of the teachers, which are not ranked."""
     guessing: pd.DataFrame
@@ -128,14 +130,18 @@ def build_scope(
     )
     students = keyed.assign(config_id=keyed["row_id"], distil_seed=keyed["distil_seed"])
     students = students[["config_id", "distil_seed", "model_key", "role", "task", "value", "dev_value"]]
+    students = students[~students["model_key"].isin(frames.repeated)]
+    constant = frozenset(frames.models.loc[frames.repeated, "row_id"])
     tasks = tuple(sorted(required))
     present = scored(frames.models, cells)
     lost = _lost(frames, cells, waiting, present)
-    whole = _padded(students, present, tasks)
+    whole = _padded(students, present.drop(frames.repeated, errors="ignore"), tasks)
     present = frames.models.loc[present.index.union(pd.Index(lost["model_key"]), sort=False)]
-    padded = _padded(students, present, tasks)
-    scores = _scores(padded, whole, lost, tasks)
-    references = scores_of(padded[padded["role"].isin(TEACHERS)], tasks)
+    padded = _padded(students, present.drop(frames.repeated, errors="ignore"), tasks)
+    teachers = padded["role"].isin(TEACHERS)
+    scores, references = (
+        with_constant(_scores(padded[kind], whole, lost, tasks), constant) for kind in (~teachers, teachers)
+    )
     about = pd.concat([scores, references], ignore_index=True)[["config_id", "missing"]]
     about = _with_names(about, frames, present)
     about["stratum"] = about["config_id"].map(frames.strata["stratum"])
@@ -172,8 +178,8 @@ def _lost(frames: Frames, cells: pd.DataFrame, waiting: pd.DataFrame, present: p
 def _scores(
     padded: pd.DataFrame, whole: pd.DataFrame, lost: pd.DataFrame, tasks: tuple[str, ...]
 ) -> pd.DataFrame:
-    """The scores of all that can be ranked; a student that was lost is no reason to say that its row lacks a task."""
-    scores = scores_of(padded[~padded["role"].isin(TEACHERS)], tasks)
+    """The scores of the rows of `padded`; a student that was lost is no reason to say that its row lacks a task."""
+    scores = scores_of(padded, tasks)
     survivors = whole[whole["config_id"].isin(lost["row_id"]) & ~whole["model_key"].isin(lost["model_key"])]
     gaps = scores_of(survivors, tasks).set_index("config_id")["missing"]
     own = scores["config_id"].isin(lost["row_id"])
@@ -188,6 +194,13 @@ def scores_of(students: pd.DataFrame, tasks: tuple[str, ...], pooled: bool = Fal
     if students.empty or not tasks:
         return pd.DataFrame(columns=[*SCORES])
     return statistics.scores_table(students, tasks, pooled=pooled)
+
+
+def with_constant(scores: pd.DataFrame, rows: Collection[str]) -> pd.DataFrame:
+    """With `constant`, whether a row is one of `rows`, which are the same student for every seed."""
+    constant = scores["config_id"].isin(rows)
+    said = scores["interval"].mask(constant & (scores["n"] == 1), "none: the same student for every seed")
+    return scores.assign(constant=constant, interval=said)
 
 
 def matching(models: pd.DataFrame, filters: Filters) -> pd.DataFrame:

@@ -16,7 +16,7 @@ import pandas as pd
 from harness.ranking import statistics
 from harness.ranking.cells.frames import Frames
 from harness.ranking.cells.one_setting import one_setting_each
-from harness.ranking.cells.scope import TEACHERS, Filters, Scope, matching, scores_of
+from harness.ranking.cells.scope import TEACHERS, Filters, Scope, matching, scores_of, with_constant
 
 RANKS = ("rank", "best_rank", "worst_rank")
 
@@ -143,7 +143,8 @@ def _table(
         return references.assign(**unranked, not_separable_because=""), None
     if filters.pooled:
         competing = scope.padded["config_id"].isin(scores["config_id"])
-        scores = scores_of(scope.padded[competing], scope.tasks, pooled=True)
+        constant = scores.loc[scores["constant"], "config_id"]
+        scores = with_constant(scores_of(scope.padded[competing], scope.tasks, pooled=True), constant)
     ranked = statistics.rank(scores, pooled=filters.pooled)
     if shown is not None:
         ranked = statistics.among(ranked, shown)

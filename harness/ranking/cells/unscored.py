@@ -11,48 +11,59 @@ import pandas as pd
 from harness.counted import counted
 
 STATES = ("planned", "running", "failed", "blocked")
-"""Of a fine-tuning trial without a score; `blocked` waits for a student that failed."""
+"""Of a fine-tuning trial without a score; `blocked` waits for a student or a prepared teacher that failed."""
 
 STUDENTS = """
     WITH evaluated AS (
         SELECT model_key, suite, task, protocol, bool_or(status = 'ok') AS scored,
                bool_and(status = 'failed') AS failed, min(error) AS error
-        FROM evaluations WHERE role = 'student' AND protocol IS NOT NULL AND status <> 'pruned'
+        FROM evaluations WHERE protocol IS NOT NULL AND status <> 'pruned'
         GROUP BY ALL
-    ), survived AS (
-        SELECT f.model_key, f.suite, f.task, f.protocol, min(f.error) AS error
-        FROM trials f JOIN trials c USING (model_key, suite, task, protocol, learning_rate, epochs)
-        WHERE f.kind = 'finetune' AND f.role = 'student' AND f.status = 'failed' AND c.selected AND c.status = 'ok'
+    ), chosen AS (
+        SELECT DISTINCT model_key, suite, task, protocol, learning_rate, epochs, config ->> '$.recipe' AS recipe
+        FROM evaluations WHERE selected AND status = 'ok'
+    ), short AS (
+        SELECT model_key, suite, task, c.protocol, bool_or(status = 'failed') AS failed,
+               min(error) FILTER (status = 'failed') AS error
+        FROM evaluations e JOIN chosen c USING (model_key, suite, task, learning_rate, epochs)
+        WHERE (status = 'failed' AND e.protocol = c.protocol)
+           OR (status IN ('planned', 'running') AND e.config ->> '$.recipe' = c.recipe)
         GROUP BY ALL
-    ), distilled AS (
-        SELECT model_key, status, error FROM trials WHERE kind = 'distil'
+    ), made AS (
+        SELECT model_key, kind, status, error FROM trials WHERE kind IN ('distil', 'prepare')
     )
     SELECT e.model_key, suite, task, protocol,
-           CASE WHEN d.status = 'failed' THEN coalesce(d.error, 'failed')
+           CASE WHEN m.status = 'failed' THEN coalesce(m.error, 'failed')
                 WHEN e.failed THEN coalesce(e.error, 'failed') || ' (' || task || ')' END AS reason
-    FROM evaluated e LEFT JOIN distilled d ON d.model_key = split_part(e.model_key, '@', 1)
+    FROM evaluated e LEFT JOIN made m ON m.model_key = split_part(e.model_key, '@', 1)
     WHERE NOT scored
     UNION ALL
-    SELECT model_key, suite, task, protocol, coalesce(error, 'failed') || ' (' || task || ')' FROM survived
+    SELECT model_key, suite, task, protocol, CASE WHEN failed THEN coalesce(error, 'failed') || ' (' || task || ')' END
+    FROM short
     UNION ALL
     SELECT model_key, NULL, NULL, NULL, CASE WHEN status = 'failed' THEN coalesce(error, 'failed') END
-    FROM distilled
-    WHERE NOT EXISTS (
-        SELECT 1 FROM evaluated WHERE split_part(evaluated.model_key, '@', 1) = distilled.model_key
+    FROM made
+    WHERE kind = 'distil' AND NOT EXISTS (
+        SELECT 1 FROM evaluated WHERE split_part(evaluated.model_key, '@', 1) = made.model_key
     )
     ORDER BY ALL
 """
-"""One row per student and task without a score where a fine-tuning trial is recorded: model_key, suite, task,
-protocol, reason (why it failed; null while it may still be done). So has a student of which a fine-tuning seed of the
-chosen setting failed: the others may be the lucky ones. A student without any fine-tuning trial has one row, without a
-task: folders hold no trace of what waits for a student that has not been distilled."""
+"""One row per model (student, teacher, checkpoint of others) and task without a score where a fine-tuning trial is
+recorded: model_key, suite, task, protocol, reason (why it failed; null while it may still be done). So has a model of
+which a fine-tuning seed of the chosen setting failed, as the others may be the lucky ones, or has not been run, as its
+score is still to change (known by its recipe: the protocol of what has not run lacks the precision). A student without
+any fine-tuning trial has one row, without a task: folders hold no trace of what waits for a student that has not been
+distilled."""
 
 EVALUATIONS = """
-    SELECT t.suite, t.task,
-           CASE WHEN t.status = 'planned' AND d.status = 'failed' THEN 'blocked' ELSE t.status END AS state,
-           count(*) AS trials
-    FROM trials t LEFT JOIN trials d ON d.kind = 'distil' AND d.trial_id = split_part(t.model_key, '@', 1)
-    WHERE t.kind = 'finetune' AND t.status <> 'pruned'
+    WITH RECURSIVE never AS (
+        SELECT trial_id FROM trials WHERE kind IN ('distil', 'prepare') AND status = 'failed'
+        UNION
+        SELECT t.trial_id FROM trials t JOIN never ON list_contains(t.parents, never.trial_id)
+        WHERE t.status = 'planned'
+    )
+    SELECT suite, task, CASE WHEN trial_id IN (FROM never) THEN 'blocked' ELSE status END AS state, count(*) AS trials
+    FROM trials WHERE kind = 'finetune' AND status <> 'pruned'
     GROUP BY ALL ORDER BY ALL
 """
 """Fine-tuning trials by suite, task and state (suite, task, state, trials)."""

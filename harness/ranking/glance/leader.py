@@ -66,7 +66,8 @@ def leader_sentence(ranking: Ranking, labels: Mapping[str, str], among: Collecti
         return "Nothing is ranked: no student has a score on every task."
     first = rows.iloc[0]
     name = f"**{labels[first['config_id']]}**"
-    score = f"{text.plus_minus(first['mean'], first['low'], first['high'])} points, {counted(int(first['n']), 'seed')}"
+    seeds = text.SAME_STUDENT if first["constant"] else counted(int(first["n"]), "seed")
+    score = f"{text.plus_minus(first['mean'], first['low'], first['high'])} points, {seeds}"
     if not first["complete"]:
         why = first["lost"] or f"missing {first['missing']}"
         return (
@@ -86,7 +87,7 @@ def _place(rows: pd.DataFrame, name: str) -> str:
 def _how_surely(ranking: Ranking, rows: pd.DataFrame, labels: Mapping[str, str]) -> str:
     """How many of the others it is surely above."""
     others = len(rows) - 1
-    if rows["n"].iloc[0] < 2:
+    if rows["n"].iloc[0] < 2 and not rows["constant"].iloc[0]:
         return ", but it is one trained student: another seed may reverse the order"
     level = ranking.level(rows["config_id"])
     if not level:

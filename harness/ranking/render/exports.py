@@ -122,7 +122,12 @@ def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[st
                 else text.points(row[column])
             )
             cells.append(bold(shown) if row["config_id"] in tops[column] else shown)
-        gaps = [part for part in (row["lost"], f"lacks {row['missing']}" if row["missing"] else "") if part]
+        said = (
+            text.SAME_STUDENT if row["constant"] else "",
+            row["lost"],
+            f"lacks {row['missing']}" if row["missing"] else "",
+        )
+        gaps = [part for part in said if part]
         gap = f" ({'; '.join(gaps)})" if gaps else ""
         cells += [
             text.share(row["retention"]),
@@ -138,8 +143,10 @@ def top_rows(scores: pd.DataFrame) -> frozenset[str]:
     """The best of the complete rows with several seeds and those that cannot be told from it, by the tests of
     `statistics.rank` over all rows; none where no such row has several seeds, as one student cannot be tested.
 
-    `scores`: config_id, n, mean, std, complete."""
-    several = scores["complete"].astype(bool) & (scores["n"] > 1) & scores["mean"].notna()
+    A row that is the same student for every seed counts as one of several. `scores`: config_id, n, mean, std, complete,
+    constant."""
+    firm = (scores["n"] > 1) | scores["constant"].astype(bool)
+    several = scores["complete"].astype(bool) & firm & scores["mean"].notna()
     if not several.any():
         return frozenset()
     ranks = statistics.among(statistics.rank(scores), scores.loc[several, "config_id"])
@@ -148,11 +155,13 @@ def top_rows(scores: pd.DataFrame) -> frozenset[str]:
 
 def scores_of_column(ranking: Ranking, column: str) -> pd.DataFrame:
     """The ranked rows' scores on the mean or on the task of a column, as `top_rows` takes them."""
-    rows = ranking.ranked[["config_id", "n", "mean", "std", "complete"]]
+    rows = ranking.ranked[["config_id", "n", "mean", "std", "complete", "constant"]]
     if column == "mean":
         return rows
     task = ranking.per_task[ranking.per_task["task"] == column.removeprefix("task:")]
-    return rows[["config_id", "complete"]].merge(task[["config_id", "n", "mean", "std"]], on="config_id")
+    return rows[["config_id", "complete", "constant"]].merge(
+        task[["config_id", "n", "mean", "std"]], on="config_id"
+    )
 
 
 def _extra(name: str, value: Any) -> str:

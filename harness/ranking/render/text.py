@@ -94,15 +94,24 @@ def rough_duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+SAME_STUDENT = "the same student for every seed"
+"""Of a control that draws nothing."""
+
+
 def notes(row: Mapping[Any, Any]) -> str:
-    """What a reader must know of a row of a ranking: lost seeds, missing tasks, scores at guessing, flags."""
-    parts = [str(row["lost"])] if row["lost"] else []
+    """What a reader must know of a row of a ranking: that it is one student whatever the seed, lost seeds, missing tasks,
+    how well it and a teacher whose predictions it learnt predict masked tokens, scores at guessing, flags."""
+    parts = [SAME_STUDENT] if row["constant"] else []
+    parts += [str(row["lost"])] if row["lost"] else []
     if row["missing"] and row["n"] == 0:
         parts.append(f"missing {row['missing']}")
     elif row["missing"]:
         without = row["students"] - row["n"]
         lack = "lacks" if without == 1 else "lack"
         parts.append(f"{without} of {counted(row['students'], 'seed')} {lack} {row['missing']}")
+    if known(row["teacher_masked_accuracy"]):
+        accuracies = share(row["masked_accuracy"]), share(row["teacher_masked_accuracy"])
+        parts.append(f"masked accuracy {accuracies[0]}, its teacher's {accuracies[1]}")
     if row["at_guessing"]:
         parts.append(f"at guessing: {row['at_guessing']}")
     if row["flags"]:

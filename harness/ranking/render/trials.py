@@ -69,7 +69,8 @@ def render_trial(store: Store, prefix: str) -> RenderableType:
     """Everything the database holds about one trial."""
     trial_id = store.find_trial(prefix)
     row = store.frame("SELECT * FROM trials WHERE trial_id = ?", [trial_id]).iloc[0]
-    parts: list[RenderableType] = [Text(f"{trial_id}  {row['title']}", style="bold"), _facts(row)]
+    facts = _facts(row, _clipped(store, trial_id))
+    parts: list[RenderableType] = [Text(f"{trial_id}  {row['title']}", style="bold"), facts]
     scores = store.frame(
         "SELECT suite, task, language, split, metric, value, n FROM scores WHERE trial_id = ? ORDER BY ALL",
         [trial_id],
@@ -95,7 +96,17 @@ def render_trial(store: Store, prefix: str) -> RenderableType:
     return Group(*parts)
 
 
-def _facts(row: pd.Series) -> RenderableType:
+def _clipped(store: Store, trial_id: str) -> float | None:
+    """Share of a trial's steps whose gradient was clipped, so far; None where none can be or it is not recorded."""
+    [share] = store.frame(
+        "SELECT sum(clipped * steps) / sum(steps) AS share FROM (SELECT clipped, "
+        "step - lag(step, 1, 0) OVER (ORDER BY step) AS steps FROM progress WHERE trial_id = ?) WHERE clipped IS NOT NULL",
+        [trial_id],
+    )["share"]
+    return float(share) if text.known(share) else None
+
+
+def _facts(row: pd.Series, clipped: float | None) -> RenderableType:
     table = Table(box=None, show_header=False, pad_edge=False)
     for name in SHOWN:
         if text.known(row[name]):
@@ -103,6 +114,8 @@ def _facts(row: pd.Series) -> RenderableType:
     table.add_row(Text("work", style="dim"), text.duration(row["seconds"]))
     if text.known(row["tokens_per_second"]):
         table.add_row(Text("speed", style="dim"), _speed(row))
+    if clipped is not None:
+        table.add_row(Text("clipped steps", style="dim"), text.share(clipped))
     behind = json.loads(row["provenance"]) if text.known(row["provenance"]) else {}
     for plugin, origin in behind.get("plugins", {}).items():
         table.add_row(Text(plugin, style="dim"), origin)

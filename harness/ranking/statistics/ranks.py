@@ -44,7 +44,9 @@ def rank(table: pd.DataFrame, *, alpha: float = 0.05, pooled: bool = False) -> R
     by mean, equal means (to 1e-9) sharing the best of their ranks. Rows that are not `complete` come after
     those that are and are definitely above nothing: the students that are left may be the lucky ones. Not
     separable from anything: a row with one student, and, without pooling, one of two whose students all score
-    the same, since such a row shows no variance to test with.
+    the same, since such a row shows no variance to test with. A row that is `constant` (a column that may be
+    absent: the same student for every seed) counts as a known number, so that it is told from others by a
+    one-sample t over their students, and from another such row never.
     """
     ordered = table.sort_values(
         ["complete", "mean", "config_id"],
@@ -53,10 +55,19 @@ def rank(table: pd.DataFrame, *, alpha: float = 0.05, pooled: bool = False) -> R
         ignore_index=True,
     )
     mean, std, n = (ordered[column].to_numpy() for column in ("mean", "std", "n"))
-    above, tested = definitely_above(mean.astype(float), std.astype(float), n.astype(int), alpha, pooled)
+    constant = (
+        ordered["constant"].to_numpy(dtype=bool) if "constant" in ordered else np.zeros(len(n), dtype=bool)
+    )
+    above, tested = definitely_above(
+        mean.astype(float), std.astype(float), n.astype(int), alpha, pooled, constant
+    )
     above[~ordered["complete"].to_numpy(dtype=bool)] = False
     why_not = np.select(
-        [n == 0, n == 1, has_no_spread(std, mean) if not pooled else np.zeros(len(n), dtype=bool)],
+        [
+            n == 0,
+            (n == 1) & ~constant,
+            has_no_spread(std, mean) if not pooled else np.zeros(len(n), dtype=bool),
+        ],
         ["no complete student", "one student: its spread is unknown", "its students all score the same"],
         default="",
     )
@@ -104,27 +115,32 @@ def definitely_above(
     n: NDArray[np.int64],
     alpha: float = 0.05,
     pooled: bool = False,
+    constant: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.bool_], int]:
     """Whether the row is definitely above the column (see `rank`), and how many pairs could be tested.
 
-    `mean`, `std`, `n`: shape (rows,), over students; returns shape (rows, rows).
+    `mean`, `std`, `n`, `constant`: shape (rows,), over students; returns shape (rows, rows).
     """
     above = np.zeros((len(mean), len(mean)), dtype=bool)
-    rows = np.flatnonzero(n > 1)
+    known = np.zeros(len(mean), dtype=bool) if constant is None else constant & (n > 0)
+    rows = np.flatnonzero((n > 1) | known)
     if len(rows) < 2:
         return above, 0
     first, second = (rows[index] for index in np.triu_indices(len(rows), k=1))
     degrees: NDArray[np.float64]
+    weight = np.where(known, np.inf, n)  # a known number has no error
     if pooled:
         spread, common = pooled_std(std, n)
-        testable = np.full(len(first), not has_no_spread(spread, np.abs(mean[rows]).max()))
+        estimated = not has_no_spread(spread, np.abs(mean[rows]).max())
+        testable = ~(known[first] & known[second]) & estimated
         i, j = first[testable], second[testable]
-        error, degrees = spread * np.sqrt(1 / n[i] + 1 / n[j]), np.full(len(i), float(common))
+        error, degrees = spread * np.sqrt(1 / weight[i] + 1 / weight[j]), np.full(len(i), float(common))
     else:
-        flat = has_no_spread(std, mean)
+        spreads = np.where(known, 0.0, std)
+        flat = has_no_spread(spreads, mean)
         testable = ~(flat[first] & flat[second])
         i, j = first[testable], second[testable]
-        error, degrees = welch_error(std[i], n[i], std[j], n[j])
+        error, degrees = welch_error(spreads[i], weight[i], spreads[j], weight[j])
     t = np.abs(mean[i] - mean[j]) / error
     # below the normal quantile no t is significant, corrected or not: those p values, all larger, need not be known
     far = t > special.ndtri(1 - alpha / 2)
@@ -138,9 +154,9 @@ def definitely_above(
 
 def welch_error(
     std_a: NDArray[np.float64],
-    n_a: NDArray[np.int64],
+    n_a: NDArray[np.float64],
     std_b: NDArray[np.float64],
-    n_b: NDArray[np.int64],
+    n_b: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Standard error of a difference of two means with variances of their own, and Welch and Satterthwaite's
     degrees of freedom (Welch 1947), element by element.
