@@ -153,6 +153,7 @@ def new_method(
 ) -> None:
     """Write methods/NAME.yaml, a commented method that works as it stands, and the schema that its first line
     points editors at (schema/method.json) where there is none."""
+    from harness.cli.places import require_folder
     from harness.files import write_atomically
     from harness.spec.entries import Method
     from harness.spec.yaml.reference import schema_text
@@ -162,6 +163,7 @@ def new_method(
     path = folder / "methods" / f"{name}.yaml"
     text = NEW_METHOD.format(name=name)
     validate(parse(text, f"name {name!r}", Path.cwd()), Method)
+    require_folder("--dir", folder)
     if path.exists():
         raise InputError(f"{path} exists already; choose another name or edit that file")
     write_atomically(path, text)
@@ -185,6 +187,7 @@ def schema(
     debug: Debug = False,
 ) -> None:
     """Export the JSON Schema of each kind of YAML file, for editors, or the reference of all keys."""
+    from harness.cli.places import require_folder
     from harness.files import write_atomically
     from harness.registry import did_you_mean
     from harness.spec.yaml import reference as keys
@@ -202,6 +205,7 @@ def schema(
     if out is None:
         print(json.dumps(keys.json_schema(wanted[0]), indent=1))
         return
+    require_folder("--out", out)
     for kind_of_file in wanted:
         write_atomically(out / f"{kind_of_file}.json", keys.schema_text(kind_of_file))
         print(out / f"{kind_of_file}.json")

@@ -79,6 +79,8 @@ def export(
     scores, recipe and provenance. ONNX is not written: no maintained exporter takes the transformers this
     harness stands on.
     """
+    from harness.cli.places import require_file, require_new
+
     if file is not None and out is not None:
         raise InputError(f"both FILE ({file}) and --out ({out}) are given; give one")
     where = file or out
@@ -86,13 +88,16 @@ def export(
         raise InputError(
             "no destination: use `harness export FILE`, or `harness export --model TRIAL --out DIR`"
         )
+    option = "--out" if file is None else "FILE"
     if model is None:
+        require_file(option, where)
         _ranking(where, format_, suite, db, runs_dir)
         return
     if format_ is not None or suite is not None:
         raise InputError("--format and --suite apply to rankings only; leave them out with --model")
     from harness.ranking.student import export_student
 
+    require_new(option, where)
     print(f"{export_student(database(db, runs_dir), runs_dir, model, where)} in {where}")
 
 

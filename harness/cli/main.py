@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 from typer.exceptions import TyperException
@@ -26,6 +27,7 @@ from harness.errors import (
 
 EXIT_BUG = 70
 """Exit code of an internal error (EX_SOFTWARE of sysexits.h)."""
+GONE = "the folder that this command was started in has been removed; change to one that exists"
 
 app = typer.Typer(
     name="harness",
@@ -64,19 +66,38 @@ def _harness(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave with its exit code (`harness.errors`)."""
+    _open_closed_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that has no `±` shows a `?`
     sys.exit(_run(given, debug="--debug" in given))
 
 
+def _open_closed_streams() -> None:
+    """Lead nowhere what the caller closed (`harness plan >&-`).
+
+    Else the next file that is opened, a database perhaps, would get the number that programs print to.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                os.close(number)
+            mode = "w" if number else "r"
+            stream = open(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+
 def _run(arguments: list[str], debug: bool) -> int:
+    if not _is_somewhere():
+        return _print_error(GONE, EXIT_INPUT_WRONG, debug=False)
     try:
         code = app(arguments, standalone_mode=False, prog_name="harness")
         sys.stdout.flush()
         return code if isinstance(code, int) else EXIT_OK
     except TyperException as error:  # a mistyped option or command
-        error.show()  # type: ignore[attr-defined]
+        with contextlib.suppress(OSError):
+            error.show()  # type: ignore[attr-defined]
         return EXIT_INPUT_WRONG
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
@@ -92,6 +113,9 @@ def _run(arguments: list[str], debug: bool) -> int:
         )
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
+        if not where and not _takes_lines(sys.stdout):
+            _discard_output()
+            where = " where the output goes; print to another place"
         return _print_error(f"{(error.strerror or str(error))}{where}", EXIT_INPUT_WRONG, debug)
     except Exception as error:
         message = (
@@ -100,15 +124,34 @@ def _run(arguments: list[str], debug: bool) -> int:
         return _print_error(" ".join(message.split()), EXIT_BUG, debug)
 
 
+def _is_somewhere() -> bool:
+    """Whether the current folder, from which every relative path leads, still exists."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _takes_lines(stream: TextIO) -> bool:
+    try:
+        stream.write("\n")
+        stream.flush()
+    except OSError:
+        return False
+    return True
+
+
 def _discard_output() -> int:
-    """Redirect what is still buffered to nowhere: the reader of the output has gone."""
+    """Redirect what is still buffered to nowhere: the reader of the output has gone, or its disk is full."""
     assert sys.__stdout__ is not None
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
     return EXIT_OK
 
 
 def _print_error(message: str, code: int, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
-    print(message, file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody reads it: the exit code says it
+        if debug:
+            traceback.print_exc()
+        print(message, file=sys.stderr)
     return code

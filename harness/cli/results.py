@@ -132,7 +132,10 @@ def show(
 
 def ingest(db: Database = None, runs_dir: RunsDir = RUNS, debug: Debug = False) -> None:
     """Rebuild the database from the trials' folders, which are the truth; a damaged or newer file is replaced."""
+    from harness.cli.places import require_database
+
     if not Path(runs_dir).is_dir():
         raise InputError(f"--runs-dir {runs_dir}: no such folder")
+    require_database(runs_dir, db)
     store = database(db, runs_dir)
     print(f"{store.path}: {store.ingest(runs_dir)}")

@@ -94,6 +94,7 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Run the trials of a spec's plan that have no result yet. Ctrl-C stops cleanly; the next run continues from there."""
+    from harness.cli.places import require_results
     from harness.cli.planned.from_spec import (
         load_plan,
         note_lock,
@@ -103,6 +104,7 @@ def run(
         speed_here,
     )
 
+    require_results(runs_dir, db)
     loaded = load_plan(spec, catalog, settings, sources_of(data_dir), update_lock)
     plan, sources = loaded.plan, loaded.sources
 

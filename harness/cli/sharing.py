@@ -93,10 +93,12 @@ def bundle(
     debug: Debug = False,
 ) -> None:
     """Pack trials that ended well, with their predictions and without weights, to pass on."""
+    from harness.cli.places import require_new
     from harness.results.bundle import bundle as pack
     from harness.results.bundle import trials_of_seed
 
     _require(runs_dir)
+    require_new("FILE", out)
     trials = None if seed is None else trials_of_seed(runs_dir, seed)
     count = pack(runs_dir, out, origin=origin, trials=trials, compact=compact)
     size = (
@@ -114,10 +116,12 @@ def import_(
     debug: Debug = False,
 ) -> None:
     """Check a bundle's hashes, ids and scores, then merge what is new. Nothing in it is ever executed."""
+    from harness.cli.places import require_results
     from harness.results.bundle import import_bundle
 
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
+    require_results(runs_dir, db)
     report = import_bundle(path, runs_dir)
     outcome = f"{counted(len(report.merged), 'trial')} merged, {len(report.known)} already present"
     print(f"{outcome}; {database(db, runs_dir).ingest(runs_dir)}")

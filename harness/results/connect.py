@@ -50,6 +50,8 @@ def reading(path: Path, patience: float = PATIENCE) -> Iterator[duckdb.DuckDBPyC
             f"{path}: there is no database yet; `harness run SPEC` makes one, `harness ingest` rebuilds "
             "one from trial folders"
         )
+    if not path.is_file():
+        raise InputError(f"{path}: is no file, and so no database; name one with --db")
     con = _open_to_read(path, patience)
     try:
         with _explained(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -67,6 +68,58 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly(tmp_path: Path, arg
             timeout=200,
         )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+COMMANDS: list[tuple[list[str], int]] = [
+    (["--help"], 0),
+    (["methods", "--json"], 0),
+    (["validate", "quickstart"], 0),
+    (["plan", "nothing-of-the-kind"], 2),
+    (["nothing-of-the-kind"], 2),
+]
+"""Commands, and how each of them ends."""
+ONE_AFTER_ANOTHER = """
+import json, sys
+from pathlib import Path
+from harness.cli.main import main
+codes = []
+for arguments in json.loads(sys.argv[1]):
+    try:
+        main(arguments)
+    except SystemExit as left:
+        codes.append(left.code)
+Path("codes").write_text(json.dumps(codes))
+"""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+def test_what_the_caller_has_closed_changes_no_exit_code(closed: str, tmp_path: Path) -> None:
+    done = _redirected(tmp_path, closed)
+    assert json.loads((tmp_path / "codes").read_text()) == [code for _, code in COMMANDS]
+    assert bool(done.stdout) == (">&-" not in closed.split())
+    assert bool(done.stderr) == ("2>" not in closed)
+    assert b"Traceback" not in done.stderr
+
+
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    done = _redirected(tmp_path, ">/dev/full")
+    assert json.loads((tmp_path / "codes").read_text()) == [2] * len(COMMANDS)
+    assert done.stderr.decode().splitlines()[0] == (
+        "No space left on device where the output goes; print to another place"
+    )
+
+
+def _redirected(folder: Path, redirection: str) -> subprocess.CompletedProcess[bytes]:
+    """All commands in one program that a shell starts with this redirection."""
+    program = [sys.executable, "-c", ONE_AFTER_ANOTHER, json.dumps([arguments for arguments, _ in COMMANDS])]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HARNESS_OFFLINE": "1"}
+    return subprocess.run(
+        ["sh", "-c", f'"$@" {redirection}', "sh", *program],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        timeout=200,
+    )
 
 
 def test_a_home_that_cannot_be_written_names_the_variable_that_helps(tmp_path: Path) -> None:
