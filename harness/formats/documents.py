@@ -57,13 +57,13 @@ def json_texts(lines: Iterable[str], field: str, name: str) -> Iterator[str]:
 
 def lines(path: Path, field: str) -> Iterator[str]:
     """Plain text, one document per line."""
-    with open_text(path, errors="replace") as file:
+    with open_text(path) as file:
         yield from nonblank(file)
 
 
 def paragraphs(path: Path, field: str) -> Iterator[str]:
     """Plain text, documents separated by blank lines; lines within a paragraph are joined."""
-    with open_text(path, errors="replace") as file:
+    with open_text(path) as file:
         yield from paragraphs_of(file)
 
 
@@ -84,7 +84,7 @@ def brown(path: Path, field: str) -> Iterator[str]:
 
 def jsonl(path: Path, field: str) -> Iterator[str]:
     """JSON lines, the text in `field`."""
-    with open_text(path, errors="replace") as file:
+    with open_text(path) as file:
         yield from json_texts(file, field, path.name)
 
 

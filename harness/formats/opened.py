@@ -7,7 +7,7 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -40,20 +40,30 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def open_text(path: Path, encoding: str = "utf-8", errors: str = "strict") -> Iterator[IO[str]]:
-    """The text of a file, opened as by `open_bytes`, line ends unchanged. InputError with the line of a byte that the
-    encoding does not allow."""
+def open_text(path: Path, encoding: str = "utf-8") -> Iterator[Iterator[str]]:
+    """The lines of a file, opened as by `open_bytes`, their ends unchanged. InputError with the line of a byte that the
+    encoding does not allow, or of a NUL, which no text has."""
     # A byte order mark, which spreadsheets write, belongs to no value.
-    encoding = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+    codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     try:
         with open_bytes(path) as file:
-            yield io.TextIOWrapper(file, encoding=encoding, errors=errors, newline="")
+            yield _without_nul(path, io.TextIOWrapper(file, encoding=codec, newline=""))
     except UnicodeError as error:
         raise InputError(
-            f"{path.name}{_line_of_error(path, encoding)}: not in {encoding} ({error})"
+            f"{path.name}{_line_of_error(path, encoding)}: not in {encoding} ({error}); convert it, "
+            "as `iconv -f latin1 -t utf-8` does"
         ) from error
     except LookupError as error:
         raise InputError(f"{path.name}: {error}") from error
+
+
+def _without_nul(path: Path, lines: Iterable[str]) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        if "\0" in line:
+            raise InputError(
+                f"{path.name}:{number}: a NUL byte, as damaged files and UTF-16 have; convert the file to UTF-8"
+            )
+        yield line
 
 
 @contextmanager

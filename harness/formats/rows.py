@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from harness.errors import InputError
 from harness.formats.documents import declaration_rows
@@ -180,7 +180,7 @@ def _table_rows(path: Path, layout: Layout, names: tuple[str, ...]) -> Iterator[
             yield [fields[place] for place in places]
 
 
-def _records(path: Path, lines: IO[str], format: str) -> Iterator[tuple[int, list[str]]]:
+def _records(path: Path, lines: Iterator[str], format: str) -> Iterator[tuple[int, list[str]]]:
     """(first line, fields) of each record; blank lines are skipped."""
     csv.field_size_limit(sys.maxsize)  # a text may be longer than the module's 128 KiB
     dialect: dict[str, Any] = (
