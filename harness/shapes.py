@@ -125,6 +125,8 @@ def shape_of_config(config: Mapping[str, Any], where: Path | str, mlm_head: bool
     keys = family.sizes
     if size(keys.width) % size(keys.heads):
         raise InputError(f"{where}: {size(keys.heads)} heads do not divide the width of {size(keys.width)}")
+    if "max_position_embeddings" in config:
+        size("max_position_embeddings")
     return Shape(
         layers=size(keys.layers),
         width=size(keys.width),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.assets.archives import matching
 from harness.assets.asset import Asset, HubSource, LocalSource, NpmSource, PypiSource, WebSource
-from harness.assets.fetch import QUICK, describe, local_attempts, none_serves
+from harness.assets.fetch import QUICK, describe, folder_attempts, local_attempts, none_serves
 from harness.assets.hub import cached_snapshot, list_files
 from harness.assets.package_index import PackageIndex
 from harness.assets.package_settings import PackageSettings
@@ -51,6 +51,17 @@ def check(asset: Asset, sources: Sources) -> Availability:
             continue
         return Availability(True, where)
     return Availability(False, problem=none_serves(asset, problems))
+
+
+def folder_problems(asset: Asset, sources: Sources) -> list[str]:
+    """Why the folders that a user names, the data folder and local ones, do not serve the asset; asks no network."""
+    problems = []
+    for name, attempt in folder_attempts(asset, sources):
+        try:
+            attempt()
+        except UnavailableError as problem:
+            problems.append(f"{name} {problem}")
+    return problems
 
 
 def check_all(assets: Mapping[str, Asset], sources: Sources) -> dict[str, Availability]:

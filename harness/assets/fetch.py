@@ -217,13 +217,19 @@ def _in_hub_layout(source: HubSource | WebSource, data_dir: Path) -> Iterator[Pa
     """Folders that stand in for a repository (by its name, with or without organisation and `models/`) or for a web
     address (by its last part)."""
     if isinstance(source, WebSource):
-        yield from (folder for folder in (data_dir / source.folder,) if folder.is_dir())
+        yield from (folder for folder in (data_dir / source.folder,) if os.path.lexists(folder))
         return
     name = source.hub.split("/")[-1]
     for stand_in in (source.hub, name, f"{source.repo_type}s/{source.hub}", f"{source.repo_type}s/{name}"):
-        folder = data_dir / stand_in / source.root
-        if folder.is_dir():
-            yield folder
+        repository = data_dir / stand_in
+        if os.path.lexists(repository / source.root):
+            yield repository / source.root
+        elif _leads_nowhere(repository):
+            yield repository
+
+
+def _leads_nowhere(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
 
 
 def _not_in_hub_layout(source: HubSource | WebSource) -> AssetFolder:
@@ -234,7 +240,11 @@ def _not_in_hub_layout(source: HubSource | WebSource) -> AssetFolder:
 
 def _folder(folder: Path, asset: Asset, sources: Sources, source: str | None = None) -> AssetFolder:
     """A folder's files as the asset. Raises UnavailableError where a pattern finds none."""
+    if not folder.is_dir():
+        raise UnavailableError("is a link to nowhere" if _leads_nowhere(folder) else "is not a folder")
     names = files_below(folder)
+    if not names:
+        raise UnavailableError("is an empty folder")
     used = matching(names, asset.include)
     if not is_complete(names, asset.include):
         missing = [pattern for pattern in asset.include if not matching(names, (pattern,))]
@@ -245,8 +255,6 @@ def _folder(folder: Path, asset: Asset, sources: Sources, source: str | None = N
 
 def _local(source: LocalSource, asset: Asset, sources: Sources) -> AssetFolder:
     folder = Path.cwd() / expanded(source.path)
-    if not folder.is_dir():
-        raise UnavailableError("is not a folder")
     return _folder(folder, asset, sources, describe(source))
 
 

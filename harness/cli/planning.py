@@ -30,6 +30,7 @@ from harness.errors import EXIT_INPUT_WRONG, HarnessError, InputError, SpecError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from harness.assets.sources import Sources
     from harness.plan import Plan
     from harness.plan.cost import Speed
     from harness.records.trial import Trial
@@ -104,7 +105,7 @@ def plan(
         out.print(line, style="yellow")
     if left and outlook.machines:
         out.print(f"To do: {expected(outlook, 0.0)}.")
-    for line in _remarks(planned, speed):
+    for line in _remarks(planned, speed, loaded.sources):
         out.print(line, style="dim")
 
 
@@ -190,7 +191,8 @@ def _listing(planned: Plan, seconds: Mapping[str, float], done: set[str]) -> Tab
     return table
 
 
-def _remarks(planned: Plan, speed: Speed) -> Iterator[str]:
+def _remarks(planned: Plan, speed: Speed, sources: Sources) -> Iterator[str]:
+    from harness.assets.availability import folder_problems
     from harness.plan import cohorts
     from harness.plan.cost import assumed_rows
 
@@ -204,7 +206,8 @@ def _remarks(planned: Plan, speed: Speed) -> Iterator[str]:
         if rows := ", ".join(f"{one.task} {one.rows:,}" for one in assumed if one.published == published):
             yield f"Rows of tasks whose data is not on this machine, {source}: {rows}."
     for one in planned.unresolved:
-        yield f"Unresolved: {one.name}; its trials' ids are provisional until its content can be identified."
+        reasons = "".join(f" ({problem})" for problem in folder_problems(one.asset, sources))
+        yield f"Unresolved: {one.name}{reasons}; its trials' ids are provisional until its content can be identified."
 
 
 def _as_json(planned: Plan, seconds: Mapping[str, float], done: set[str], speed: Speed) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ def highest_piece(folder: Path) -> int | None:
         if (folder / name).stat().st_size == 0:
             raise InputError(f"{folder / name}: is empty")
     for name in beside:
-        if name.endswith(".json") and not isinstance(_json(folder / name), dict):
-            raise InputError(f"{folder / name}: damaged: it holds no mapping")
+        if name.endswith(".json"):
+            _mapping(folder / name)
     if there[0] in _SENTENCEPIECE:
         return None
     ids = list(_ids(folder, there[0]))
@@ -47,6 +47,64 @@ def require_rows_for(highest: int, rows: int, where: Path) -> None:
         raise InputError(
             f"{where}: its tokenizer's highest id is {highest}, but the word embedding has {rows} rows (0 to {rows - 1})"
         )
+
+
+ROLES = ("cls", "sep", "mask")
+"""What token blocks and their corruption need."""
+_WITHOUT_DEFAULTS = ("PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
+"""Classes of transformers that give a role only to the pieces that the files name."""
+
+
+def missing_roles(folder: Path) -> list[str]:
+    """Why the tokenizer in `folder` cannot corrupt text: one clause for each of `ROLES` that no piece has. What its files
+    leave to transformers is taken to be there. InputError as `highest_piece`."""
+    named = {
+        key: value
+        for name in ("special_tokens_map.json", "tokenizer_config.json")
+        if (folder / name).is_file()
+        for key, value in _mapping(folder / name).items()
+    }
+    if not named:
+        return []
+    pieces = _names(folder) if any((folder / name).is_file() for name in _FILES[:3]) else None
+    return list(filter(None, (_missing(role, named, pieces) for role in ROLES)))
+
+
+def _missing(role: str, named: Mapping[str, Any], pieces: Collection[str] | None) -> str:
+    default = None if named.get("tokenizer_class") in _WITHOUT_DEFAULTS else ""
+    piece = named.get(f"{role}_token", default)
+    piece = piece.get("content") if isinstance(piece, dict) else piece
+    if piece is None:
+        return f"no {role} token"
+    return (
+        f"no piece {piece!r}, its {role} token"
+        if piece and pieces is not None and piece not in pieces
+        else ""
+    )
+
+
+def _names(folder: Path) -> set[str]:
+    """The pieces of a tokenizer.json, vocab.txt or vocab.json, with those that other files add."""
+    first = next(name for name in _FILES if (folder / name).is_file())
+    added: Iterable[str] = ()
+    if first == "vocab.txt":
+        pieces: Iterable[str] = (folder / first).read_text("utf-8").splitlines()
+    elif first == "vocab.json":
+        pieces = _mapping(folder / first)
+    else:
+        content = _mapping(folder / first)
+        vocabulary = content["model"]["vocab"]
+        pieces = vocabulary if isinstance(vocabulary, dict) else [piece for piece, _ in vocabulary]
+        added = [token["content"] for token in content.get("added_tokens") or ()]
+    beside = _mapping(folder / _BESIDE[-1]) if (folder / _BESIDE[-1]).is_file() else {}
+    return {*pieces, *added, *beside}
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    content = _json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: damaged: it holds no mapping")
+    return content
 
 
 def _ids(folder: Path, first: str) -> Iterator[int]:

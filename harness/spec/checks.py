@@ -19,6 +19,7 @@ from harness.spec.selecting import select_complaints
 from harness.spec.shipped import (
     Locate,
     checkpoint_folder,
+    corruption_complaints,
     length_complaints,
     local_folder,
     require_tokenizer,
@@ -39,6 +40,7 @@ def check_cells(
         *_worker_complaints(resolved, cells),
         *_overlap_complaints(resolved, cells),
         *length_complaints(resolved, cells, locate),
+        *corruption_complaints(resolved, cells, locate),
         *select_complaints(resolved, cells),
         *_analyse_complaints(resolved, cells, locate),
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.assets.asset import Asset, LocalSource
 from harness.errors import InputError
-from harness.intact.pieces import highest_piece, require_rows_for
+from harness.intact.pieces import highest_piece, missing_roles, require_rows_for
 from harness.shapes import Shape
 from harness.spec.entries import Teacher
 from harness.spec.grid import Cell
@@ -34,15 +34,44 @@ def checkpoint_folder(teacher: Teacher, locate: Locate) -> Path | None:
 
 def require_tokenizer(teacher: Teacher, folder: Path, shape: Shape, locate: Locate) -> None:
     """InputError where the tokenizer of a checkpoint is incomplete, or gives ids without a row in the embedding."""
-    where = folder
-    if teacher.tokenizer is not None:
-        tokenizer_folder = local_folder(teacher.tokenizer) or locate(teacher.tokenizer)
-        if tokenizer_folder is None:
-            return
-        where = tokenizer_folder
-    highest = highest_piece(where)
-    if highest is not None:
+    where = _tokenizer_folder(teacher, folder, locate)
+    highest = highest_piece(where) if where is not None else None
+    if where is not None and highest is not None:
         require_rows_for(highest, shape.vocabulary, where)
+
+
+def _tokenizer_folder(teacher: Teacher, folder: Path, locate: Locate) -> Path | None:
+    """Where its tokenizer is: beside its weights unless it names another; None where that is not on this machine."""
+    if teacher.tokenizer is None:
+        return folder
+    return local_folder(teacher.tokenizer) or locate(teacher.tokenizer)
+
+
+def corruption_complaints(resolved: ResolvedSpec, cells: list[Cell], locate: Locate) -> Iterator[Complaint]:
+    """Masked text that a teacher's tokenizer cannot make, at each part of the spec that asks for it."""
+    asking: dict[NodePath, tuple[str, list[Cell]]] = {
+        ("distil", "input"): ("distillation", [cell for cell in cells if cell.method.entry.objective]),
+        ("prepare",): ("preparing", cells if resolved.spec.prepare is not None else []),
+        ("analyse",): ("analysing", cells if resolved.spec.analyse.enabled else []),
+    }
+    for path, (what, those) in asking.items():
+        for teacher in {cell.teacher.root.entry.name: cell.teacher.root.entry for cell in those}.values():
+            lacks = _lacking(teacher, locate)
+            if lacks:
+                yield Complaint(
+                    resolved.mark(path),
+                    f"{what} masks text, but the tokenizer of {teacher.name!r} has {' and '.join(lacks)}; name the "
+                    "piece in its tokenizer_config.json, or take another teacher",
+                )
+
+
+def _lacking(teacher: Teacher, locate: Locate) -> list[str]:
+    folder = checkpoint_folder(teacher, locate)
+    where = _tokenizer_folder(teacher, folder, locate) if folder is not None else None
+    try:
+        return missing_roles(where) if where is not None else []
+    except (InputError, LookupError, TypeError, ValueError):  # reported where its pieces are counted
+        return []
 
 
 def length_complaints(resolved: ResolvedSpec, cells: list[Cell], locate: Locate) -> Iterator[Complaint]:

@@ -228,3 +228,105 @@ def test_one_line_of_a_spec_takes_its_tasks_out_of_the_corpus(
     assert line.startswith(f"spec.yaml:{line_of(world / 'spec.yaml', CORPUS)}:")
     assert "holds sentences its tasks are scored on" in line
     assert "add `exclude_overlap: true` to the spec" in line
+
+
+def tokenizer_fields(world: Path, **fields: object) -> None:
+    """tokenizer_config.json with other fields, and nothing beside it that names roles."""
+    path = world / "teacher" / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    (world / "teacher" / "special_tokens_map.json").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("role", ["cls", "sep", "mask"])
+@pytest.mark.parametrize("piece", [None, "[NOWHERE]", {"content": "[NOWHERE]"}])
+def test_a_role_without_a_piece_is_told_where_text_is_to_be_masked(
+    role: str, piece: object, world: Path, run_harness: RunHarness
+) -> None:
+    tokenizer_fields(world, **{f"{role}_token": piece})
+    for command in ("validate", "plan", "run"):
+        code, (line,) = run_harness(command, "spec.yaml")
+        assert code == 2
+        assert line.startswith(f"spec.yaml:{line_of(world / 'spec.yaml', 'distil:')}:"), line
+        assert f"the tokenizer of 'tiny-teacher' has no {'piece' if piece else role}" in line
+    prepared = SPEC.replace("FMT", "jsonl") + "prepare: {steps: 2, batch_size: 8, length: 16}\n"
+    (world / "spec.yaml").write_text(prepared)
+    code, lines = run_harness("plan", "spec.yaml")
+    assert [line.split(":")[1] for line in lines] == [
+        str(line_of(world / "spec.yaml", part)) for part in ("distil:", "\nprepare: {steps"[1:])
+    ]
+    untaught = SPEC.replace("FMT", "jsonl").replace("hs-uniform", "scratch")
+    (world / "spec.yaml").write_text(untaught)
+    assert run_harness("plan", "spec.yaml")[0] == 0
+
+
+def test_a_class_that_gives_roles_to_named_pieces_only_lacks_the_others(
+    world: Path, run_harness: RunHarness
+) -> None:
+    path = world / "teacher" / "tokenizer_config.json"
+    fields = json.loads(path.read_text())
+    fields.pop("mask_token", None)
+    path.write_text(json.dumps(fields | {"tokenizer_class": "PreTrainedTokenizerFast"}))
+    (world / "teacher" / "special_tokens_map.json").unlink(missing_ok=True)
+    code, (line,) = run_harness("plan", "spec.yaml")
+    assert (code, "has no mask token" in line) == (2, True)
+
+
+@pytest.mark.parametrize("value", [None, 0, -1, "64", 6.5, True])
+def test_positions_that_are_no_number_are_told(value: object, world: Path, run_harness: RunHarness) -> None:
+    path = world / "teacher" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"max_position_embeddings": value}))
+    code, (line,) = run_harness("plan", "spec.yaml")
+    assert code == 2
+    assert line.startswith(f"spec.yaml:{line_of(world / 'spec.yaml', TEACHER)}:")
+    assert "needs 'max_position_embeddings', a whole number above 0" in line
+
+
+HUB = "asset: {sources: [{hub: someone/text, repo_type: dataset}]}"
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("empty", "is an empty folder"),
+        ("link", "is a link to nowhere"),
+        ("file", "is not a folder"),
+        ("", "has no"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_hub_repository_is_told(
+    what: str, said: str, world: Path, run_harness: RunHarness, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SPEC.replace("FMT", "jsonl").replace("asset: {sources: [{path: corpus}]}", HUB)
+    (world / "spec.yaml").write_text(text)
+    place = world / "hub" / "text"
+    place.parent.mkdir()
+    match what:
+        case "empty":
+            place.mkdir()
+        case "link":
+            place.symlink_to(world / "nothing")
+        case "file":
+            place.write_text("text")
+    with pytest.raises(SystemExit):
+        main(["plan", "spec.yaml", "--data-dir", "hub"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"(data folder {place if what else place.parent} {said}" in printed
+    code, lines = run_harness("run", "spec.yaml", "--data-dir", "hub")
+    assert (code, said in lines[0]) == (2, True)
+
+
+@pytest.mark.parametrize("content", [b"caf\xe9", b"a\0b", "text".encode("utf-16")])
+@pytest.mark.parametrize("name", ["corpus/text.txt", "data/train.csv", "data/dev.tsv", "data/test.jsonl"])
+def test_text_that_is_no_text_is_told_with_its_line(
+    name: str, content: bytes, world: Path, run_harness: RunHarness
+) -> None:
+    path = world / name
+    format = path.suffix[1:].replace("txt", "jsonl")
+    (world / "spec.yaml").write_text(SPEC.replace("FMT", format))
+    begun = path.read_bytes()
+    path.write_bytes(begun + content + b"\n" + begun)
+    for command in ("validate", "plan"):
+        code, (line,) = run_harness(command, "spec.yaml")
+        assert code == 2
+        assert f"{path.name}:{begun.count(10) + 1}: " in line, line
+        assert "not in utf-8" in line or "a NUL byte" in line
