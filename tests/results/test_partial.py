@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from harness.attempts.site import Site
 from harness.cli import main
+from harness.cli.exporting import FORMAT_OF
 from harness.ranking.board import read_board
 from harness.ranking.cells.scope import Filters
 from harness.ranking.render.exports import FORMATS, export
@@ -158,7 +159,7 @@ class Replay:
         yield from COMMANDS
         yield from ([["show", newest.id]] if newest else [])
         yield from ([["plan", str(self.spec)]] if self.spec else [])
-        yield ["export", "ranking.csv"]
+        yield from (["export", f"ranking{ending}"] for ending in FORMAT_OF)
 
 
 def _check(
@@ -238,9 +239,14 @@ def test_states_of_runs_that_end_in_another_order_are_answered_and_shown(
 
 @pytest.mark.parametrize("state", ODD)
 def test_odd_states_are_answered_and_shown(
-    state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    state: str,
+    real: tuple[Path, Recording],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    replay = Replay(tmp_path, [trial for trial, _ in _synthetic()])
+    replay, newest = Replay(tmp_path, [trial for trial, _ in _synthetic()], real[0]), None
     for trial, result in ODD[state](_synthetic()):
         replay.add(trial, result)
-    _check(replay, None, state, monkeypatch, capsys)
+        newest = trial
+    _check(replay, newest, state, monkeypatch, capsys)

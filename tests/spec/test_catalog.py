@@ -9,7 +9,7 @@ import pytest
 from harness.assets.asset import LocalSource
 from harness.errors import InputError, SpecError
 from harness.spec.catalog import Catalog, shipped_specs
-from harness.spec.entries import Method, entry_kinds
+from harness.spec.entries import CatalogEntry, Method, entry_kinds
 from harness.spec.resolve import load_spec
 from tests.spec.writing import line_of, write_spec
 
@@ -40,6 +40,14 @@ def test_an_unknown_name_is_reported_at_its_line_with_the_nearest(tmp_path: Path
     at = f"{path}:{line_of(path, 'minilmv3')}:7"
     (line,) = caught.value.lines
     assert line.startswith(f"{at}: unknown method 'minilmv3'; did you mean 'minilmv2'? (--catalog DIR adds ")
+
+
+@pytest.mark.parametrize(("kind", "model"), entry_kinds().items())
+def test_an_unknown_name_of_any_kind_says_where_own_ones_go(kind: str, model: type[CatalogEntry]) -> None:
+    with pytest.raises(
+        InputError, match=rf"unknown .* 'nonesuch'; .* \(--catalog DIR adds {kind} of your own\)"
+    ):
+        Catalog().get(kind, "nonesuch", model)
 
 
 def test_a_path_counts_from_the_file_that_names_it(tmp_path: Path) -> None:
