@@ -26,7 +26,7 @@ from harness.tasks.layout import as_laid_out, columns_by_role, languages_of, lay
 
 SMALL = 100_000_000
 """Size of files in bytes up to which they are read unasked."""
-CHECK_VERSION = 1
+CHECK_VERSION = 2
 """Raised when a change of code changes what is rejected."""
 
 Folders = Mapping[Asset, AssetFolder]
