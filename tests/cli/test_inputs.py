@@ -248,11 +248,13 @@ def test_a_role_without_a_piece_is_told_where_text_is_to_be_masked(
         assert code == 2
         assert line.startswith(f"spec.yaml:{line_of(world / 'spec.yaml', 'distil:')}:"), line
         assert f"the tokenizer of 'tiny-teacher' has no {'piece' if piece else role}" in line
-    prepared = SPEC.replace("FMT", "jsonl") + "prepare: {steps: 2, batch_size: 8, length: 16}\n"
+    prepared = (
+        SPEC.replace("FMT", "jsonl") + "prepare: {steps: 2, warmup_steps: 1, batch_size: 8, length: 16}\n"
+    )
     (world / "spec.yaml").write_text(prepared)
     code, lines = run_harness("plan", "spec.yaml")
     assert [line.split(":")[1] for line in lines] == [
-        str(line_of(world / "spec.yaml", part)) for part in ("distil:", "\nprepare: {steps"[1:])
+        str(line_of(world / "spec.yaml", part)) for part in ("distil:", "prepare: {steps")
     ]
     untaught = SPEC.replace("FMT", "jsonl").replace("hs-uniform", "scratch")
     (world / "spec.yaml").write_text(untaught)

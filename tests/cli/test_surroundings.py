@@ -94,24 +94,25 @@ Path("codes").write_text(json.dumps(codes))
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"])
 def test_what_the_caller_has_closed_changes_no_exit_code(closed: str, tmp_path: Path) -> None:
-    done = _redirected(tmp_path, closed)
+    done = _redirected(tmp_path, closed, [arguments for arguments, _ in COMMANDS])
     assert json.loads((tmp_path / "codes").read_text()) == [code for _, code in COMMANDS]
     assert bool(done.stdout) == (">&-" not in closed.split())
     assert bool(done.stderr) == ("2>" not in closed)
     assert b"Traceback" not in done.stderr
 
 
-def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    done = _redirected(tmp_path, ">/dev/full")
-    assert json.loads((tmp_path / "codes").read_text()) == [2] * len(COMMANDS)
-    assert done.stderr.decode().splitlines()[0] == (
-        "No space left on device where the output goes; print to another place"
-    )
+@pytest.mark.parametrize("arguments", [["--help"], ["methods", "--json"]])
+def test_output_that_cannot_be_written_is_one_line(arguments: list[str], tmp_path: Path) -> None:
+    done = _redirected(tmp_path, ">/dev/full", [arguments])
+    assert json.loads((tmp_path / "codes").read_text()) == [2]
+    assert done.stderr == b"No space left on device where the output goes; print to another place\n"
 
 
-def _redirected(folder: Path, redirection: str) -> subprocess.CompletedProcess[bytes]:
-    """All commands in one program that a shell starts with this redirection."""
-    program = [sys.executable, "-c", ONE_AFTER_ANOTHER, json.dumps([arguments for arguments, _ in COMMANDS])]
+def _redirected(
+    folder: Path, redirection: str, commands: list[list[str]]
+) -> subprocess.CompletedProcess[bytes]:
+    """Commands in one program that a shell starts with this redirection."""
+    program = [sys.executable, "-c", ONE_AFTER_ANOTHER, json.dumps(commands)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "HARNESS_OFFLINE": "1"}
     return subprocess.run(
         ["sh", "-c", f'"$@" {redirection}', "sh", *program],
