@@ -154,10 +154,12 @@ def check_declared(declared: DeclaredShape, actual: Shape, name: str) -> None:
 
 
 def input_limit(folder: Path) -> int | None:
-    """Tokens that the checkpoint in `folder` has positions for; None where its config.json does not say."""
+    """Tokens that the checkpoint in `folder` has positions for; None where its config.json does not say, or says
+    what cannot be."""
     config = read_config(folder)
     model_type = str(config.get("model_type"))
-    if model_type not in FAMILIES or not isinstance(config.get("max_position_embeddings"), int):
+    positions = config.get("max_position_embeddings")
+    if model_type not in FAMILIES or type(positions) is not int or positions < 1:
         return None
     return FAMILIES[model_type].longest_input(SimpleNamespace(**{"pad_token_id": 1, **config}))
 

@@ -52,7 +52,7 @@ def ran(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
 def counts(capsys: pytest.CaptureFixture[str], spec: Path) -> tuple[int, int]:
     """As `validate` and as `plan` have it."""
     code, said = ran(capsys, "validate", str(spec))
-    stated = re.search(r" students, ([\d,]+) trials", said)
+    stated = re.search(r" students?, ([\d,]+) trials?", said)
     assert code == 0
     assert stated is not None, said
     code, planned = ran(capsys, "plan", str(spec), "--json")

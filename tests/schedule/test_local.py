@@ -103,7 +103,7 @@ def test_failures_run_again_unless_told_otherwise(tmp_path: Path) -> None:
 def test_a_kind_that_no_machine_can_hold_is_refused_by_name(tmp_path: Path) -> None:
     trials = [prepare(resources=Resources(cpus=4096))]
     with pytest.raises(
-        InputError, match=r"a prepare trial asks for 4096 CPU cores.*resources\.prepare\.cpus"
+        InputError, match=r"a prepare trial asks for 4,096 CPU cores.*resources\.prepare\.cpus"
     ):
         run(trials, tmp_path)
     assert not (tmp_path / "driver.json").exists()

@@ -21,14 +21,15 @@ from harness.results.tables import finite
 PLAIN = [
     "config_id", "role", "family", "method", "student", "teacher", "language", "variant", "milestone",
     "stratum", "tokens", "rank", "best_rank", "worst_rank", "family_rank",
-    "average_rank", "friedman_p", "critical_difference", "n", "students", "complete", "lost",
+    "average_rank", "friedman_p", "critical_difference", "n", "constant", "students", "complete", "lost",
     "mean", "low", "high", "std", "retention", "retention_low", "retention_high", "retention_of_shipped",
     "missing", "at_guessing", "flags",
     "parameters", "parameters_without_embeddings", "flops", "latency_ms", "throughput", "masked_accuracy",
     "teacher_masked_accuracy",
 ]  # fmt: skip
 """Columns for programs: numbers as they are, scores as fractions. One column `task:NAME` per task follows.
-`average_rank` is over tasks; `friedman_p` and `critical_difference` are of all complete rows, the same in each."""
+`average_rank` is over tasks; `friedman_p` and `critical_difference` are of all complete rows, the same in each;
+`constant`: the same student for every seed."""
 
 
 def plain_table(ranking: Ranking) -> pd.DataFrame:

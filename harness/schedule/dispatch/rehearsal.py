@@ -7,6 +7,7 @@ more than once, workers have to start, and measuring comes last with nothing bes
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -47,7 +48,10 @@ class Machines:
         """One machine with room for any one of these trials."""
         shapes = [SlotShape.of(trial) for trial in trials] or [SlotShape(1)]
         cores = max(1, *(shape.cpus * shape.workers for shape in shapes))
-        return cls((Node("assumed", cores, max(shape.gpus * shape.workers for shape in shapes)),))
+        cards = math.ceil(
+            max(shape.gpus * shape.workers for shape in shapes)
+        )  # a share of a card is of a whole one
+        return cls((Node("assumed", cores, cards),))
 
     def __str__(self) -> str:
         cores, gpus = sum(node.cpus for node in self.nodes), sum(node.gpus for node in self.nodes)
