@@ -17,8 +17,8 @@ from harness.ranking.render import text
 from harness.results.store import Store
 
 CAVEAT = (
-    "One seed each: these are differences of trained students, and another seed may reverse them; for methods over seeds "
-    "see the shipped board, `harness report --board`."
+    "One seed each: these are differences of trained students, and another seed may reverse them. What methods do "
+    "takes seeds: `--set 'grid.seed=[1,2,3]'`; what has been measured over seeds: `harness report --board`."
 )
 
 
