@@ -41,20 +41,17 @@ class Evidence:
 
 def families(part: Part, suite: str, ahead: str, behind: str) -> Iterator[Evidence]:
     """Whether family `ahead` is ahead of `behind`, in each setting in which both were distilled."""
-    ranking = part.ranking(suite)
-    std = ranking.table.set_index("config_id")["std"].astype(float)
     for answer in part.board.answers(Filters(suite=suite)):
         c = answer.comparison
         if {c.a, c.b} != {ahead, behind} or not c.configurations[0]:
             continue
         first = c.difference if c.a == ahead else -c.difference
         questions = c.sentences * max(c.candidates)
-        spread = std.loc[list(c.configurations)].tolist()
         yield Evidence(
             f"{part.title}, {suite}",
             (FOR if first > 0 else AGAINST) if c.separable else UNDECIDED,
             answer.sentence,
-            "" if c.separable else _takes(c.difference, spread, questions),
+            "" if c.separable else _takes((c.difference, c.low, c.high), min(c.seeds), False, questions),
         )
 
 
@@ -114,21 +111,27 @@ def _of_pair(
     total = whole.iloc[0]
     ahead = total["difference"] * (-1 if turned else 1) > 0
     apart = bool(total["low"] > 0 or total["high"] < 0)
-    std = ranking.table.set_index("config_id")["std"].astype(float)
     pairs = compared[["a", "b"]].drop_duplicates().shape[0]
     questions = pairs * (2 if len(ranking.tasks) > 1 else 1)
-    spread = std.loc[list(rows)].tolist()
+    seeds = (int(total["n_a"]), int(total["n_b"]))
+    interval = (float(total["difference"]), float(total["low"]), float(total["high"]))
+    alone = total["test"] == "one-sample"
     return Evidence(
         where,
         (FOR if ahead else AGAINST) if apart else UNDECIDED,
         verdict(mine, *labels),
-        "" if apart else _takes(float(total["difference"]), spread, questions),
+        ""
+        if apart
+        else _takes(interval, max(seeds) if alone else min(seeds), total["test"] != "unpaired", questions),
     )
 
 
-def _takes(difference: float, spread: list[float], questions: int) -> str:
-    """How many seeds would tell a difference of this size from 0, as a sentence."""
-    needed = seeds_needed(difference, spread, questions)
+def _takes(interval: tuple[float, float, float], n: int, paired: bool, questions: int) -> str:
+    """How many seeds would tell a difference of this size from 0, as a sentence. `interval`: difference, low, high."""
+    difference, low, high = interval
+    needed = seeds_needed(
+        difference, difference - low if difference > 0 else high - difference, n, paired, questions
+    )
     if needed is None:
         return "How many seeds it takes cannot be said before there are two."
     if needed > MOST_SEEDS:
@@ -136,14 +139,20 @@ def _takes(difference: float, spread: list[float], questions: int) -> str:
     return f"Were the difference as large as it looks, {needed} seeds each would show it."
 
 
-def seeds_needed(difference: float, spread: list[float], questions: int = 1) -> int | None:
-    """The fewest seeds a side for which the half-width of the corrected 95 % interval (unpaired t, standard deviations
-    as in `spread`) is below |`difference`|; MOST_SEEDS + 1 where that many do not suffice, None without a spread."""
-    if not all(math.isfinite(one) for one in (*spread, difference)):
+def seeds_needed(
+    difference: float, half_width: float, n: int, paired: bool, questions: int = 1
+) -> int | None:
+    """The fewest seeds a side, more than the `n` there are, for which the half-width of the 95 % t interval is below
+    |`difference`|, if the spread stays as it is. `half_width` is that of today's interval, corrected for `questions`.
+    MOST_SEEDS + 1 where that many do not suffice, None without an interval."""
+    if not (math.isfinite(half_width) and math.isfinite(difference)) or n < 2:
         return None
-    error = math.sqrt(sum(one**2 for one in spread))
-    for n in range(2, MOST_SEEDS + 1):
-        quantile = stats.t.ppf(1 - 0.025 / questions, 2 * n - 2)
-        if quantile * error / math.sqrt(n) < abs(difference):
-            return n
+
+    def relative(seeds: int) -> float:
+        degrees = seeds - 1 if paired else 2 * seeds - 2
+        return float(stats.t.ppf(1 - 0.025 / questions, degrees)) / math.sqrt(seeds)
+
+    for more in range(n + 1, MOST_SEEDS + 1):
+        if half_width * relative(more) / relative(n) < abs(difference):
+            return more
     return MOST_SEEDS + 1

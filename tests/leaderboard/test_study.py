@@ -136,16 +136,20 @@ def test_the_document_has_a_place_for_every_block_and_is_up_to_date(tmp_path: Pa
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.floats(0.001, 0.2), st.floats(0.0005, 0.05), st.integers(1, 50))
-def test_so_many_seeds_would_tell_and_one_fewer_would_not(gap: float, std: float, questions: int) -> None:
-    needed = seeds_needed(gap, [std, std], questions)
-    assert needed is not None
-
+@given(st.floats(0.001, 0.2), st.floats(0.0005, 0.05), st.integers(2, 8), st.booleans(), st.integers(1, 50))
+def test_so_many_seeds_would_tell_and_one_fewer_would_not(
+    gap: float, std: float, seeds: int, paired: bool, questions: int
+) -> None:
     def half_width(n: int) -> float:
-        return float(stats.t.ppf(1 - 0.025 / questions, 2 * n - 2) * np.sqrt(2 * std**2 / n))
+        degrees = n - 1 if paired else 2 * n - 2
+        return float(stats.t.ppf(1 - 0.025 / questions, degrees) * np.sqrt(std**2 / n))
 
+    needed = seeds_needed(gap, half_width(seeds), seeds, paired, questions)
+    assert needed is not None
+    assert needed > seeds  # those there are have not told
     if needed <= MOST_SEEDS:
-        assert half_width(needed) < gap
-    if needed > 2:
-        assert half_width(needed - 1) >= gap
-    assert seeds_needed(gap, [float("nan"), std]) is None
+        assert half_width(needed) < gap * 1.000001
+    if needed > seeds + 1:
+        assert half_width(needed - 1) >= gap * 0.999999
+    assert seeds_needed(gap, float("nan"), seeds, paired) is None
+    assert seeds_needed(gap, std, 1, paired) is None
