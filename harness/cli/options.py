@@ -56,7 +56,8 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="PATH=VALUE",
-        help="Replace one value of the spec; may be repeated. Example: --set distil.steps=100",
+        help="Replace one value of the spec; may be repeated. Example: --set distil.steps=100. The name of an entry that "
+        "the spec writes out stands for it: --set 'grid.method=[NAME]'",
     ),
 ]
 Catalogs = Annotated[

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pytest
 
@@ -17,13 +15,8 @@ from harness.ranking.board import read_board
 from harness.ranking.cells.one_setting import one_setting_each
 from harness.ranking.cells.scope import Filters
 from harness.ranking.glance.leader import compared_in_words, leader_sentence
-from harness.ranking.glance.reuse import best_by_dev, how_to_use, students_of
+from harness.ranking.glance.reuse import best_by_dev, students_of
 from harness.ranking.render.language_names import languages_in_words
-from harness.ranking.student import WEIGHTS
-from harness.records.folder import TrialFolder
-from harness.spec.catalog import spec_file
-from harness.spec.grid import expand
-from harness.spec.resolve import load_spec
 
 from .boards import Board, write_store
 from .ingredients import QUICK
@@ -122,26 +115,3 @@ def test_the_student_to_take_is_the_best_by_dev_with_every_task(results: Results
         whole = students[students["score"].notna()]
         rivals = whole if len(whole) else students
         assert best["dev"] == rivals["dev"].max()
-
-
-def test_a_student_whose_weights_are_here_is_exported_and_another_is_made_anew(tmp_path: Path) -> None:
-    store = write_store(
-        tmp_path / "results.duckdb", Board(methods=("od",), students=("3L-192",), tasks=QUICK)
-    )
-    with duckdb.connect(store.path) as con:
-        con.execute("UPDATE trials SET spec = 'quickstart', student = '3l-192' WHERE student IS NOT NULL")
-    trial = store.frame("SELECT trial_id FROM trials WHERE kind = 'distil' AND distil_seed = 1")["trial_id"][
-        0
-    ]
-    anew = how_to_use(store, trial)
-    run, export = map(shlex.split, anew.command.replace("\\\n", "").splitlines())
-    assert run[:3] == ["harness", "run", "quickstart"]
-    cells = expand(load_spec(spec_file(Path(run[2])), settings=run[4::2]))
-    assert {(cell.method.entry.name, cell.student.entry.name, cell.seed) for cell in cells} == {
-        ("od", "3l-192", 1)
-    }
-    assert export == ["harness", "export", "--model", trial, "--out", "od-3l-192"]
-    model = TrialFolder.of(store.runs_dir, trial).model
-    model.mkdir(parents=True)
-    (model / WEIGHTS).touch()
-    assert shlex.split(how_to_use(store, trial).command) == [*export, "--runs-dir", str(store.runs_dir)]

@@ -141,3 +141,34 @@ def test_set_replaces_one_value_and_its_mistakes_name_the_option() -> None:
 def test_set_says_what_is_wrong_with_it(setting: str, expected: str) -> None:
     with pytest.raises(InputError, match=expected):
         override(parsed("a: {b: 1}\nc: [1]\n"), [setting])
+
+
+WRITTEN = "grid:\n  method:\n    - od\n    - {name: mine, objective: []}\nteacher: {name: own, shape: 3}\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "at", "stands"),
+    [
+        (["grid.method=[mine]"], ("grid", "method"), [{"name": "mine", "objective": []}]),
+        (["grid.method=[hs, mine]"], ("grid", "method"), ["hs", {"name": "mine", "objective": []}]),
+        (["grid.method=[od]", "grid.method=[mine]"], ("grid", "method", 0, "name"), "mine"),
+        (["grid.method.0=mine"], ("grid", "method", 0, "objective"), []),
+        (["teacher=own"], ("teacher", "shape"), 3),
+        (["teacher=other"], ("teacher",), "other"),
+        (["grid.student=[mine]"], ("grid", "student"), ["mine"]),
+        (["grid.method=[{name: mine, objective: [1]}]"], ("grid", "method", 0, "objective"), [1]),
+    ],
+)
+def test_a_name_on_the_command_line_is_the_entry_that_the_file_writes_out_there(
+    given: list[str], at: tuple[str | int, ...], stands: object
+) -> None:
+    found = override(parsed(WRITTEN), given).data
+    for step in at:
+        found = found[step]
+    assert found == stands
+
+
+def test_a_mistake_in_an_entry_that_is_named_on_the_command_line_is_told_at_its_line() -> None:
+    document = override(parsed(WRITTEN), ["grid.method=[hs, mine]"])
+    assert str(document.value_mark(("grid", "method", 1, "objective"))) == "x.yaml:4:31"
+    assert str(document.value_mark(("grid", "method", 0))) == "--set grid.method"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass
 
@@ -13,11 +14,34 @@ from harness.ranking.student import WEIGHTS
 from harness.records.folder import TrialFolder
 from harness.results.store import DEFAULT, Store
 from harness.spec.catalog import shipped_spec_files
+from harness.spec.languages import LANGUAGE_SETS
+from harness.spec.recipes import Distil
+
+NARROWED = {"method", "student", "seed"}
+"""Axes that every command names; the others where students of one spec differ on them."""
+OF_TEACHERS = {"teacher": "teacher", "language": "language"}
+"""Label of a prepared teacher -> axis of the grid."""
+AXES = {name: name for name in ("method", "student", "seed", "init")} | OF_TEACHERS
+"""Label of a student -> axis of the grid."""
+RECIPE = {
+    "distil_learning_rate" if field == "learning_rate" else field: f"distil.{field}"
+    for field in Distil.model_fields
+    if field != "milestones"
+}
+"""Label of a student that learns -> axis of the grid, of those whose points are words or numbers."""
+PLACE = """
+    SELECT other.trial_id, other.labels, kind, made.spec, made.learns
+    FROM trials other JOIN (
+        SELECT kind, spec, coalesce(config ->> '$.method.objective', '[]') <> '[]' AS learns FROM trials WHERE trial_id = ?
+    ) made USING (kind)
+    WHERE other.spec IS NOT DISTINCT FROM made.spec ORDER BY 1
+"""
+"""The models that one spec made in the way that this one was made."""
 
 
 @dataclass(frozen=True)
 class WayToUse:
-    """How to get one student."""
+    """How to get one model."""
 
     command: str
     note: str
@@ -46,15 +70,13 @@ def best_by_dev(students: pd.DataFrame) -> pd.Series:
 
 
 def how_to_use(store: Store, model_key: str) -> WayToUse:
-    """The command for the student that a trial made: export it, or make it anew where its weights are not here."""
+    """The command for the student, or the prepared teacher, that a trial made: export it, or make it anew where its
+    weights are not here."""
     trial_id, _, step = str(model_key).partition("@")
-    found = store.frame(
-        "SELECT spec, method, student, distil_seed FROM trials WHERE trial_id = ?", [trial_id]
-    )
-    if found.empty:
+    made = _made(store, trial_id)
+    if made is None:
         return WayToUse(f"harness show {trial_id}", "Its trial is not in this database.")
-    made = found.iloc[0]
-    export = _export(store, model_key, f"{made['method']}-{made['student']}")
+    export = _export(store, model_key, made.name)
     folder = TrialFolder.of(store.runs_dir, trial_id)
     if ((folder.milestone(int(step)) if step else folder.model) / WEIGHTS).is_file():
         return WayToUse(export, "Writes a folder that `from_pretrained` loads, with a model card.")
@@ -73,13 +95,50 @@ def _export(store: Store, model_key: str, name: str) -> str:
     return shlex.join(words)
 
 
-def _run(made: pd.Series) -> str:
-    """The spec of a student, narrowed to it."""
-    spec = str(made["spec"]) if made["spec"] in shipped_spec_files() else f"{made['spec'] or 'SPEC'}.yaml"
-    narrowed = {
-        "method": made["method"],
-        "student": made["student"],
-        "seed": f"{made['distil_seed']:.0f}",
-    }
-    settings = [shlex.join(["--set", f"grid.{axis}=[{value}]"]) for axis, value in narrowed.items()]
+@dataclass(frozen=True)
+class _Made:
+    """A model's place in the grid of its spec."""
+
+    name: str
+    spec: str
+    """Name of the spec; empty where it is not known."""
+    axes: dict[str, str]
+    """Axis of the grid -> the model's point on it."""
+
+
+def _made(store: Store, trial_id: str) -> _Made | None:
+    """Where a recorded model stands; None where its trial is not in this database."""
+    found = store.frame(PLACE, [trial_id])
+    if found.empty:
+        return None
+    labels = dict(zip(found["trial_id"], map(json.loads, found["labels"]), strict=True))
+    own, kind, spec = labels[trial_id], found["kind"].iloc[0], found["spec"].iloc[0]
+    varied = {label for label in own if len({other.get(label) for other in labels.values()}) > 1}
+    axes, named = (AXES, NARROWED) if kind == "distil" else (OF_TEACHERS, set())
+    if found["learns"].iloc[0]:
+        axes = axes | RECIPE
+    return _Made(
+        f"{own['method']}-{own.get('student', own['teacher'])}",
+        "" if pd.isna(spec) else str(spec),
+        {axis: own[label] for label, axis in axes.items() if label in varied | named},
+    )
+
+
+def _run(made: _Made) -> str:
+    """The spec of a model, narrowed to it."""
+    spec = made.spec if made.spec in shipped_spec_files() else f"{made.spec or 'SPEC'}.yaml"
+    settings = [
+        shlex.join(["--set", f"grid.{axis}={_point(axis, name)}"]) for axis, name in made.axes.items()
+    ]
     return " \\\n  ".join([shlex.join(["harness", "run", spec]), *settings])
+
+
+def _point(axis: str, name: str) -> str:
+    """The axis as YAML, with this point alone. Labels join languages without a name by `+`, and layers by `-`."""
+    if axis == "init":
+        source, _, layers = name.partition(":")
+        if layers[:1].isdigit():
+            layers = f"[{layers.replace('-', ', ')}]"
+        return f"[{{from: {source}, layers: {layers}}}]" if layers else f"[{{from: {source}}}]"
+    one = f"[{name.replace('+', ', ')}]" if axis == "language" and name not in LANGUAGE_SETS else name
+    return f"[{one}]"
