@@ -7,7 +7,7 @@ BENCH_ARGS ?=
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PYTHONDONTWRITEBYTECODE :=   # importing torch and transformers uncompiled costs ten seconds a process
 
-.PHONY: help setup quickstart test check format leaderboard study study-figures bench constraints
+.PHONY: help setup quickstart test check format leaderboard study study-figures docs bench constraints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +49,10 @@ study: setup ## say what the study's specs would cost; STUDY_ARGS=--run runs the
 
 study-figures: setup ## make docs/study.md's tables and figures anew from the board that ships
 	$(BIN)/python -m leaderboard.study
+
+docs: setup ## build the documentation as a site in site/
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: setup ## measure against plain PyTorch and TextBrewer, write benchmarks/RESULTS.md
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[bench]'

@@ -49,11 +49,12 @@ def opened(title: str, unscored: str | None = UNSCORED) -> Board | None:
     return board
 
 
-def counted_out(board: Board, filters: Filters) -> None:
-    """What the page does not show, counted, and when and by which commit the results were obtained."""
-    parts = not_shown(board, filters)
+def counted_out(board: Board, filters: Filters, page: Filters | None = None) -> None:
+    """What the page does not show, counted, and when and by which commit the results were obtained. `page`: what it shows
+    without a filter, its suite by default."""
+    parts = not_shown(board, filters, page)
     when = board.once("recorded", lambda: days_and_commits(data.store()))
-    said = [f"Left out: {'; '.join(parts)}."] if parts else ["Nothing of this suite is left out."]
+    said = [f"Left out: {'; '.join(parts)}."] if parts else ["Nothing is left out."]
     said += [f"Results of {when}."] if when else []
     st.caption(" ".join(said))
 

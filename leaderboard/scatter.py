@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
+from harness.ranking.render.name_places import BESIDE, Extent, extent, placed_names
 from leaderboard.figures import Layered, marks, spans
 from leaderboard.theme import colour, shape
 
-TALL, LINE = 460, 13
-"""Pixels: the height of the trade-off, and of a name in it."""
-MOST_NAMES = 14
-"""Names in one stack of points."""
+TALL = 460
+"""Pixels: the height of the trade-off."""
+WIDTHS = (280, 380, 480, 580, 680, 780, 880, 980)
+"""Pixels of charts for which names are placed; each holds until the next."""
 
 
 def trade_off(
@@ -37,11 +37,11 @@ def trade_off(
         cost=rows[cost],
     )
     families = shown["family"].unique().tolist()
-    low, high, bottom, top = _extent(shown)
+    within = extent(shown)
     axis = alt.Axis(format="~s", grid=False, tickCount=6)
-    scale = alt.Scale(type="log", nice=False, domain=[low, high])
+    scale = alt.Scale(type="log", nice=False, domain=[within.low, within.high])
     x = alt.X("cost:Q", scale=scale, title=title, axis=axis)
-    heights = alt.Scale(domain=[bottom, top], nice=False, zero=False)
+    heights = alt.Scale(domain=[within.bottom, within.top], nice=False, zero=False)
     y = alt.Y("points:Q", scale=heights, title=y_title)
     hover = [
         alt.Tooltip("label:N", title="configuration"),
@@ -71,56 +71,26 @@ def trade_off(
         layer.encode(x=x, y=y, color=colour(families), shape=shape(families), tooltip=hover)
         for layer in marks(base, 95)
     ]
-    names = alt.Chart(_beside(shown, top - bottom))
     layers.append(
-        names.mark_text(align="left", dx=11, fontSize=10, color=ink).encode(
-            x=x, y=alt.Y("name_at:Q", scale=heights), text="name:N", tooltip=hover
+        alt.Chart(_names_by_width(shown, within))
+        .transform_filter("width >= datum.from_width && width < datum.to_width")
+        .mark_text(align="left", dx=BESIDE, fontSize=10, color=ink)
+        .encode(
+            x=alt.X("name_cost:Q", scale=scale),
+            y=alt.Y("name_at:Q", scale=heights),
+            text="name:N",
+            tooltip=hover,
         )
     )
     return alt.layer(*layers).properties(height=TALL)
 
 
-def _extent(shown: pd.DataFrame) -> tuple[float, float, float, float]:
-    """Bounds of cost and points, with room for intervals below and above and for names to the right."""
-    low, high = float(shown["cost"].min()), float(shown["cost"].max())
-    width = max(high / low, 1.5)
-    ends = shown[["points", "from_", "to"]].to_numpy(dtype=float)
-    bottom, top = float(np.nanmin(ends)), float(np.nanmax(ends))
-    room = max((top - bottom) * 0.06, 0.5)
-    return low / width**0.05, high * width**0.3, bottom - room, top + room
-
-
-def _beside(shown: pd.DataFrame, span: float) -> pd.DataFrame:
-    """Where the names stand: students of one shape cost the same and would be a stack, so that their names are pushed
-    apart, in the order of the points; of a stack that is too high the best are named, and the last name counts the rest."""
-    gap = span * LINE / TALL
-    named = []
-    for _, stack in shown.groupby("cost"):
-        ordered = stack.sort_values("points", ascending=False, kind="stable")
-        room = min(len(ordered), MOST_NAMES)
-        names = _stacked_names(ordered)
-        if len(ordered) > room:
-            names[room - 1] = f"and {len(ordered) - room + 1} more below"
-        at = np.array(ordered["points"][:room], dtype=float)
-        at[0] += 0.6 * gap  # above the front, which runs to the right from the best
-        for index in range(1, room):
-            at[index] = min(at[index], at[index - 1] - gap)
-        named.append(
-            ordered.head(room).assign(name=names[:room], name_at=at + max(0.0, _overhang(shown, at, gap)))
+def _names_by_width(shown: pd.DataFrame, within: Extent) -> pd.DataFrame:
+    """Where names stand on a chart as wide as the reader's screen leaves room for, which only the browser knows."""
+    ends = [*WIDTHS[1:], float(2**20)]
+    return pd.concat(
+        placed_names(shown, within, width, TALL).assign(
+            from_width=0 if width == WIDTHS[0] else width, to_width=end
         )
-    return pd.concat(named)
-
-
-def _stacked_names(ordered: pd.DataFrame) -> list[str]:
-    """The names of a stack from its top: the shape that they share is said once, a single student is said to be one."""
-    names: list[str] = []
-    for row in ordered[["label", "student", "family", "n"]].to_dict("records"):
-        same = names and row["student"] == ordered["student"].iloc[0]
-        name = str(row["label"]).replace(f" · {row['student']}", "") if same else str(row["label"])
-        names.append(f"{name} (1 seed)" if row["n"] <= 1 and row["family"] != "teacher" else name)
-    return names
-
-
-def _overhang(shown: pd.DataFrame, at: np.ndarray, gap: float) -> float:
-    """How far the lowest name of a stack hangs below the lowest point of the chart."""
-    return float(np.nanmin(shown[["points", "from_"]].to_numpy(dtype=float)) - at[-1] - gap / 2)
+        for width, end in zip(WIDTHS, ends, strict=True)
+    )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import RUNS, Database, Debug, RunsDir, database, example, known_suite
+from harness.cli.options import RUNS, Database, Debug, RunsDir, database, example, known_suite, shipped
 from harness.errors import InputError
+
+if TYPE_CHECKING:
+    from harness.ranking.board import Board
+    from harness.results.store import Store
 
 
 class Format(StrEnum):
@@ -32,12 +36,18 @@ FORMAT_OF = {
     ".html": Format.html,
 }
 """File extension -> format."""
+EVERY_SUITE = (Format.latex, Format.html)
+"""Formats that hold several suites."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    examples = "harness export ranking.md --suite GLUE   ·   harness export --model 3f2a91 --out student"
-    app.command(epilog=example(examples))(export)
+    examples = (
+        "harness export board.html",
+        "harness export ranking.md --suite GLUE",
+        "harness export --model 3f2a91 --out student",
+    )
+    app.command(epilog=example("   ·   ".join(examples)))(export)
 
 
 def export(
@@ -57,7 +67,9 @@ def export(
     suite: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Suite of tasks; needed where there are several.", show_default=False
+            metavar="NAME",
+            help="One suite of tasks; .html and .tex hold every suite without it.",
+            show_default=False,
         ),
     ] = None,
     model: Annotated[
@@ -71,9 +83,15 @@ def export(
     ] = None,
     db: Database = None,
     runs_dir: RunsDir = RUNS,
+    board_: Annotated[
+        bool, typer.Option("--board", help="Of the results that ship with the harness, instead of your own.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
-    """Write the ranking of one suite to a file, or with --model a student ready for use.
+    """Write the ranking to a file, or with --model a student ready for use.
+
+    A file ending in .html is the whole board to pass on: answers, tables and charts, without a network or a script; one
+    in .tex has tables that fit the column of an article.
 
     A student is a folder that loads with `from_pretrained`: safetensors, tokenizer and a model card with its
     scores, recipe and provenance. ONNX is not written: no maintained exporter takes the transformers this
@@ -91,30 +109,40 @@ def export(
     option = "--out" if file is None else "FILE"
     if model is None:
         require_file(option, where)
-        _ranking(where, format_, suite, db, runs_dir)
+        _ranking(where, format_, suite, shipped() if board_ else database(db, runs_dir))
         return
-    if format_ is not None or suite is not None:
-        raise InputError("--format and --suite apply to rankings only; leave them out with --model")
+    if format_ is not None or suite is not None or board_:
+        raise InputError("--format, --suite and --board apply to rankings only; leave them out with --model")
     from harness.ranking.student import export_student
 
     require_new(option, where)
     print(f"{export_student(database(db, runs_dir), runs_dir, model, where)} in {where}")
 
 
-def _ranking(out: Path, named: Format | None, suite: str | None, db: Path | None, runs_dir: Path) -> None:
+def _ranking(out: Path, named: Format | None, suite: str | None, store: Store) -> None:
     from harness.ranking.board import read_board
-    from harness.ranking.cells.scope import Filters
-    from harness.ranking.render.exports import export as formatted
 
     chosen = named or FORMAT_OF.get(out.suffix)
     if chosen is None:
         raise InputError(
             f"{out}: unknown ending; it must be one of {', '.join(FORMAT_OF)}, or name the format with --format"
         )
-    board = read_board(database(db, runs_dir))
-    suites = board.suites()
-    if suite is None and len(suites) != 1:
+    board = read_board(store)
+    suites = board.suites() if suite is None else [known_suite(board, suite)]
+    if not suites or (len(suites) > 1 and chosen not in EVERY_SUITE):
         raise InputError(f"name one suite with --suite: {', '.join(suites) or 'nothing has been scored yet'}")
-    suite = suites[0] if suite is None else known_suite(board, suite)
-    out.write_bytes(formatted(board.ranking(Filters(suite=suite)), chosen))
+    out.write_bytes(_written(board, store, suites, chosen))
     print(out)
+
+
+def _written(board: Board, store: Store, suites: list[str], chosen: Format) -> bytes:
+    """The file's content."""
+    from harness.ranking.cells.scope import Filters
+    from harness.ranking.render.exports import export as formatted
+    from harness.ranking.render.latex import latex
+    from harness.ranking.render.web.page import webpage
+
+    if chosen == Format.html:
+        return webpage(board, store, suites)
+    rankings = {suite: board.ranking(Filters(suite=suite)) for suite in suites}
+    return latex(rankings) if chosen == Format.latex else formatted(rankings[suites[0]], chosen)

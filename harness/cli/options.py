@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -134,6 +135,17 @@ def database(db: Path | None, runs_dir: Path) -> Store:
     from harness.results.store import Store
 
     return Store(db or runs_dir / "results.duckdb")
+
+
+def shipped() -> Store:
+    """The shipped board's database; what it is, and which of its files were left out, are written to stderr."""
+    from harness.assets.sources import Sources
+    from harness.results.shipped_board import shipped_board
+
+    board = shipped_board(Sources.from_environment().cache_dir)
+    for line in (board.sentence(), *board.problems):
+        print(line, file=sys.stderr)
+    return board.store
 
 
 def known_suite(board: Board, suite: str) -> str:

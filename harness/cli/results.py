@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +19,7 @@ from harness.cli.options import (
     database,
     example,
     known_suite,
+    shipped,
 )
 from harness.errors import InputError
 
@@ -69,7 +69,7 @@ def report(
     """Rank the methods, with the uncertainty of every rank."""
     if losses and suite is not None:
         raise InputError("--losses covers distillation, which belongs to no suite; leave out --suite")
-    store = _shipped() if board_ else database(db, runs_dir)
+    store = shipped() if board_ else database(db, runs_dir)
     if losses:
         _report_losses(store, as_json)
         return
@@ -83,17 +83,6 @@ def report(
     from harness.ranking.render.report import render_report
 
     console().print(render_report(store, board, suites, ids=ids))
-
-
-def _shipped() -> Store:
-    """The shipped board's database; what it is, and which of its files were left out, are written to stderr."""
-    from harness.assets.sources import Sources
-    from harness.results.shipped_board import shipped_board
-
-    board = shipped_board(Sources.from_environment().cache_dir)
-    for line in (board.sentence(), *board.problems):
-        print(line, file=sys.stderr)
-    return board.store
 
 
 def _report_losses(store: Store, as_json: bool) -> None:

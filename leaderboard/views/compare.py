@@ -15,7 +15,7 @@ from harness.ranking.render import text
 from leaderboard import figures
 from leaderboard import present as data
 from leaderboard.filters import from_address, sidebar, to_address
-from leaderboard.page import opened
+from leaderboard.page import counted_out, opened
 from leaderboard.wording import row_labels
 
 MOST = 6
@@ -43,9 +43,10 @@ def page() -> None:
     to_address("rows", rows)
     if len(rows) < 2:
         _suggest(ranking, labels)
-        return
-    _compare(ranking, board, rows, labels)
-    _settings(board, rows, labels)
+    else:
+        _compare(ranking, board, rows, labels)
+        _settings(board, rows, labels)
+    counted_out(board, filters)
 
 
 def _suggest(ranking: Ranking, labels: pd.Series) -> None:

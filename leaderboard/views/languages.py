@@ -8,6 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from harness.ranking.cells.frames import configuration_of
+from harness.ranking.cells.scope import Filters
+from harness.ranking.cells.table import Ranking
 from harness.ranking.glance.openings import languages_sentence
 from harness.ranking.render.language_names import language_name
 from harness.ranking.robustness import by_seen, distilled_on, seen_sentences
@@ -15,7 +17,8 @@ from harness.ranking.statistics.guessing import AT_GUESSING
 from leaderboard import figures
 from leaderboard import present as data
 from leaderboard.filters import BOUND, one, one_setting, sidebar
-from leaderboard.page import opened
+from leaderboard.links import link
+from leaderboard.page import counted_out, opened
 from leaderboard.wording import row_labels
 
 MOST_ROWS = 30
@@ -38,7 +41,8 @@ def page() -> None:
     with st.sidebar:
         task = one("Task", tasks, "xtask")
     filters = replace(sidebar(board, suite=False), suite=None, tasks=(task,))
-    ranking = board.ranking(one_setting(board, filters))
+    filters = one_setting(board, filters)
+    ranking = board.ranking(filters)
     labels = row_labels(ranking.table)
     scores = _scores(ranking.cells[ranking.cells["row_id"].isin(ranking.table["config_id"])])
     if scores.empty:
@@ -52,7 +56,9 @@ def page() -> None:
     st.markdown(languages_sentence(whole, task, {str(row): str(name) for row, name in labels.items()}))
     _draw(scores, _no_better(guessing[guessing["task"] == task]), labels, task)
     _best(whole, labels, complete)
+    _tested(ranking, task)
     _seen(by_seen(whole, own), labels, complete)
+    counted_out(board, filters, page=Filters(tasks=(task,)))
 
 
 def _scores(cells: pd.DataFrame) -> pd.DataFrame:
@@ -125,6 +131,16 @@ def _draw(scores: pd.DataFrame, no_better: set[tuple[str, str]], labels: pd.Seri
         + "A row's mean is shown only where it was scored in every language."
         + (f" In brackets: {AT_GUESSING}." if guessed.any() else "")
     )
+
+
+def _tested(ranking: Ranking, task: str) -> None:
+    """A link to the ranking of each language, where families and rows are compared by a test."""
+    cells = ranking.cells[ranking.cells["task"] == task]
+    suite = str(cells["suite"].iloc[0])
+    st.markdown("**Which family is ahead in one language, tested:**")
+    with st.container(horizontal=True, gap="small"):
+        for code in sorted(map(str, cells["language"].unique()), key=language_name):
+            link("ranking", language_name(code), suite=suite, lang=language_name(code))
 
 
 def _seen(rows: pd.DataFrame, labels: pd.Series, students: pd.Series) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
+from harness.counted import counted
 from harness.errors import InputError
 from harness.ranking.cells.scope import Filters
 from harness.ranking.cells.table import Ranking
@@ -21,6 +22,7 @@ from harness.ranking.published import (
 )
 from harness.ranking.render import text
 from leaderboard import present as data
+from leaderboard.page import counted_out
 from leaderboard.wording import row_labels
 
 MOST_ROWS = 10
@@ -43,6 +45,8 @@ def page() -> None:
         _table(groups[name])
         if name in beside:
             _draw_beside(groups[name], beside[name])
+    if not ours.empty:
+        counted_out(data.board(), Filters())
 
 
 def _table(group: Group) -> None:
@@ -78,11 +82,13 @@ class Beside:
     """Task -> how our scores came about, where they may."""
     reasons: dict[str, str]
     """Task -> why they may not, elsewhere."""
+    further: int
+    """Rows below those that are shown, on the task with most."""
 
 
 def _beside(group: Group, ours: pd.DataFrame) -> Beside:
     """Our rows where they may stand beside the group's, how they came about, and why not elsewhere."""
-    reasons, protocols, rows = {}, {}, []
+    reasons, protocols, rows, further = {}, {}, [], 0
     for task in group.tasks:
         ranking = _ranking(task) if cell_of(task)[0] in set(ours["task"]) else None
         shown = ours[ours["protocol"].isin(_protocols(ranking))] if ranking else ours.head(0)
@@ -92,7 +98,8 @@ def _beside(group: Group, ours: pd.DataFrame) -> Beside:
         elif ranking:
             protocols[task] = protocol_in_words(task, shown)
             rows += _our_rows(ranking, group.tasks[task])
-    return Beside(rows, protocols, reasons)
+            further = max(further, int(ranking.table["mean"].notna().sum()) - MOST_ROWS)
+    return Beside(rows, protocols, reasons, further)
 
 
 def _draw_beside(group: Group, ours: Beside) -> None:
@@ -107,8 +114,10 @@ def _draw_beside(group: Group, ours: Beside) -> None:
             tasks_of.setdefault(words, []).append(group.tasks[task])
         how = "; ".join(f"{', '.join(tasks)}: {words}" for words, tasks in tasks_of.items())
         st.caption(
-            f"{how}. ± 95 % t interval over distilled seeds. The first {MOST_ROWS} by mean; rows that lost seeds come "
-            "after complete ones. Published figures have no interval, mostly of one model: a gap within ours is none."
+            f"{how}. ± 95 % t interval over distilled seeds. The first {MOST_ROWS} by mean"
+            + (f" ({counted(ours.further, 'row')} further down not shown)" if ours.further > 0 else "")
+            + "; rows that lost seeds come after complete ones. Published figures have no interval, mostly of one model: a "
+            "gap within ours is none."
         )
     other = [f"{group.tasks[task]}: {reason}" for task, reason in ours.reasons.items()]
     if other:

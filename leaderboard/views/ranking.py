@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import re
 
 import pandas as pd
 import streamlit as st
@@ -16,6 +15,7 @@ from harness.ranking.glance.leader import compared_in_words, leader_sentence
 from harness.ranking.headline import FamilyAnswer
 from harness.ranking.render import text
 from harness.ranking.render.retention import retention_in_words
+from harness.ranking.render.web.html_text import bold
 from harness.results.left_out import read_left_out
 from leaderboard import figures
 from leaderboard import present as data
@@ -54,7 +54,7 @@ def page() -> None:
     _incomplete(ranking, labels)
     answers = board.answers(filters)
     if answers:
-        with st.expander("All pairs of families"):
+        with st.expander("All pairs of families", expanded=bool(filters.evaluation)):
             _pairs(answers)
     _how_to_read(ranking)
 
@@ -64,7 +64,7 @@ def _answer(board: Board, ranking: Ranking, filters: Filters, labels: pd.Series)
     leader = leader_sentence(ranking, {str(row): str(name) for row, name in labels.items()})
     st.html(f'<div class="meta">{with_tooltips(compared_in_words(ranking, filters.suite))}</div>')
     lines = [
-        f'<div class="answer" style="--c:{_leading_colour(ranking)}">{_bold(with_tooltips(leader))}</div>'
+        f'<div class="answer" style="--c:{_leading_colour(ranking)}">{bold(with_tooltips(leader))}</div>'
     ]
     lines += [
         f'<div class="answer" style="--c:{COLOURS[answer.comparison.a]}">{with_tooltips(answer.sentence)}</div>'
@@ -76,11 +76,6 @@ def _answer(board: Board, ranking: Ranking, filters: Filters, labels: pd.Series)
 def _leading_colour(ranking: Ranking) -> str:
     """The colour of the first row's family."""
     return COLOURS[str(ranking.ranked["family"].iloc[0])] if len(ranking.ranked) else COLOURS["teacher"]
-
-
-def _bold(sentence: str) -> str:
-    """Markdown's bold as HTML."""
-    return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", sentence)
 
 
 def _pairs(answers: list[FamilyAnswer]) -> None:

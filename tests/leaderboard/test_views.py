@@ -251,6 +251,40 @@ def test_what_filters_hide_is_counted_beside_the_date_of_the_results(
     assert f"Results of {days_and_commits(Store(databases['full']))}." in said
 
 
+@pytest.mark.parametrize(
+    ("page", "query", "of"),
+    [
+        ("languages", {"family": "HS"}, Filters(tasks=("xnli",))),
+        ("compare", {"suite": "GLUE", "family": "HS"}, Filters(suite="GLUE")),
+        ("published", {}, Filters()),
+    ],
+)
+def test_pages_without_a_ranking_count_what_they_leave_out(
+    databases: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+    query: dict[str, str],
+    of: Filters,
+) -> None:
+    app = _run(page, databases["full"], monkeypatch, query)
+    said = " ".join(one.value for one in app.caption)
+    board = read_board(Store(databases["full"]))
+    filters = replace(of, family=("HS",) if query else ())
+    hidden = len(board.ranking(of).ranked) - len(board.ranking(filters).ranked)
+    assert (f"{hidden} rows hidden by filters" in said) == bool(query)
+    assert "intermediate students of earlier steps" in said
+    assert f"Results of {days_and_commits(Store(databases['full']))}." in said
+
+
+def test_published_figures_stand_beside_the_first_rows_of_ours_and_count_the_others(
+    databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leaderboard.views.published.MOST_ROWS", 3)
+    said = " ".join(one.value for one in _run("published", databases["full"], monkeypatch).caption)
+    ours = read_board(Store(databases["full"])).ranking(Filters(tasks=("xnli",))).table["mean"].notna().sum()
+    assert f"The first 3 by mean ({ours - 3} rows further down not shown)" in said
+
+
 def test_pages_open_with_the_answer_to_their_question(
     databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

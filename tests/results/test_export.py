@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +17,7 @@ from harness.ranking.board import read_board
 from harness.ranking.cells.scope import Filters
 from harness.ranking.cells.table import Ranking
 from harness.ranking.published import PROTOCOLS, protocol_in_words, published, why_not_comparable
-from harness.ranking.render.exports import FORMATS, export, tex, top_rows
+from harness.ranking.render.exports import FORMATS, export, top_rows
 from harness.ranking.render.report import render_report
 from harness.ranking.render.trials import render_status, render_trial
 from harness.records.folder import trial_folders
@@ -71,18 +69,6 @@ def test_programs_read_back_the_test_over_tasks(board: Ranking) -> None:
     assert written["critical_difference"] == pytest.approx(across.friedman.critical_difference)
 
 
-@pytest.mark.parametrize("name", ["markdown", "latex", "html"])
-def test_readers_see_intervals_gaps_and_the_best_in_bold(board: Ranking, name: str) -> None:
-    text = export(board, name).decode()
-    best = board.ranked.iloc[0]
-    half = 50 * (best["high"] - best["low"])
-    sign = "$\\pm$" if name == "latex" else "±"
-    shown = f"{100 * best['mean']:.1f} {sign} {half:.1f}"
-    marks = {"markdown": f"**{shown}**", "latex": f"\\textbf{{{shown}}}", "html": f"<b>{shown}</b>"}
-    assert text.count(marks[name]) == 1
-    assert text.count("lacks rte") == 4
-
-
 def test_what_cannot_be_told_from_the_best_is_bold_with_it_and_a_single_seed_never() -> None:
     def scores(*rows: tuple[float, float, int]) -> pd.DataFrame:
         frame = pd.DataFrame(rows, columns=["mean", "std", "n"])
@@ -100,28 +86,10 @@ def test_what_cannot_be_told_from_the_best_is_bold_with_it_and_a_single_seed_nev
     assert top_rows(known) == {"r0", "r1"}
 
 
-def test_latex_escapes_what_would_not_compile() -> None:
-    assert tex(r"a_b & 5% {x} \y #1 ~ ^ $") == (
-        r"a\_b \& 5\% \{x\} \textbackslash{}y \#1 \textasciitilde{} \textasciicircum{} \$"
-    )
-    assert tex("ψ") == "?"
-
-
-def test_latex_compiles(board: Ranking, tmp_path: Path) -> None:
-    if shutil.which("pdflatex") is None:
-        pytest.skip("pdflatex is not installed")
-    preamble = "\\documentclass{article}\\usepackage{booktabs}\\usepackage[margin=1cm,landscape]{geometry}"
-    source = f"{preamble}\\begin{{document}}\n{export(board, 'latex').decode()}\n\\end{{document}}"
-    (tmp_path / "t.tex").write_text(source, encoding="utf-8")
-    command = ["pdflatex", "-no-shell-escape", "-halt-on-error", "-interaction=nonstopmode", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout[-800:]
-
-
 def test_an_unknown_format_is_refused_with_the_nearest(board: Ranking) -> None:
-    assert set(FORMATS) == {"csv", "parquet", "json", "markdown", "latex", "html"}
-    with pytest.raises(InputError, match="did you mean 'latex'"):
-        export(board, "latx")
+    assert set(FORMATS) == {"csv", "parquet", "json", "markdown"}
+    with pytest.raises(InputError, match="did you mean 'markdown'"):
+        export(board, "markdow")
 
 
 def _printed(renderable: object) -> str:

@@ -10,11 +10,13 @@ from harness.ranking.cells.scope import Filters
 from harness.ranking.cells.unscored import unscored_in_words
 
 
-def not_shown(board: Board, filters: Filters) -> list[str]:
+def not_shown(board: Board, filters: Filters, page: Filters | None = None) -> list[str]:
     """Rows hidden by filters, settings and intermediate students that are left out, students that failed or are not done,
-    and fine-tuning trials without a score; each only where there are any."""
+    and fine-tuning trials without a score; each only where there are any. `page`: what the page shows without a filter; the
+    suite of `filters` by default."""
+    page = page or Filters(suite=filters.suite)
     said = [
-        _said(_hidden_by_filters(board, filters), "row", "hidden by filters"),
+        _said(_hidden_by_filters(board, filters, page), "row", "hidden by filters"),
         _said(_other_settings(board, filters), "setting", "not chosen by dev scores"),
         _said(_dropped(board, filters), "setting", "not chosen by the `select:` of its spec"),
         _said(_intermediate(board, filters), "intermediate student", "of earlier steps"),
@@ -28,11 +30,11 @@ def _said(count: int, noun: str, why: str) -> str:
     return f"{counted(count, noun)} {why}" if count else ""
 
 
-def _hidden_by_filters(board: Board, filters: Filters) -> int:
-    """Rows of the suite that other filters than it take away, every setting counted."""
-    suite = Filters(suite=filters.suite, milestones=filters.milestones)
+def _hidden_by_filters(board: Board, filters: Filters, page: Filters) -> int:
+    """Rows of the page that filters take away, every setting counted."""
+    whole = replace(page, milestones=filters.milestones)
     shown = board.ranking(replace(filters, one_setting=False)).ranked
-    return len(set(board.ranking(suite).ranked["config_id"]) - set(shown["config_id"]))
+    return len(set(board.ranking(whole).ranked["config_id"]) - set(shown["config_id"]))
 
 
 def _other_settings(board: Board, filters: Filters) -> int:

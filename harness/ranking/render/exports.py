@@ -1,11 +1,13 @@
-"""The ranking as a file: CSV, Parquet and JSON for programs, Markdown, LaTeX and HTML for readers."""
+"""The ranking of a suite as a file: CSV, Parquet and JSON for programs, Markdown for readers.
+
+LaTeX and HTML, which hold every suite, are made by `harness.ranking.render.latex` and `.web`."""
 
 from __future__ import annotations
 
-import html
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -85,59 +87,67 @@ def _friedman(ranking: Ranking) -> dict[str, float | int | None] | None:
     }
 
 
-def reading_table(ranking: Ranking, bold: Callable[[str], str]) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows as readers see them, in points; `top_rows` of each column of scores go through `bold`."""
+@dataclass(frozen=True)
+class ReadingTable:
+    """A ranking as readers see it, scores in points."""
+
+    heading: list[str]
+    rows: list[list[str]]
+    bold: list[set[str]]
+    """Of each row, the headings under which it is one of `top_rows`."""
+    notes: list[str]
+    """Of each row, why its seeds are fewer than they seem."""
+
+    def marked(self, mark: Callable[[str], str], plain: Callable[[str], str] = str) -> list[list[str]]:
+        """The rows with notes beside the seeds; bold cells through `mark`, others through `plain`."""
+        shown = []
+        for row, bold, note in zip(self.rows, self.bold, self.notes, strict=True):
+            noted = [*row[:-1], f"{row[-1]} ({note})" if note else row[-1]]
+            cells = zip(self.heading, noted, strict=True)
+            shown.append([mark(cell) if name in bold else plain(cell) for name, cell in cells])
+        return shown
+
+
+def reading_table(ranking: Ranking) -> ReadingTable:
+    """A row a configuration; names first, then the scores of each task, the mean, costs and seeds."""
     tasks = list(ranking.tasks) if len(ranking.tasks) > 1 else []
     extra = [name for name in ("teacher", "language") if ranking.ranked[name].nunique() > 1]
     extra += ["tokens"] if ranking.ranked["tokens"].nunique() > 1 else []
     extra += ["variant"] if ranking.table["variant"].astype(bool).any() else []
-    heading = [
-        "rank",
-        "family",
-        "method",
-        "student",
-        *extra,
-        *tasks,
-        "mean",
-        "retention",
-        "params",
-        "latency",
-        "seeds",
+    names = ["rank", "family", "method", "student", *extra]
+    tops = {
+        name: top_rows(scores_of_column(ranking, column))
+        for name, column in [*((task, f"task:{task}") for task in tasks), ("mean", "mean")]
+    }
+    every = plain_table(ranking).to_dict("records")
+    return ReadingTable(
+        [*names, *tasks, "mean", "retention", "params", "latency", "seeds"],
+        [_reading_row(row, extra, tasks) for row in every],
+        [{name for name, rows in tops.items() if row["config_id"] in rows} for row in every],
+        [_seeds_note(row) for row in every],
+    )
+
+
+def _reading_row(row: Mapping[Any, Any], extra: Sequence[str], tasks: Sequence[str]) -> list[str]:
+    return [
+        text.rank_range(row["rank"], row["best_rank"], row["worst_rank"]),
+        text.name(row["family"]),
+        text.name(row["method"]),
+        text.name(row["student"] if text.known(row["student"]) else row["teacher"]),
+        *(_extra(name, row[name]) for name in extra),
+        *(text.points(row[f"task:{task}"]) for task in tasks),
+        text.plus_minus(row["mean"], row["low"], row["high"]),
+        text.share(row["retention"]),
+        text.count(row["parameters"]),
+        text.milliseconds(row["latency_ms"]),
+        str(row["n"]),
     ]
-    plain = plain_table(ranking)
-    columns = [*(f"task:{task}" for task in tasks), "mean"]
-    tops = {column: top_rows(scores_of_column(ranking, column)) for column in columns}
-    rows = []
-    for row in plain.to_dict("records"):
-        cells = [
-            text.rank_range(row["rank"], row["best_rank"], row["worst_rank"]),
-            text.name(row["family"]),
-            text.name(row["method"]),
-            text.name(row["student"] if text.known(row["student"]) else row["teacher"]),
-            *(_extra(name, row[name]) for name in extra),
-        ]
-        for column in columns:
-            shown = (
-                text.plus_minus(row["mean"], row["low"], row["high"])
-                if column == "mean"
-                else text.points(row[column])
-            )
-            cells.append(bold(shown) if row["config_id"] in tops[column] else shown)
-        said = (
-            text.SAME_STUDENT if row["constant"] else "",
-            row["lost"],
-            f"lacks {row['missing']}" if row["missing"] else "",
-        )
-        gaps = [part for part in said if part]
-        gap = f" ({'; '.join(gaps)})" if gaps else ""
-        cells += [
-            text.share(row["retention"]),
-            text.count(row["parameters"]),
-            text.milliseconds(row["latency_ms"]),
-            f"{row['n']}{gap}",
-        ]
-        rows.append([str(cell) for cell in cells])
-    return heading, rows
+
+
+def _seeds_note(row: Mapping[Any, Any]) -> str:
+    lack = f"lacks {row['missing']}" if row["missing"] else ""
+    said = (text.SAME_STUDENT if row["constant"] else "", str(row["lost"]), lack)
+    return "; ".join(part for part in said if part)
 
 
 def top_rows(scores: pd.DataFrame) -> frozenset[str]:
@@ -171,7 +181,8 @@ def _extra(name: str, value: Any) -> str:
     return text.count(value) if name == "tokens" else str(value)
 
 
-def _caption(ranking: Ranking) -> str:
+def caption(ranking: Ranking) -> str:
+    """What the numbers of a table for readers are."""
     return (
         f"Mean over {', '.join(ranking.tasks)}, in points, ± 95 % t interval over distilled seeds; rank "
         "(best–worst), rows that lost seeds after complete ones. In bold, of the complete rows with several seeds, the best "
@@ -181,78 +192,14 @@ def _caption(ranking: Ranking) -> str:
 
 
 def _markdown(ranking: Ranking) -> bytes:
-    heading, rows = reading_table(ranking, lambda cell: f"**{cell}**")
-    lines = [_bar(heading), _bar(["---"] * len(heading))]
-    lines += [_bar([cell.replace("|", "\\|") for cell in row]) for row in rows]
-    return ("\n".join([*lines, "", _caption(ranking)]) + "\n").encode()
+    table = reading_table(ranking)
+    lines = [_bar(table.heading), _bar(["---"] * len(table.heading))]
+    lines += [_bar([cell.replace("|", "\\|") for cell in row]) for row in table.marked("**{}**".format)]
+    return ("\n".join([*lines, "", caption(ranking)]) + "\n").encode()
 
 
 def _bar(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-_TEX = {
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "±": r"$\pm$", "–": "--", "·": r"$\cdot$", "<": r"$<$", ">": r"$>$",
-}  # fmt: skip
-
-
-def tex(cell: str) -> str:
-    """Text that LaTeX sets as it is; letters beyond Latin-1 are replaced by `?`, as plain LaTeX has no
-    font for them.
-    """
-    plain = "".join(_TEX.get(letter, letter) for letter in cell)
-    return plain.encode("latin-1", "replace").decode("latin-1")
-
-
-def _latex(ranking: Ranking) -> bytes:
-    mark = "\0"
-    heading, rows = reading_table(ranking, lambda cell: f"{mark}{cell}")
-    names = heading.index("student") + 1
-    lines = [
-        r"% needs \usepackage{booktabs} and, with pdfLaTeX, UTF-8 input (the default)",
-        r"\begin{table}[t]",
-        r"  \centering\small",
-        rf"  \caption{{{tex(_caption(ranking))}}}",
-        rf"  \begin{{tabular}}{{{'l' * names}{'r' * (len(heading) - names)}}}",
-        r"    \toprule",
-        f"    {' & '.join(tex(name) for name in heading)} \\\\",
-        r"    \midrule",
-    ]
-    for row in rows:
-        cells = [rf"\textbf{{{tex(cell[1:])}}}" if cell.startswith(mark) else tex(cell) for cell in row]
-        lines.append(f"    {' & '.join(cells)} \\\\")
-    lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}"]
-    return ("\n".join(lines) + "\n").encode()
-
-
-def _html(ranking: Ranking) -> bytes:
-    mark = "\0"
-    heading, rows = reading_table(ranking, lambda cell: f"{mark}{cell}")
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in heading)
-    body = "\n".join(
-        "<tr>"
-        + "".join(
-            f"<td><b>{html.escape(cell[1:])}</b></td>"
-            if cell.startswith(mark)
-            else f"<td>{html.escape(cell)}</td>"
-            for cell in row
-        )
-        + "</tr>"
-        for row in rows
-    )
-    style = (
-        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem}"
-        "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
-        "th,td{padding:.3rem .7rem;text-align:left;border-bottom:1px solid #8884}"
-    )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta '
-        f'charset="utf-8"><title>Ranking</title><style>{style}</style></head>\n'
-        f"<body><table><caption>{html.escape(_caption(ranking))}</caption>\n<thead><tr>{head}</tr></thead>\n"
-        f"<tbody>\n{body}\n</tbody></table></body></html>\n"
-    ).encode()
 
 
 FORMATS: Registry[Callable[[Ranking], bytes]] = Registry("format")
@@ -261,8 +208,6 @@ for _name, _write in (
     ("parquet", _parquet),
     ("json", _json),
     ("markdown", _markdown),
-    ("latex", _latex),
-    ("html", _html),
 ):
     FORMATS.register(_name, _write)
 
