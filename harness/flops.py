@@ -4,14 +4,16 @@ A product (m × k) · (k × n) counts 2·m·k·n. For s sequences of n tokens, w
 
     s · [ 2·n·(4·d² + 2·d·f)  +  4·n²·d ]
 
-(query, key, value and output maps; two feed-forward maps; scores Q·Kᵀ and probabilities · V, over all heads together),
+(query, key, value and output maps; two feed-forward maps, or three, 3·d·f, where they are gated; scores Q·Kᵀ and
+probabilities · V, over all heads together),
 and its backward pass twice that. A masked-LM head on p positions, over a vocabulary of v words, costs p · 2·(d² + d·v).
 Look-ups, LayerNorm, softmax, activations and biases are not counted, nor are the losses between hidden states or
-relations and the optimiser. Padding is counted, since it is computed.
+relations and the optimiser. Padding is counted, since it is computed; so are scores outside a sliding layer's window.
 """
 
 from __future__ import annotations
 
+from harness.families import FAMILIES
 from harness.shapes import Shape
 
 BACKWARD = 2
@@ -63,7 +65,8 @@ def read_flops(shape: Shape, sequences: int, tokens: int, *, layers: int, maps: 
 
 
 def _feed_forward(shape: Shape, tokens: int) -> int:
-    return 4 * tokens * shape.width * shape.ffn
+    maps = 3 if FAMILIES[shape.model_type].gated else 2
+    return 2 * maps * tokens * shape.width * shape.ffn
 
 
 def _attention(shape: Shape, tokens: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from harness.base import Frozen
 from harness.errors import InputError
-from harness.families import FAMILIES
+from harness.families import FAMILIES, AttentionType
 from harness.intact.stand_ins import refuse_stand_in
 from harness.intact.weights import tensor_names
 
@@ -55,6 +55,28 @@ class Shape:
     """transformers' name of the family, a name of `harness.families.FAMILIES`."""
     mlm_head: bool
     """Whether a trained masked-LM head comes with the weights."""
+    layer_types: tuple[AttentionType, ...] = ()
+    """Attention of each layer, first to last; empty where every layer attends to all positions."""
+    window: int | None = None
+    """Positions to either side that a sliding layer sees; None where no layer slides."""
+
+    def window_of(self, layer: int) -> int | None:
+        """Of layer `layer` (1-based); None where it attends to all positions."""
+        sliding = bool(self.layer_types) and self.layer_types[layer - 1] == "sliding"
+        return self.window if sliding else None
+
+    def layers_of(self, kind: AttentionType) -> tuple[int, ...]:
+        """The layers (1-based) of this type, ascending."""
+        types = self.layer_types or ("full",) * self.layers
+        return tuple(layer for layer, one in enumerate(types, start=1) if one == kind)
+
+    def types_at(self, layers: int) -> tuple[AttentionType, ...]:
+        """Of a student of this many layers: those of its teacher's last ones, and the last of all is full. A student
+        as deep as the teacher has its types."""
+        if layers == self.layers or not self.layer_types:
+            return self.layer_types
+        repeated = self.layer_types * (layers // self.layers + 1)
+        return (*repeated[len(repeated) - layers : -1], "full")
 
 
 class DeclaredShape(Frozen):
@@ -69,7 +91,7 @@ class DeclaredShape(Frozen):
     mlm_head: bool = False
 
 
-_LAYER = re.compile(r"(?:^|\.)layer\.(\d+)\.")
+_LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 """The number of a layer in the name of a tensor."""
 
 
@@ -135,18 +157,25 @@ def shape_of_config(config: Mapping[str, Any], where: Path | str, mlm_head: bool
         vocabulary=size(keys.vocabulary),
         model_type=model_type,
         mlm_head=mlm_head,
+        layer_types=family.layer_types(config),
+        window=family.window(config),
     )
 
 
 def declared_shape(declared: DeclaredShape) -> Shape:
-    return Shape(**declared.model_dump())
+    """What is not declared is as usual in the family."""
+    family = FAMILIES[declared.model_type]
+    config = {family.sizes.layers: declared.layers}
+    return Shape(
+        **declared.model_dump(), layer_types=family.layer_types(config), window=family.window(config)
+    )
 
 
 def check_declared(declared: DeclaredShape, actual: Shape, name: str) -> None:
     """Raise InputError where a catalog entry's `shape:` differs from the files it names."""
     wrong = [
         f"{field} is {getattr(actual, field)}, declared {value}"
-        for field, value in declared.model_dump().items()
+        for field, value in asdict(declared_shape(declared)).items()
         if getattr(actual, field) != value
     ]
     if wrong:

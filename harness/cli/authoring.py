@@ -14,6 +14,8 @@ from harness.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.shapes import Shape
+    from harness.spec.catalog import Catalog
     from harness.spec.entries import Method
 
 Layers = Annotated[int, typer.Option(min=1, max=200)]
@@ -58,7 +60,9 @@ An editor checks a file while you type if its first line names a schema:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    app.command(epilog=example("harness methods hs-uniform --teacher-layers 12 --student-layers 4"))(methods)
+    app.command(epilog=example("harness methods minilmv2 --teacher modernbert-base --student-layers 6"))(
+        methods
+    )
     new = typer.Typer(
         help="Write a commented YAML file to start from.", no_args_is_help=True, cls=CommandGroup
     )
@@ -74,6 +78,14 @@ def methods(
     ] = None,
     teacher_layers: Layers = 12,
     student_layers: Layers = 6,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A teacher of the catalog or its file: its depth, and what of which layers is read. Nothing is fetched.",
+            show_default=False,
+        ),
+    ] = None,
     catalog: Catalogs = [],  # noqa: B006 (typer reads the default, nobody changes it)
     as_json: AsJson = False,
     debug: Debug = False,
@@ -87,8 +99,11 @@ def methods(
         method = searched.get("methods", name, Method, Path.cwd())[1]
         if as_json:
             print(json.dumps(method.model_dump(mode="json", by_alias=True), indent=2))
-        else:
-            _show(console(), method, teacher_layers, student_layers)
+            return
+        shape = _shape_of(searched, teacher) if teacher is not None else None
+        _show(console(), method, shape.layers if shape else teacher_layers, student_layers)
+        if shape is not None:
+            _show_pairs(console(), method, shape, student_layers)
         return
     listed = list(searched.entries("methods", Method))
     if as_json:
@@ -112,6 +127,36 @@ def _list(out: Console, listed: list[Method]) -> None:
         for number, one in enumerate(one for one in listed if one.family == family):
             table.add_row(family if number == 0 else "", one.name, one.summary)
     out.print(table)
+
+
+def _shape_of(catalog: Catalog, name: str) -> Shape:
+    """As declared, or as read from files on this machine."""
+    from harness.spec.checks import teacher_shape
+    from harness.spec.entries import Teacher
+
+    shape = teacher_shape(catalog.get("teachers", name, Teacher, Path.cwd())[1])
+    if shape is None:
+        raise InputError(
+            f"--teacher {name}: its size is not known before it is fetched; its file may declare `shape:`"
+        )
+    return shape
+
+
+def _show_pairs(out: Console, method: Method, teacher: Shape, student_layers: int) -> None:
+    """What is read of which layer, and why the method cannot serve a student of the teacher's width."""
+    from dataclasses import replace
+
+    from rich.text import Text
+
+    from harness.methods.layer import pair_lines
+
+    student = replace(teacher, layers=student_layers, layer_types=teacher.types_at(student_layers))
+    lines = [*pair_lines(method.objective, teacher, student)]
+    lines += [
+        f"cannot serve this teacher: {problem.message}" for problem in method.problems(teacher, student)
+    ]
+    for line in lines:
+        out.print(Text(f"\n{line}"))
 
 
 def _show(out: Console, method: Method, teacher_layers: int, student_layers: int) -> None:

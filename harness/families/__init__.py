@@ -9,35 +9,45 @@ family        the base class and what it returns
 bert          bert
 roberta       roberta and xlm-roberta
 distilbert    distilbert
+modernbert    modernbert
 """
 
 from harness.families.bert import Bert
 from harness.families.distilbert import DistilBert
 from harness.families.family import (
     FAMILIES,
+    AttentionType,
     EncoderFamily,
     HeadTensors,
+    LayerInputs,
     LayerParts,
+    MapRows,
     Projections,
     SizeKeys,
     SplitHead,
     family_of,
 )
+from harness.families.modernbert import ModernBert
 from harness.families.roberta import Roberta
 
 FAMILIES.register("bert", Bert())
 FAMILIES.register("roberta", Roberta())
 FAMILIES.register("xlm-roberta", Roberta())
 FAMILIES.register("distilbert", DistilBert())
+FAMILIES.register("modernbert", ModernBert())
 FAMILIES.load_entry_points("harness.families")
 
 __all__ = [
     "FAMILIES",
+    "AttentionType",
     "Bert",
     "DistilBert",
     "EncoderFamily",
     "HeadTensors",
+    "LayerInputs",
     "LayerParts",
+    "MapRows",
+    "ModernBert",
     "Projections",
     "Roberta",
     "SizeKeys",

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from harness.counted import counted
+from harness.families import FAMILIES
 from harness.flops import classifier_flops, forward_flops
 from harness.kinds.metrics import METRICS
 from harness.registry import Registry, import_name
@@ -140,7 +141,8 @@ class FineTunedKind(TaskKind):
 
     def forward_flops(self, shape: Shape, sequences: int, tokens: int) -> int:
         """As far as the head reads the encoder."""
-        count = classifier_flops if self.reads_first_token else forward_flops
+        one_state = self.reads_first_token and FAMILIES[shape.model_type].classifies_first_token
+        count = classifier_flops if one_state else forward_flops
         return count(shape, sequences, tokens)
 
     def setting(self, learning_rate: float, epochs: int) -> str:

@@ -8,7 +8,7 @@ term for the *sum* of its loss over what it counts. The loop divides by the coun
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,7 +37,8 @@ class Needs:
 
 @dataclass(frozen=True)
 class QKV:
-    """Projections of one attention layer, with bias, before the head split; (batch, tokens, width) each."""
+    """Projections of one attention layer, with bias, before the head split and before any rotation (RoPE);
+    (batch, tokens, width) each."""
 
     query: Tensor
     key: Tensor
@@ -61,7 +62,7 @@ class Activations:
     """What one model produced on a batch, for the layers that were asked for."""
 
     hidden: Mapping[int, Tensor] = field(default_factory=dict)
-    """Layer -> (batch, tokens, width)."""
+    """Layer -> (batch, tokens, width). Of the last layer, what heads read: after the final norm of a pre-norm model."""
     qkv: Mapping[int, QKV] = field(default_factory=dict)
     """Layer -> projections."""
     mlm: MlmHead | None = None
@@ -70,6 +71,13 @@ class Activations:
     """A_h, the model's own attention heads."""
     layers: int = 0
     """L of the model."""
+    rotate: Callable[[int, Tensor], Tensor] | None = None
+    """(layer, its queries or keys) -> the same after their rotary position embedding; None where a model has none."""
+
+    def attended(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Queries and keys as the layer's attention multiplies them, (batch, tokens, width) each."""
+        query, key = self.qkv[layer].query, self.qkv[layer].key
+        return (query, key) if self.rotate is None else (self.rotate(layer, query), self.rotate(layer, key))
 
 
 @dataclass(frozen=True)

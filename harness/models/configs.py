@@ -10,10 +10,17 @@ from harness.families import FAMILIES, family_of
 from harness.shapes import Shape
 
 
-def resized(config: PreTrainedConfig, *, layers: int, width: int, heads: int, ffn: int) -> PreTrainedConfig:
-    """A copy of `config` with another size; family, vocabulary, positions and activation stay."""
-    keys = family_of(config).sizes
-    size = {keys.layers: layers, keys.width: width, keys.heads: heads, keys.ffn: ffn}
+def resized(config: PreTrainedConfig, shape: Shape) -> PreTrainedConfig:
+    """A copy of `config` with the size and layer types of `shape`; family, vocabulary, positions and activation stay."""
+    family = family_of(config)
+    keys = family.sizes
+    size = {
+        keys.layers: shape.layers,
+        keys.width: shape.width,
+        keys.heads: shape.heads,
+        keys.ffn: shape.ffn,
+        **family.size_fields(shape.layers, shape.width, shape.layer_types),
+    }
     return type(config).from_dict({**config.to_dict(), **size})
 
 
@@ -33,5 +40,6 @@ def config_of_shape(shape: Shape) -> PreTrainedConfig:
     values: dict[str, Any] = {"max_position_embeddings": family.positions}
     if family.token_types is not None:
         values["type_vocab_size"] = family.token_types
-    config = type(config).from_dict({**config.to_dict(), **values})
-    return resized(config, layers=shape.layers, width=shape.width, heads=shape.heads, ffn=shape.ffn)
+    if (config.pad_token_id or 0) >= shape.vocabulary:
+        values["pad_token_id"] = 0
+    return resized(type(config).from_dict({**config.to_dict(), **values}), shape)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from harness.families import EncoderFamily, family_of
+from harness.families import EncoderFamily, LayerParts, MapRows, family_of
 from harness.models.loaded import LoadedModel
 from harness.models.principal_directions import one_thread, signs
 from harness.shapes import Shape
@@ -63,17 +63,36 @@ def start_from_teacher(
     projection = width_projection(teacher, shape.width)
     with torch.no_grad(), one_thread():
         _embeddings(family.embeddings(teacher.model), family.embeddings(student), projection)
+        _norm(family.final_norm(teacher.model), family.final_norm(student), projection)
         _head(teacher.model, student, family, projection)
         source, target = family.layers(teacher.model), family.layers(student)
         for layer, number in zip(target, layers or (), strict=layers is not None):
             if _same_layers(teacher.shape, shape):
-                layer.load_state_dict(source[number - 1].state_dict())
+                _copy(family, source[number - 1], layer)
             else:
                 _layer(family, source[number - 1], layer, projection, (teacher.shape, shape))
 
 
 def _same_layers(one: Shape, other: Shape) -> bool:
     return (one.width, one.heads, one.ffn) == (other.width, other.heads, other.ffn)
+
+
+def _copy(family: EncoderFamily, source: nn.Module, target: nn.Module) -> None:
+    """A layer as it is. Where only one of the two has a norm before attention, as below the first layer of some families,
+    the source's gains move into the maps that read it, and a norm that the source lacks stays as it is drawn."""
+    if not family.projects_layers:
+        target.load_state_dict(source.state_dict())
+        return
+    target.load_state_dict(source.state_dict(), strict=False)
+    gains = _lost_gains(family, source, target)
+    for module in family.projections(target).modules if gains is not None else ():
+        module.weight.mul_(gains)
+
+
+def _lost_gains(family: EncoderFamily, source: nn.Module, target: nn.Module) -> Tensor | None:
+    """Of the source's norm before attention, (d_T,), where the target has none."""
+    mine, its = family.parts(source).attention_norm, family.parts(target).attention_norm
+    return mine.weight if hasattr(mine, "weight") and not hasattr(its, "weight") else None
 
 
 def _embeddings(source: nn.Module, target: nn.Module, projection: WidthProjection) -> None:
@@ -85,9 +104,7 @@ def _embeddings(source: nn.Module, target: nn.Module, projection: WidthProjectio
         if isinstance(module, nn.Embedding):
             module.weight.copy_(projection.rows(source.get_parameter(f"{name}.weight")))
         elif isinstance(module, nn.LayerNorm):
-            gains, biases = (source.get_parameter(f"{name}.{one}") for one in ("weight", "bias"))
-            module.weight.copy_(projection.norm_weight(gains))
-            module.bias.copy_(projection.rows(biases))
+            _norm(source.get_submodule(name), module, projection)
 
 
 def _head(
@@ -100,17 +117,24 @@ def _head(
             module.load_state_dict(heads[name].state_dict())
         return
     source, target = family.head(teacher), family.head(student)
-    _write(target.dense, projection.rows(projection.rows(source.dense.weight).T).T)
-    target.dense.bias.copy_(projection.rows(source.dense.bias))
+    dense = projection.rows(projection.rows(source.dense.weight).T).T
+    _write(target.dense, dense, _projected(source.dense.bias, projection))
     _norm(source.norm, target.norm, projection)
     if target.weight is not student.get_input_embeddings().weight:
         target.weight.copy_(projection.rows(source.weight))
     target.bias.copy_(source.bias)
 
 
-def _norm(source: nn.LayerNorm, target: nn.LayerNorm, projection: WidthProjection) -> None:
-    target.weight.copy_(projection.norm_weight(source.weight))
-    target.bias.copy_(projection.rows(source.bias))
+def _norm(source: nn.Module | None, target: nn.Module | None, projection: WidthProjection) -> None:
+    """Gains and biases, as far as both norms have them."""
+    for name, project in (("weight", projection.norm_weight), ("bias", projection.rows)):
+        mine, its = getattr(source, name, None), getattr(target, name, None)
+        if mine is not None and its is not None:
+            its.copy_(project(mine))
+
+
+def _projected(bias: Tensor | None, projection: WidthProjection) -> Tensor | None:
+    return None if bias is None else projection.rows(bias)
 
 
 def _layer(
@@ -121,14 +145,24 @@ def _layer(
     shapes: tuple[Shape, Shape],
 ) -> None:
     _attention(family, source, target, projection, shapes)
+    _feed_forward(family.parts(source), family.parts(target), projection, shapes[1].ffn)
     mine, its = family.parts(source), family.parts(target)
-    reads = projection.rows(mine.inner.weight)
-    writes = projection.rows(mine.outer.weight.T)
-    kept = strongest(reads.norm(dim=1) * writes.norm(dim=1), shapes[1].ffn)
-    _write(its.inner, reads[kept], mine.inner.bias[kept])
-    _write(its.outer, writes[kept].T, projection.rows(mine.outer.bias))
     _norm(mine.attention_norm, its.attention_norm, projection)
     _norm(mine.norm, its.norm, projection)
+
+
+def _feed_forward(mine: LayerParts, its: LayerParts, projection: WidthProjection, neurons: int) -> None:
+    """The strongest neurons, by the product of the norms of what they read and write."""
+    writes = projection.rows(mine.outer.weight.T)
+    into = [(mine.inner, its.inner)]
+    if mine.gate is not None and its.gate is not None:
+        into.append((mine.gate, its.gate))
+    reads = [projection.rows(source.weight) for source, _ in into]
+    strengths = torch.stack([matrix.norm(dim=1) for matrix in (*reads, writes)]).prod(dim=0)
+    kept = strongest(strengths, neurons)
+    for (source, target), matrix in zip(into, reads, strict=True):
+        _write(target, matrix[kept], None if source.bias is None else source.bias[kept])
+    _write(its.outer, writes[kept].T, _projected(mine.outer.bias, projection))
 
 
 def _attention(
@@ -142,7 +176,10 @@ def _attention(
     maps, its = family.projections(source), family.projections(target)
     output = family.parts(source).attention_output
     heads = shapes[0].heads
-    query, key, value = (_by_head(one, heads, projection) for one in (maps.query, maps.key, maps.value))
+    gains = _lost_gains(family, source, target)
+    query, key, value = (
+        _by_head(one, heads, projection, gains) for one in (maps.query, maps.key, maps.value)
+    )
     writes = projection.rows(output.weight.T).unflatten(0, (heads, -1))
     kept = strongest((writes.mT @ value[..., :-1]).norm(dim=(1, 2)), shapes[1].heads)
     size, full = shapes[1].width // shapes[1].heads, shapes[0].width // heads
@@ -154,12 +191,17 @@ def _attention(
     for module, matrix in ((its.query, query), (its.key, key), (its.value, value)):
         joined = matrix.flatten(0, 1)
         _write(module, joined[:, :-1], joined[:, -1])
-    _write(family.parts(target).attention_output, writes.flatten(0, 1).T, projection.rows(output.bias))
+    bias = _projected(output.bias, projection)
+    _write(family.parts(target).attention_output, writes.flatten(0, 1).T, bias)
 
 
-def _by_head(module: nn.Linear, heads: int, projection: WidthProjection) -> Tensor:
-    """(heads, head size, d_S + 1) float64: each head's map of projected states, its bias as the last column."""
-    joined = torch.cat([projection.rows(module.weight), module.bias.double()[:, None]], dim=1)
+def _by_head(
+    module: nn.Linear | MapRows, heads: int, projection: WidthProjection, gains: Tensor | None
+) -> Tensor:
+    """(heads, head size, d_S + 1) float64: each head's map of projected states, its bias (or 0) as the last column."""
+    weight = module.weight if gains is None else module.weight * gains
+    bias = weight.new_zeros(len(weight)) if module.bias is None else module.bias
+    joined = torch.cat([projection.rows(weight), bias.double()[:, None]], dim=1)
     return joined.unflatten(0, (heads, -1))
 
 
@@ -183,7 +225,7 @@ def low_rank(left: Tensor, right: Tensor, size: int, scale: float = 1.0) -> tupl
     return (u * turned * half).mT, (v * turned * half).mT
 
 
-def _write(module: nn.Linear, weight: Tensor, bias: Tensor | None = None) -> None:
+def _write(module: nn.Linear | MapRows, weight: Tensor, bias: Tensor | None = None) -> None:
     module.weight.copy_(weight)
-    if bias is not None:
+    if bias is not None and module.bias is not None:
         module.bias.copy_(bias)

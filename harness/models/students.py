@@ -51,8 +51,7 @@ def build_student(
 
 def student_config(teacher: PreTrainedConfig, shape: Shape, dropout: float) -> PreTrainedConfig:
     """The teacher's config with the student's size and dropout."""
-    config = resized(teacher, layers=shape.layers, width=shape.width, heads=shape.heads, ffn=shape.ffn)
-    return with_dropout(config, dropout)
+    return with_dropout(resized(teacher, shape), dropout)
 
 
 def _from_checkpoint(folder: Path, shape: Shape, teacher: LoadedModel, dropout: float) -> PreTrainedModel:

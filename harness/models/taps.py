@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.masking_utils import create_bidirectional_mask
 
-from harness.families import Projections, family_of
+from harness.families import LayerInputs, Projections, family_of
 from harness.flops import read_flops
 from harness.methods.loss import QKV, Activations, Batch, Needs
 from harness.shapes import Shape
@@ -55,27 +55,44 @@ class Tapped:
     def _run(self, batch: Batch) -> Activations:
         hidden: dict[int, Tensor] = {}
         qkv: dict[int, QKV] = {}
-        state = self._family.embeddings(self.model)(input_ids=batch.input_ids)
+        state = self._family.embed(self.model, batch.input_ids)
         if 0 in self.needs.hidden:
             hidden[0] = state
-        mask = None
-        if batch.padded and self.full_layers:
-            mask = create_bidirectional_mask(self.model.config, state, batch.attention_mask)
-        for number, layer in enumerate(self._layers[: self.full_layers], start=1):
+        for number, (layer, inputs) in enumerate(self._inputs(state, batch), start=1):
             if number in self.needs.qkv:
-                with _caught(self._family.projections(layer)) as outputs:
-                    state = layer(state, attention_mask=mask)
-                qkv[number] = QKV(**outputs)
+                maps = self._family.projections(layer)
+                with _caught(maps) as outputs:
+                    state = self._family.run_layer(layer, state, inputs)
+                qkv[number] = QKV(*maps.apart(list(outputs.values())))
             else:
-                state = layer(state, attention_mask=mask)
+                state = self._family.run_layer(layer, state, inputs)
             if number in self.needs.hidden:
-                hidden[number] = state
+                hidden[number] = self._normalised(state) if number == self.layers else state
         if self.projects_only is not None:
             deepest = self._layers[self.projects_only - 1]
             maps, read = self._family.projections(deepest), self._family.attention_input(deepest, state)
-            qkv[self.projects_only] = QKV(maps.query(read), maps.key(read), maps.value(read))
-        head = self._family.head(self.model) if self.needs.mlm else None
-        return Activations(hidden=hidden, qkv=qkv, mlm=head, heads=self.heads, layers=self.layers)
+            qkv[self.projects_only] = QKV(*maps.apart([module(read) for module in maps.modules]))
+        return Activations(
+            hidden=hidden,
+            qkv=qkv,
+            mlm=self._family.head(self.model) if self.needs.mlm else None,
+            heads=self.heads,
+            layers=self.layers,
+            rotate=partial(self._family.rotate, self.model) if self._family.rotary else None,
+        )
+
+    def _inputs(self, state: Tensor, batch: Batch) -> Iterator[tuple[nn.Module, LayerInputs]]:
+        """The layers that run whole, each with what it is called with."""
+        if not self.full_layers:
+            return
+        real = batch.attention_mask if batch.padded else None
+        inputs = self._family.layer_inputs(self.model, state, real)
+        yield from zip(self._layers[: self.full_layers], inputs, strict=False)
+
+    def _normalised(self, state: Tensor) -> Tensor:
+        """The last layer's states as heads read them."""
+        norm = self._family.final_norm(self.model)
+        return state if norm is None else norm(state)
 
 
 def _depth(needs: Needs) -> tuple[int, int | None]:
@@ -102,18 +119,14 @@ def operations(needs: Needs, shape: Shape, sequences: int, tokens: int, position
 
 
 @contextmanager
-def _caught(maps: Projections) -> Iterator[dict[str, Tensor]]:
-    """While open, outputs of the three maps land in the dictionary; the hooks are gone afterwards, whatever happened."""
-    outputs: dict[str, Tensor] = {}
+def _caught(maps: Projections) -> Iterator[dict[nn.Module, Tensor]]:
+    """While open, outputs of the maps' modules land in the dictionary; the hooks are gone afterwards, whatever happened."""
+    outputs: dict[nn.Module, Tensor] = dict.fromkeys(maps.modules, torch.empty(0))
 
-    def catch(name: str, linear: nn.Linear) -> None:
-        def hook(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            outputs[name] = output
-
-        stack.callback(linear.register_forward_hook(hook).remove)
+    def hook(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        outputs[module] = output
 
     with ExitStack() as stack:
-        catch("query", maps.query)
-        catch("key", maps.key)
-        catch("value", maps.value)
+        for module in maps.modules:
+            stack.callback(module.register_forward_hook(hook).remove)
         yield outputs

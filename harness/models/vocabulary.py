@@ -117,9 +117,10 @@ def _renumber(processor: Any, new_ids: dict[int, int]) -> None:
 def _trimmed_model(model: PreTrainedModel, new_ids: dict[int, int]) -> PreTrainedModel:
     config = copy.deepcopy(model.config)
     config.vocab_size = len(new_ids)
-    for role in ("pad_token_id", "bos_token_id", "eos_token_id"):
+    for role in ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"):
         old = getattr(model.config, role, None)
-        setattr(config, role, None if old is None else new_ids.get(old))
+        if hasattr(model.config, role):
+            setattr(config, role, None if old is None else new_ids.get(old))
     if family_of(config).positions_follow_padding and config.pad_token_id != model.config.pad_token_id:
         raise InputError(
             "trim_vocabulary: this model counts positions from the padding id, which trimming would change; leave it out"

@@ -112,6 +112,8 @@ class Student(CatalogEntry):
             vocabulary=teacher.vocabulary,
             model_type=teacher.model_type,
             mlm_head=False,
+            layer_types=teacher.types_at(self.layers),
+            window=teacher.window,
         )
 
 

@@ -120,7 +120,17 @@ def _size_problems(teacher: Shape, student: Shape) -> Iterator[Problem]:
             f"({teacher.ffn}); `layers: random` takes any",
         )
     size = teacher.width // teacher.heads
-    if student.heads > teacher.heads or student.width // student.heads > size:
+    same = (student.width, student.heads, student.ffn) == (teacher.width, teacher.heads, teacher.ffn)
+    family = FAMILIES[teacher.model_type]
+    if family.rotary and student.width // student.heads != size:
+        fit = f"heads: {student.width // size} would work, and " if student.width % size == 0 else ""
+        yield Problem(
+            ("init",),
+            f"initialising layers from the teacher needs its head size {size}, the student's is "
+            f"{student.width // student.heads}: {teacher.model_type} rotates fixed pairs of a head's coordinates by "
+            f"position, which a smaller head has not; {fit}`layers: random` takes any",
+        )
+    elif student.heads > teacher.heads or student.width // student.heads > size:
         fitting = [
             str(heads)
             for heads in range(1, teacher.heads + 1)
@@ -132,8 +142,7 @@ def _size_problems(teacher: Shape, student: Shape) -> Iterator[Problem]:
             f"initialising layers from the teacher needs at most its {teacher.heads} heads and head size {size}, the "
             f"student has {student.heads} of {student.width // student.heads}; {fit}`layers: random` takes any",
         )
-    same = (student.width, student.heads, student.ffn) == (teacher.width, teacher.heads, teacher.ffn)
-    if not same and not FAMILIES[teacher.model_type].projects_layers:
+    if not same and not family.projects_layers:
         yield Problem(
             ("init",),
             f"the family {teacher.model_type!r} does not say what a layer's parts are, so that its layers can be copied, "

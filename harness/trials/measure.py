@@ -23,7 +23,7 @@ from harness.assets.fetch import opened
 from harness.assets.sources import Sources
 from harness.devices.placement import attention_rule, resolve_precision
 from harness.errors import InputError
-from harness.families import family_of
+from harness.families import FAMILIES, family_of
 from harness.flops import forward_flops
 from harness.models.configs import config_of_shape
 from harness.models.random_encoder import seeded
@@ -186,8 +186,9 @@ def random_ids(model: PreTrainedModel, rows: int, tokens: int) -> Tensor:
 def encoder_parameters(model: PreTrainedModel) -> tuple[int, int]:
     """Parameters of an encoder (no head, no pooler), and those of its Transformer layers alone."""
     layers = sum(parameter.numel() for parameter in family_of(model).layers(model).parameters())
-    embeddings = sum(parameter.numel() for parameter in family_of(model).embeddings(model).parameters())
-    return layers + embeddings, layers
+    named = model.base_model.named_parameters()
+    whole = sum(parameter.numel() for name, parameter in named if not name.startswith("pooler."))
+    return whole, layers
 
 
 def _build(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
@@ -203,7 +204,8 @@ def _build(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype) -
 def _counts(model: PreTrainedModel, shape: Shape, tokens: int) -> list[Measurement]:
     whole, layers = encoder_parameters(model)
     counted = "encoder with word, position and type embeddings; no head, no pooler"
-    formula = f"1 sequence of {tokens} tokens, forward, matrix products: L·[2n(4d² + 2df) + 4n²d]"
+    maps = 3 if FAMILIES[shape.model_type].gated else 2
+    formula = f"1 sequence of {tokens} tokens, forward, matrix products: L·[2n(4d² + {maps}df) + 4n²d]"
     return [
         Measurement(metric="parameters", value=whole, unit="count", protocol=counted),
         Measurement(

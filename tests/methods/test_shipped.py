@@ -69,6 +69,17 @@ def test_the_command_line_lists_the_same_methods(capsys: pytest.CaptureFixture[s
     assert {family: sorted(names) for family, names in listed.items()} == FAMILIES
 
 
+def test_a_method_is_drawn_for_a_teacher_that_is_not_here(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["methods", "minilmv2", "--teacher", "modernbert-base", "--student-layers", "4"])
+    assert not ended.value.code
+    shown = " ".join(capsys.readouterr().out.split())
+    assert (
+        "student layer 4 of 4 (full attention) learns from teacher layer 22 of 22 (full attention)" in shown
+    )
+    assert "teacher FssFssFssFssFssFssFssF, student FssF" in shown
+
+
 @pytest.mark.parametrize("method", METHODS.values(), ids=list(METHODS))
 def test_a_method_says_what_it_is_and_where_it_comes_from(method: Method) -> None:
     assert method.summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -154,7 +155,65 @@ def test_values_that_cannot_be_meant_are_refused_once(
 )
 def test_layers_are_named_from_either_end(selector: object, layer: int) -> None:
     read: int | str | FromEnd = TypeAdapter(Layer).validate_python(selector)
-    assert resolve_layer(read, 12) == layer
+    assert resolve_layer(read, TEACHER) == layer
+
+
+MODERN = Shape(
+    22, 768, 12, 1152, 50368, "modernbert", mlm_head=True,
+    layer_types=("full", *("sliding", "sliding", "full") * 7), window=64,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("selector", "layer"),
+    [
+        ("last_full", 22),
+        ({"from_end": 1, "type": "full"}, 19),
+        ({"from_end": 0, "type": "sliding"}, 21),
+        ({"from_end": 2, "type": "sliding"}, 18),
+        ({"from_end": 2}, 20),
+    ],
+)
+def test_layers_are_counted_by_the_kind_of_their_attention(selector: object, layer: int) -> None:
+    read: int | str | FromEnd = TypeAdapter(Layer).validate_python(selector)
+    assert resolve_layer(read, MODERN) == layer
+    assert resolve_layer(TypeAdapter(Layer).validate_python("last_full"), TEACHER) == TEACHER.layers
+
+
+@pytest.mark.parametrize(
+    ("options", "teacher", "field", "words"),
+    [
+        (
+            {"teacher_layer": {"from_end": 8, "type": "full"}},
+            MODERN,
+            "teacher_layer",
+            "has 8 full layers, .* type: full}",
+        ),
+        ({"teacher_layer": {"from_end": 0, "type": "sliding"}}, SAME, "teacher_layer", "`last` would work"),
+        (
+            {"rope": "after"},
+            SAME,
+            "rope",
+            "'bert' does not rotate queries and keys; `rope: before` would work",
+        ),
+        ({"rope": "after"}, MODERN, "heads", r"48 relation heads .* \(12\) .*; 1, 2, 3, 4, 6, 12 would work"),
+        ({"window": True}, MODERN, "window", "layer 22 see all others, .* teacher_layer 2, 3, 5"),
+        ({"window": True}, SAME, "window", "so it has no window; `window: false` would work"),
+    ],
+)
+def test_what_a_family_cannot_give_is_refused_with_what_would_work(
+    options: dict[str, object], teacher: Shape, field: str, words: str
+) -> None:
+    params = Relations.model_validate({"heads": 48, **options})
+    found = {problem.field: problem.message for problem in params.problems(teacher, teacher)}
+    assert re.search(words, found[field,])
+    assert len(found) == 1
+
+
+def test_a_layer_spelt_two_ways_is_one_question() -> None:
+    spelt = Relations.model_validate({"teacher_layer": {"from_end": 0, "type": "full"}})
+    assert digest(spelt) == digest(Relations(teacher_layer="last_full")) != digest(Relations())
+    assert "teacher layer L_T(full)−1" in Relations(teacher_layer=FromEnd(from_end=1, type="full")).formula()
 
 
 @pytest.mark.parametrize("params", TERMS.values(), ids=list(TERMS))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.flops import classifier_flops
+from harness.kinds import KINDS
 from harness.models.classify import Classifier, build_classifier
 from harness.models.first_token import compute_first_token_only
 from harness.models.loaded import LoadedModel
@@ -61,4 +61,5 @@ def test_its_operations_by_formula_are_those_a_profiler_counts(teacher: LoadedMo
         pooler = getattr(model.model.base_model, "pooler", None)
         if pooler is not None:
             pooler(states[0])
-    assert forward.get_total_flops() - head.get_total_flops() == classifier_flops(teacher.shape, *IDS.shape)
+    expected = KINDS["classification"].forward_flops(teacher.shape, *IDS.shape)
+    assert forward.get_total_flops() - head.get_total_flops() == expected

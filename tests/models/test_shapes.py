@@ -21,7 +21,11 @@ def test_size_and_head_are_read_from_the_files(
     checkpoint: Callable[..., Path], model_type: str, head: bool
 ) -> None:
     folder = checkpoint(model_type, head=head)
-    assert read_shape(folder) == Shape(**SIZE, model_type=model_type, mlm_head=head)
+    windowed = {"layer_types": ("full", "sliding", "sliding", "full"), "window": 2}
+    expected = Shape(
+        **SIZE, **(windowed if model_type == "modernbert" else {}), model_type=model_type, mlm_head=head
+    )
+    assert read_shape(folder) == expected
 
 
 def test_reading_a_shape_imports_no_torch(checkpoint: Callable[..., Path]) -> None:

@@ -64,10 +64,16 @@ def test_a_student_from_its_teacher_copies_layers_embeddings_and_head(teacher, l
     model = build_student(teacher, shaped(), copying(layers), seed=1)
     family = family_of(model)
     source = family.layers(teacher.model)
-    for layer, number in zip(family.layers(model), expected, strict=True):
-        for name, value in layer.state_dict().items():
-            assert torch.equal(value, source[number].state_dict()[name])
-    rest = [name for name in model.state_dict() if ".layer." not in name]
+    for place, number in enumerate(expected):
+        wanted = dict(source[number].state_dict())
+        if (teacher.shape.model_type, place) == (
+            "modernbert",
+            0,
+        ) and number > 0:  # no norm below its attention
+            wanted["attn.Wqkv.weight"] = wanted["attn.Wqkv.weight"] * wanted["attn_norm.weight"]
+        for name, value in family.layers(model)[place].state_dict().items():
+            assert torch.equal(value, wanted[name])
+    rest = [name for name in model.state_dict() if ".layer." not in name and ".layers." not in name]
     assert rest
     for name in rest:
         assert torch.equal(model.state_dict()[name], teacher.model.state_dict()[name]), name

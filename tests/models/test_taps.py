@@ -38,10 +38,11 @@ def test_projections_are_the_linear_maps_of_the_layer_below(model_type: str) -> 
     tapped = Tapped(model, EVERYTHING)(BATCHES["padded"])
     family = family_of(model)
     for layer in range(1, 5):
-        maps = family.projections(family.layers(model)[layer - 1])
+        module = family.layers(model)[layer - 1]
+        maps, read = family.projections(module), family.attention_input(module, tapped.hidden[layer - 1])
         for name in ("query", "key", "value"):
             linear = getattr(maps, name)
-            expected = tapped.hidden[layer - 1] @ linear.weight.T + linear.bias
+            expected = read @ linear.weight.T + (0 if linear.bias is None else linear.bias)
             torch.testing.assert_close(getattr(tapped.qkv[layer], name), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -72,22 +73,25 @@ class Calls:
 
 
 @pytest.mark.parametrize(
-    ("needs", "layers", "linears"),
+    ("needs", "layers", "projected"),
     [
-        (Needs(hidden=frozenset({2})), 2, 12),
+        (Needs(hidden=frozenset({2})), 2, 0),
         (Needs(hidden=frozenset({0})), 0, 0),
-        (Needs(qkv=frozenset({3})), 2, 15),
-        (Needs(qkv=frozenset({1})), 0, 3),
-        (Needs(hidden=frozenset({3}), qkv=frozenset({2, 3})), 3, 18),
-        (Needs(hidden=frozenset({1}), qkv=frozenset({2, 4})), 3, 21),
-        (Needs(mlm=True), 4, 24),
+        (Needs(qkv=frozenset({3})), 2, 1),
+        (Needs(qkv=frozenset({1})), 0, 1),
+        (Needs(hidden=frozenset({3}), qkv=frozenset({2, 3})), 3, 0),
+        (Needs(hidden=frozenset({1}), qkv=frozenset({2, 4})), 3, 1),
+        (Needs(mlm=True), 4, 0),
     ],
 )
 def test_the_run_ends_at_the_deepest_thing_needed(
-    model_type: str, needs: Needs, layers: int, linears: int
+    model_type: str, needs: Needs, layers: int, projected: int
 ) -> None:
+    """`projected`: layers of which nothing but queries, keys and values is computed."""
     model = tiny_model(model_type)
     calls = Calls(model)
+    fused = model_type == "modernbert"
+    linears = layers * (4 if fused else 6) + projected * (1 if fused else 3)
     early = Tapped(model, needs, frozen=True)(BATCHES["padded"])
     assert (calls.layers, calls.linears, calls.head) == (layers, linears, 0)
     whole = Tapped(model, needs | Needs(hidden=frozenset({4})), frozen=True)(BATCHES["padded"])
@@ -105,7 +109,11 @@ def test_a_student_stays_in_the_graph_and_a_teacher_does_not(model_type: str) ->
     student = Tapped(model, EVERYTHING)(BATCHES["full"])
     sum(qkv.key.sum() for qkv in student.qkv.values()).backward()
     family = family_of(model)
-    assert all(family.projections(layer).key.weight.grad is not None for layer in family.layers(model))
+    assert all(
+        module.weight.grad is not None
+        for layer in family.layers(model)
+        for module in family.projections(layer).modules[:2][-1:]
+    )
     frozen = Tapped(model, EVERYTHING, frozen=True)
     assert not model.training
     teacher = frozen(BATCHES["full"])

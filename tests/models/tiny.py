@@ -9,6 +9,7 @@ from transformers import (
     AutoModelForMaskedLM,
     BertConfig,
     DistilBertConfig,
+    ModernBertConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -18,7 +19,7 @@ from transformers import (
 
 from harness.methods.loss import Batch
 
-MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "distilbert")
+MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "distilbert", "modernbert")
 VOCABULARY = 40
 WORDS = [chr(ord("a") + i) for i in range(26)]
 SPECIALS = {
@@ -42,6 +43,17 @@ def tiny_config(
     }
     if model_type == "distilbert":
         return DistilBertConfig(**shared, n_layers=layers, dim=width, n_heads=heads, hidden_dim=ffn)
+    if model_type == "modernbert":  # a window of 2 to either side, which bites in a batch of 9 tokens
+        roles = {"bos_token_id": 0, "cls_token_id": 0, "eos_token_id": 2, "sep_token_id": 2}
+        return ModernBertConfig(
+            **shared,
+            **roles,
+            num_hidden_layers=layers,
+            hidden_size=width,
+            num_attention_heads=heads,
+            intermediate_size=ffn,
+            local_attention=4,
+        )
     of_type = {"bert": BertConfig, "roberta": RobertaConfig, "xlm-roberta": XLMRobertaConfig}[model_type]
     return of_type(
         **shared,

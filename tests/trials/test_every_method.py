@@ -1,4 +1,5 @@
-"""Every shipped method with an objective trains: all of them in one cohort, each lowers its own loss."""
+"""Every shipped method with an objective trains: all of them in one cohort, each lowers its own loss; with a teacher of
+each family that is tapped in its own way."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from harness.spec.entries import Method
 from harness.trials.run import run_trials
 
 from .test_distil import with_heads
-from .world import FLAT_STUDENT, TINY_STUDENT, World, distil_trial
+from .world import FLAT_STUDENT, TINY_STUDENT, World, distil_trial, make_world
 
 METHODS = [method for method in Catalog().entries("methods", Method) if method.objective]
 HEADS = {"minilm": 4, "minilmv2": 8, "direct-minilm": 8}
@@ -23,9 +24,16 @@ PAIRS = [(method, FLAT_STUDENT) for method in METHODS]
 PAIRS += [(method, NARROW_STUDENT) for method in METHODS if method.family in ("HS", "MHA")]
 
 
+@pytest.fixture(scope="module", params=["bert", "modernbert"])
+def world_of_a_family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A tiny teacher of each in turn."""
+    return make_world(tmp_path_factory.mktemp(request.param), request.param)
+
+
 @pytest.fixture(scope="module")
-def results(world: World) -> dict[tuple[str, str], Result]:
+def results(world_of_a_family: World) -> dict[tuple[str, str], Result]:
     """Method and student -> result, all from one cohort."""
+    world = world_of_a_family
     trials = [
         distil_trial(
             world,

@@ -15,11 +15,13 @@ from transformers import AutoModel
 
 from harness.assets.sources import Sources
 from harness.errors import InputError
+from harness.families import FAMILIES
 from harness.flops import forward_flops, head_flops, training_flops
 from harness.models.configs import config_of_shape
 from harness.models.random_encoder import build_encoder
 from harness.records.trial import MeasureJob
-from harness.shapes import Shape
+from harness.shapes import Shape, declared_shape
+from harness.spec.catalog import Catalog
 from harness.spec.entries import CorpusText, Student, Teacher
 from harness.spec.recipes import Measure
 from harness.trials.measure import LARGEST_SPREAD, Bench, encoder_parameters, measure
@@ -61,6 +63,9 @@ def meta(shape: Shape) -> torch.nn.Module:
         ("distilbert", (6, 768, 12, 3072, 30522), 66, 42.5),
         ("roberta", (12, 768, 12, 3072, 50265), 124, 85),
         ("xlm-roberta", (12, 768, 12, 3072, 250002), 277.5, 85),
+        # ModernBERT-base 149M, large 395M (Warner et al., 2024).
+        ("modernbert", (22, 768, 12, 1152, 50368), 149, 110.3),
+        ("modernbert", (28, 1024, 16, 2624, 50368), 395, 343.2),
     ],
 )
 def test_parameters_match_published_sizes(model_type, size, millions, layers_millions) -> None:
@@ -69,7 +74,31 @@ def test_parameters_match_published_sizes(model_type, size, millions, layers_mil
     assert layers / 1e6 == pytest.approx(layers_millions, abs=0.3)
 
 
-@pytest.mark.parametrize("model_type", ["bert", "roberta", "xlm-roberta", "distilbert"])
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        # What their model cards and papers state, embeddings included.
+        ("modernbert-base", 149),
+        ("modernbert-large", 395),
+        ("mmbert-base", 307),
+        ("mmbert-small", 140),
+        ("ettin-encoder-17m", 17),
+        ("ettin-encoder-32m", 32),
+        ("ettin-encoder-68m", 68),
+        ("ettin-encoder-150m", 150),
+        ("ettin-encoder-400m", 400),
+        ("granite-embedding-english-r2", 149),
+        ("granite-embedding-small-english-r2", 47),
+    ],
+)
+def test_a_declared_teacher_has_as_many_parameters_as_are_published(name: str, millions: float) -> None:
+    declared = Catalog().get("teachers", name, Teacher)[1].shape
+    assert declared is not None
+    whole, _ = encoder_parameters(meta(declared_shape(declared)))
+    assert whole / 1e6 == pytest.approx(millions, rel=0.02)
+
+
+@pytest.mark.parametrize("model_type", list(FAMILIES))
 def test_flops_by_formula_are_those_a_profiler_counts(model_type: str) -> None:
     shape = Shape(**{**TINY, "ffn": 48}, model_type=model_type, mlm_head=True)
     model = build_encoder(config_of_shape(shape), seed=0)
@@ -86,7 +115,7 @@ def test_flops_by_formula_are_those_a_profiler_counts(model_type: str) -> None:
     assert counter.get_total_flops() == training_flops(shape, 2, 11)
 
 
-@pytest.mark.parametrize("model_type", ["bert", "roberta", "xlm-roberta", "distilbert"])
+@pytest.mark.parametrize("model_type", list(FAMILIES))
 def test_everything_is_measured_from_the_declared_shape_alone(model_type: str) -> None:
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     measured = measure(job(Student(name="s", layers=2, width=16, heads=2), model_type), NOWHERE)
@@ -110,7 +139,12 @@ def test_everything_is_measured_from_the_declared_shape_alone(model_type: str) -
         assert latency.valid == (latency.spread <= LARGEST_SPREAD)
     (layers,) = by_name["parameters_without_embeddings"]
     width, ffn = 16, 64
-    assert layers.value == 2 * (4 * width * (width + 1) + 2 * width * ffn + ffn + width + 4 * width)
+    expected = 2 * (4 * width * (width + 1) + 2 * width * ffn + ffn + width + 4 * width)
+    if (
+        model_type == "modernbert"
+    ):  # no biases, three maps in a feed-forward block, one norm less in the first layer
+        expected = 2 * (4 * width * width + 3 * width * ffn) + 3 * width
+    assert layers.value == expected
 
 
 def test_a_restless_timing_is_taken_again() -> None:

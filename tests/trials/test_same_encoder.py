@@ -73,7 +73,7 @@ def models(
     head, again = (prepare_trial(world, **SHORT, train="head", seed=seed) for seed in (0, 1))
     whole = prepare_trial(world, **SHORT)
     taught = distil_trial(world, "od", **SHORT)
-    between = Student(name="between", layers=3, width=24, heads=2, ffn=48)
+    between = Student(name="between", layers=3, width=24, heads=3, ffn=48)
     assistant = changed(distil_trial(world, "od", student=between, **SHORT), head)
     made = [head, again, whole, taught, assistant]
     results = run_trials(made[:3], world.site()) + run_trials(made[3:], world.site())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,6 +23,9 @@ class _AttentionLoss(TermLoss):
         super().__init__(params, teacher, student)
         self.heads = teacher.heads
         self.pairs = params.pairs(teacher, student)
+        self.windows = {
+            (i, j): params.window(teacher, student, i, j) for i, layers in self.pairs.items() for j in layers
+        }
 
     def teacher_needs(self) -> Needs:
         return Needs(qkv=frozenset(j for layers in self.pairs.values() for j in layers))
@@ -31,9 +35,13 @@ class _AttentionLoss(TermLoss):
 
     @abstractmethod
     def distance(
-        self, student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], mask: Tensor | None
+        self,
+        student: tuple[Tensor, Tensor],
+        teacher: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        window: int | None,
     ) -> Tensor:
-        """Sum for one pair of layers, given (Q, K) of each."""
+        """Sum for one pair of layers, given (Q, K) of each and how far both see."""
 
     def forward(self, teacher: Activations, student: Activations, batch: Batch) -> Tensor:
         """Sum over the batch: mean over φ(i), then mean or sum over student layers."""
@@ -41,10 +49,9 @@ class _AttentionLoss(TermLoss):
         over_layers = len(self.pairs) if self.params.reduce == "mean" else 1
         losses = []
         for i, layers in self.pairs.items():
-            mine = student.qkv[i]
+            mine = student.attended(i)
             for j in layers:
-                theirs = teacher.qkv[j]
-                loss = self.distance((mine.query, mine.key), (theirs.query, theirs.key), mask)
+                loss = self.distance(mine, teacher.attended(j), mask, self.windows[i, j])
                 losses.append(loss / (len(layers) * over_layers))
         return torch.stack(losses).sum()
 
@@ -57,21 +64,31 @@ class AttentionProbsLoss(_AttentionLoss):
         return batch.examples
 
     def distance(
-        self, student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], mask: Tensor | None
+        self,
+        student: tuple[Tensor, Tensor],
+        teacher: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        window: int | None,
     ) -> Tensor:
         """Sum over examples."""
-        return score_loss(student, teacher, self.heads, mask, kl_rows)
+        return score_loss(student, teacher, self.heads, mask, partial(kl_rows, window=window))
 
 
 class AttentionScoresLoss(_AttentionLoss):
-    """(A_S − A_T)², A = Q Kᵀ/√d_h, mean over heads and real pairs (TinyBERT, Jiao et al., 2020, L_attn)."""
+    """(A_S − A_T)², A = Q Kᵀ/√d_h, mean over heads and real pairs (TinyBERT, Jiao et al., 2020, L_attn).
+
+    Pairs outside a window count as equal."""
 
     def count(self, batch: Batch) -> int:
         """Pairs of real positions: Σ n_x²."""
         return int(batch.attention_mask.sum(dim=1).square().sum())
 
     def distance(
-        self, student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], mask: Tensor | None
+        self,
+        student: tuple[Tensor, Tensor],
+        teacher: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        window: int | None,
     ) -> Tensor:
         """Sum over pairs of positions, mean over heads."""
-        return score_loss(student, teacher, self.heads, mask, squared_pairs)
+        return score_loss(student, teacher, self.heads, mask, partial(squared_pairs, window=window))

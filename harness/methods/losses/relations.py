@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -20,6 +22,7 @@ class RelationsLoss(TermLoss):
     def __init__(self, params: Relations, teacher: Shape, student: Shape) -> None:
         super().__init__(params, teacher, student)
         self.student_layer, self.teacher_layer = params.pair(teacher, student)
+        self.window = teacher.window_of(self.teacher_layer) if params.window else None
 
     def teacher_needs(self) -> Needs:
         return Needs(qkv=frozenset({self.teacher_layer}))
@@ -34,13 +37,19 @@ class RelationsLoss(TermLoss):
     def forward(self, teacher: Activations, student: Activations, batch: Batch) -> Tensor:
         """Sum over examples of the weighted mean KL."""
         mask = batch.attention_mask if batch.padded else None
-        student_qkv, teacher_qkv = student.qkv[self.student_layer], teacher.qkv[self.teacher_layer]
+        mine, theirs = self.read(student, self.student_layer), self.read(teacher, self.teacher_layer)
+        compare = partial(kl_rows, window=self.window)
         losses = [
-            weight
-            * score_loss(named(student_qkv, pair), named(teacher_qkv, pair), self.params.heads, mask, kl_rows)
+            weight * score_loss(named(mine, pair), named(theirs, pair), self.params.heads, mask, compare)
             for pair, weight in zip(self.params.pairs, self.params.weights, strict=True)
         ]
         return torch.stack(losses).sum()
+
+    def read(self, model: Activations, layer: int) -> QKV:
+        """Projections of a layer, queries and keys after RoPE where the term says so."""
+        if self.params.rope == "before":
+            return model.qkv[layer]
+        return QKV(*model.attended(layer), model.qkv[layer].value)
 
 
 def named(qkv: QKV, pair: str) -> tuple[Tensor, Tensor]:

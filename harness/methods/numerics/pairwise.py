@@ -25,11 +25,11 @@ GROUP_ELEMENTS = {"cpu": 2**17, "cuda": 2**26}
 """Scores of one group: what stays in a core's cache, or keeps a GPU busy."""
 
 
-def kl_rows(attention_mask: Tensor | None, heads: int) -> Compare:
+def kl_rows(attention_mask: Tensor | None, heads: int, window: int | None = None) -> Compare:
     """KL(softmax teacher ‖ softmax student), mean over real rows and all `heads`, summed over examples.
 
-    Padding columns are masked before the softmax, padding rows dropped after it. `attention_mask`
-    (batch, tokens) bool is None where every position is real.
+    Padding columns, and those more than `window` positions away, are masked before the softmax, padding rows dropped
+    after it. `attention_mask` (batch, tokens) bool is None where every position is real.
     """
     if attention_mask is not None:
         real = attention_mask.repeat_interleave(heads, dim=0)
@@ -38,6 +38,10 @@ def kl_rows(attention_mask: Tensor | None, heads: int) -> Compare:
 
     def compare(teacher: Tensor, student: Tensor, group: slice) -> tuple[Tensor, Tensor]:
         share: Tensor | float = 1 / (heads * teacher.shape[-1])
+        if window is not None:
+            beyond = _beyond(window, teacher)
+            teacher.masked_fill_(beyond, torch.finfo(teacher.dtype).min)
+            student.masked_fill_(beyond, torch.finfo(student.dtype).min)
         if attention_mask is not None:
             # The lowest finite number makes softmax exactly 0, as −inf would, and differences free of NaN.
             teacher.masked_fill_(padding[group], torch.finfo(teacher.dtype).min)
@@ -51,18 +55,26 @@ def kl_rows(attention_mask: Tensor | None, heads: int) -> Compare:
     return compare
 
 
-def squared_pairs(attention_mask: Tensor | None, heads: int) -> Compare:
-    """(student − teacher)², mean over `heads`, summed over pairs of real positions."""
+def squared_pairs(attention_mask: Tensor | None, heads: int, window: int | None = None) -> Compare:
+    """(student − teacher)², mean over `heads`, summed over pairs of real positions at most `window` apart."""
     real = None if attention_mask is None else attention_mask.repeat_interleave(heads, dim=0)
 
     def compare(teacher: Tensor, student: Tensor, group: slice) -> tuple[Tensor, Tensor]:
         difference = student.sub_(teacher)
+        if window is not None:
+            difference.masked_fill_(_beyond(window, teacher), 0)
         if real is not None:
             pairs = real[group, :, None] & real[group, None, :]
             difference.masked_fill_(~pairs, 0)
         return difference.square().sum() / heads, difference.mul_(2 / heads)
 
     return compare
+
+
+def _beyond(window: int, scores: Tensor) -> Tensor:
+    """(tokens, tokens) bool, True at pairs of positions more than `window` apart."""
+    places = torch.arange(scores.shape[-1], device=scores.device)
+    return (places[:, None] - places).abs() > window
 
 
 def score_loss(

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from harness.base import Problem
+from harness.families import FAMILIES
 from harness.methods.layer import (
     Layer,
     layer_name,
@@ -21,7 +22,10 @@ from harness.shapes import Shape
 
 
 class AttentionParams(TermParams):
-    """Parameters shared by the terms that compare attention of paired layers, head by head."""
+    """Parameters shared by the terms that compare attention of paired layers, head by head.
+
+    Queries and keys are taken as attention multiplies them, after RoPE where a family has it. Of a sliding layer's
+    attention there is only its window: a pair of layers is compared where both see."""
 
     mapping: AnyMapping
     reduce: Literal["mean", "sum"] = Field(default="mean", description=REDUCE_HELP)
@@ -40,8 +44,20 @@ class AttentionParams(TermParams):
         attended = {i: tuple(j for j in js if j > 0) for i, js in layers.items() if i > 0}
         return {i: js for i, js in attended.items() if js}
 
+    def window(self, teacher: Shape, student: Shape, student_layer: int, teacher_layer: int) -> int | None:
+        """Positions to either side that both layers of a pair see; None where both see all."""
+        windows = teacher.window_of(teacher_layer), student.window_of(student_layer)
+        return min((one for one in windows if one is not None), default=None)
+
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
         yield from mapping_problems(self.mapping, teacher, student)
+        added = FAMILIES[teacher.model_type].added_to_scores
+        if added is not None:
+            yield Problem(
+                ("term",),
+                f"attention of the family {teacher.model_type!r} adds {added} to Q·Kᵀ, so {self.term} cannot be rebuilt "
+                "from its queries and keys; the term `relations` would work",
+            )
         if teacher.heads != student.heads:
             yield Problem(
                 ("term",),
@@ -86,15 +102,15 @@ class AttentionProbs(AttentionParams):
         if self.teacher_layer is None and self.student_layer is None:
             return super().pairs(teacher, student)
         return {
-            resolve_layer(self.student_layer or "last", student.layers): (
-                resolve_layer(self.teacher_layer or "last", teacher.layers),
+            resolve_layer(self.student_layer or "last", student): (
+                resolve_layer(self.teacher_layer or "last", teacher),
             )
         }
 
     def problems(self, teacher: Shape, student: Shape) -> Iterator[Problem]:
         yield from super().problems(teacher, student)
-        yield from layer_problems("teacher_layer", self.teacher_layer or "last", teacher.layers, "teacher")
-        yield from layer_problems("student_layer", self.student_layer or "last", student.layers, "student")
+        yield from layer_problems("teacher_layer", self.teacher_layer or "last", teacher, "teacher")
+        yield from layer_problems("student_layer", self.student_layer or "last", student, "student")
 
     def formula(self) -> str:
         if self.teacher_layer is None and self.student_layer is None:

@@ -44,10 +44,10 @@ SETTINGS: dict[str, Any] = {
 """A prepared teacher, six students, a task, measurements: 17 trials of a few seconds at most."""
 
 
-def write_spec(folder: Path, **changes: Any) -> Path:
-    """Write a teacher, a corpus and a task below `folder`, and the spec that names them; `changes`
+def write_spec(folder: Path, model_type: str = "bert", **changes: Any) -> Path:
+    """Write a teacher of a family, a corpus and a task below `folder`, and the spec that names them; `changes`
     replace sections of `SETTINGS`."""
-    world = make_world(folder / "world")
+    world = make_world(folder / "world", model_type)
     task = verb_task(folder / "world" / "task").model_dump(mode="json", exclude_unset=True)
     corpus = world.corpus.model_dump(mode="json", exclude_unset=True)
     assets = {
