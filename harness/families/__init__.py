@@ -10,10 +10,14 @@ bert          bert
 roberta       roberta and xlm-roberta
 distilbert    distilbert
 modernbert    modernbert
+camembert     camembert
+electra       electra
 """
 
 from harness.families.bert import Bert
+from harness.families.camembert import CamemBert
 from harness.families.distilbert import DistilBert
+from harness.families.electra import Electra
 from harness.families.family import (
     FAMILIES,
     AttentionType,
@@ -35,13 +39,17 @@ FAMILIES.register("roberta", Roberta())
 FAMILIES.register("xlm-roberta", Roberta())
 FAMILIES.register("distilbert", DistilBert())
 FAMILIES.register("modernbert", ModernBert())
+FAMILIES.register("camembert", CamemBert())
+FAMILIES.register("electra", Electra())
 FAMILIES.load_entry_points("harness.families")
 
 __all__ = [
     "FAMILIES",
     "AttentionType",
     "Bert",
+    "CamemBert",
     "DistilBert",
+    "Electra",
     "EncoderFamily",
     "HeadTensors",
     "LayerInputs",

@@ -90,8 +90,8 @@ def test_the_run_ends_at_the_deepest_thing_needed(
     """`projected`: layers of which nothing but queries, keys and values is computed."""
     model = tiny_model(model_type)
     calls = Calls(model)
-    fused = model_type == "modernbert"
-    linears = layers * (4 if fused else 6) + projected * (1 if fused else 3)
+    whole, maps = (4, 1) if model_type == "modernbert" else (6, 3)
+    linears = layers * whole + projected * maps
     early = Tapped(model, needs, frozen=True)(BATCHES["padded"])
     assert (calls.layers, calls.linears, calls.head) == (layers, linears, 0)
     whole = Tapped(model, needs | Needs(hidden=frozenset({4})), frozen=True)(BATCHES["padded"])

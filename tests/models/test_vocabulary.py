@@ -47,12 +47,32 @@ def word_piece() -> Tokenizer:
     return backend
 
 
+def byte_pairs() -> Tokenizer:
+    """Merges of bytes, as ModernBERT's; `abc` is made of `ab`, which no text is left with."""
+    pieces = [*SPECIALS.values(), *pre_tokenizers.ByteLevel.alphabet()]
+    merges = [
+        ("a", "b"),
+        ("ab", "c"),
+        ("Ġ", "a"),
+        ("Ġ", "abc"),
+        ("c", "a"),
+        ("ca", "b"),
+        ("d", "e"),
+        ("g", "h"),
+        ("h", "g"),
+    ]
+    vocabulary = {piece: i for i, piece in enumerate([*pieces, *("".join(pair) for pair in merges)])}
+    backend = Tokenizer(models.BPE(vocabulary, merges))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return backend
+
+
 def teacher(backend: Tokenizer, model_type: str) -> LoadedModel:
     backend.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **SPECIALS)
-    model = tiny_model(model_type)
+    model = tiny_model(model_type, vocabulary=max(40, len(tokenizer)))
     from harness.shapes import shape_of_config
 
     return LoadedModel(model, tokenizer, shape_of_config(model.config.to_dict(), "tiny", True), "0" * 64)
@@ -62,7 +82,7 @@ def used(loaded: LoadedModel) -> set[int]:
     return {token for text in TEXTS for token in loaded.tokenizer(text)["input_ids"]}
 
 
-@pytest.mark.parametrize("backend", [unigram, word_piece])
+@pytest.mark.parametrize("backend", [unigram, word_piece, byte_pairs])
 def test_text_of_the_corpus_is_read_as_before_and_means_the_same(backend, model_type: str) -> None:
     whole = teacher(backend(), model_type)
     trimmed = trim_vocabulary(whole, used(whole))
@@ -108,6 +128,25 @@ def test_what_cannot_be_trimmed_is_refused() -> None:
     whole = teacher(unigram(), "bert")
     with pytest.raises(InputError, match="99 is not the id of a piece"):
         trim_vocabulary(whole, [99])
-    merging = teacher(Tokenizer(models.BPE({t: i for i, t in enumerate(SPECIALS.values())}, [])), "roberta")
-    with pytest.raises(InputError, match="BPE tokenizers cannot be trimmed"):
-        trim_vocabulary(merging, [0])
+    vocabulary = {token: i for i, token in enumerate(SPECIALS.values())}
+    for model, kind in (
+        (models.WordLevel(vocabulary, unk_token="<unk>"), "WordLevel tokenizers"),
+        (
+            models.BPE(vocabulary, [], end_of_word_suffix="</w>"),
+            "BPE tokenizers that mark words in their pieces",
+        ),
+    ):
+        with pytest.raises(
+            InputError, match=f"{kind} cannot be trimmed; WordPiece, Unigram and byte-level BPE"
+        ):
+            trim_vocabulary(teacher(Tokenizer(model), "roberta"), [0])
+
+
+def test_a_piece_stays_with_the_pieces_that_it_is_merged_from() -> None:
+    whole = teacher(byte_pairs(), "bert")
+    trimmed = trim_vocabulary(whole, whole.tokenizer("abc")["input_ids"])
+    kept = trimmed.tokenizer.get_vocab()
+    assert {"ab", "abc"} <= kept.keys()  # `ab` stands in no text, `abc` is made of it
+    assert not {"ca", "cab", "gh", "hg"} & kept.keys()
+    assert trimmed.tokenizer.tokenize("abc") == ["abc"]
+    assert trimmed.tokenizer.tokenize("gh é") == ["g", "h", "Ġ", "Ã", "©"]

@@ -8,7 +8,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     AutoModelForMaskedLM,
     BertConfig,
+    CamembertConfig,
     DistilBertConfig,
+    ElectraConfig,
     ModernBertConfig,
     PreTrainedConfig,
     PreTrainedModel,
@@ -19,7 +21,7 @@ from transformers import (
 
 from harness.methods.loss import Batch
 
-MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "distilbert", "modernbert")
+MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "distilbert", "modernbert", "camembert", "electra")
 VOCABULARY = 40
 WORDS = [chr(ord("a") + i) for i in range(26)]
 SPECIALS = {
@@ -32,11 +34,16 @@ SPECIALS = {
 
 
 def tiny_config(
-    model_type: str, layers: int = 4, width: int = 32, heads: int = 4, ffn: int = 48
+    model_type: str,
+    layers: int = 4,
+    width: int = 32,
+    heads: int = 4,
+    ffn: int = 48,
+    vocabulary: int = VOCABULARY,
 ) -> PreTrainedConfig:
     """A config of the family; weights drawn wide, so that layers differ visibly."""
     shared = {
-        "vocab_size": VOCABULARY,
+        "vocab_size": vocabulary,
         "pad_token_id": 1,
         "max_position_embeddings": 66,
         "initializer_range": 0.3,
@@ -54,8 +61,16 @@ def tiny_config(
             intermediate_size=ffn,
             local_attention=4,
         )
-    of_type = {"bert": BertConfig, "roberta": RobertaConfig, "xlm-roberta": XLMRobertaConfig}[model_type]
-    return of_type(
+    of_type: dict[str, type[PreTrainedConfig]] = {
+        "bert": BertConfig,
+        "roberta": RobertaConfig,
+        "xlm-roberta": XLMRobertaConfig,
+        "camembert": CamembertConfig,
+        "electra": ElectraConfig,
+    }
+    if model_type == "electra":
+        shared["embedding_size"] = width
+    return of_type[model_type](
         **shared,
         num_hidden_layers=layers,
         hidden_size=width,

@@ -63,14 +63,15 @@ ENDINGS = [
     "too late",
 ]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-EXTRA = {
+EXTRA: dict[str, dict[str, int]] = {
+    "electra": {"embedding_size": 32},
     "modernbert": {
         "local_attention": 8,
         "bos_token_id": 2,
         "cls_token_id": 2,
         "eos_token_id": 3,
         "sep_token_id": 3,
-    }
+    },
 }
 """What a family's config needs besides: special pieces of this vocabulary, a window that bites in its short texts."""
 
