@@ -13,6 +13,7 @@ import streamlit as st
 from harness.ranking import milestones
 from harness.ranking.cells.settings import flattened
 from harness.ranking.contributions import share_points
+from harness.ranking.glance.reuse import spec_to_type
 from harness.ranking.render import text
 from harness.results.in_progress import curve
 from leaderboard import figures
@@ -299,7 +300,7 @@ def _again(row: pd.Series) -> None:
     st.code(
         f"harness show {row['trial_id']}\n# the whole plan anew, in a folder of its own; this trial "
         "keeps its id\n"
-        f"harness run specs/{row['spec'] or 'SPEC'}.yaml --runs-dir runs-again",
+        f"harness run {spec_to_type(row['spec'] if text.known(row['spec']) else None)} --runs-dir runs-again",
         language="bash",
         wrap_lines=True,
     )

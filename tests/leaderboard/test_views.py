@@ -193,7 +193,9 @@ def test_the_trial_page_tells_why_a_trial_failed(
     )
     app = _run("trial", databases["partly-failed"], monkeypatch, {"trial": failed["trial_id"].iloc[0]})
     assert "became nan at step 700" in app.error[0].value
-    assert failed["trial_id"].iloc[0] in app.code[-1].value
+    again = app.code[-1].value
+    assert failed["trial_id"].iloc[0] in again
+    assert again.splitlines()[-1] == "harness run synthetic.yaml --runs-dir runs-again"
 
 
 def test_the_runs_page_counts_and_lists_failures(

@@ -122,3 +122,16 @@ def test_a_method_with_every_default_written_out_is_the_same_method() -> None:
     assert AttentionProbs.model_validate(one_pair.model_dump(mode="json")) == one_pair
     for entry in METHODS.values():
         assert Method.model_validate_json(entry.model_dump_json()) == entry
+
+
+def test_distilbert_starts_as_its_authors_script_does() -> None:
+    """0-based layers 0, 2, 4, 7, 9, 11 of twelve."""
+    init = METHODS["distilbert"].init
+    assert init is not None
+    assert init.copied_layers(12, 6) == [1, 3, 5, 8, 10, 12]
+
+
+def test_pkds_states_have_the_weight_of_the_named_re_implementation() -> None:
+    states, logits = METHODS["pkd"].objective
+    assert (states.weight, logits.weight) == (100, 1)
+    assert "MetaDistil" in METHODS["pkd"].source

@@ -9,12 +9,12 @@ import pytest
 
 from harness.base import digest
 from harness.plan import Plan, build_plan
-from harness.ranking.glance.reuse import WayToUse, how_to_use
+from harness.ranking.glance.reuse import WayToUse, how_to_use, spec_to_type
 from harness.ranking.student import WEIGHTS
 from harness.records.folder import TrialFolder
 from harness.records.trial import DistilJob
 from harness.results.store import Store
-from harness.spec.catalog import shipped_spec_files
+from harness.spec.catalog import shipped_spec_files, spec_file
 from harness.spec.grid import expand
 from harness.spec.resolve import resolve_document
 from harness.spec.yaml.source import Document, read
@@ -157,3 +157,10 @@ def test_weights_that_are_here_are_exported(tmp_path: Path) -> None:
 def test_a_student_that_is_not_in_the_database_is_looked_up_by_its_id(tmp_path: Path) -> None:
     store = recorded(plan_of(read(shipped_spec_files()["quickstart"])), tmp_path)
     assert how_to_use(store, "0" * 16).command == f"harness show {'0' * 16}"
+
+
+def test_a_spec_is_typed_as_it_is_found() -> None:
+    for name, path in shipped_spec_files().items():
+        assert spec_file(Path(spec_to_type(name))) == path
+    assert spec_to_type("my spec") == "'my spec.yaml'"
+    assert spec_to_type(None) == "SPEC.yaml"

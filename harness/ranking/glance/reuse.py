@@ -126,11 +126,16 @@ def _made(store: Store, trial_id: str) -> _Made | None:
 
 def _run(made: _Made) -> str:
     """The spec of a model, narrowed to it."""
-    spec = made.spec if made.spec in shipped_spec_files() else f"{made.spec or 'SPEC'}.yaml"
     settings = [
         shlex.join(["--set", f"grid.{axis}={_point(axis, name)}"]) for axis, name in made.axes.items()
     ]
-    return " \\\n  ".join([shlex.join(["harness", "run", spec]), *settings])
+    return " \\\n  ".join([f"harness run {spec_to_type(made.spec)}", *settings])
+
+
+def spec_to_type(name: str | None) -> str:
+    """How a spec that a trial names is named to `harness run`: those that ship by name, others by a file of that name;
+    `SPEC.yaml` where it is not known."""
+    return shlex.quote(name if name in shipped_spec_files() else f"{name or 'SPEC'}.yaml")
 
 
 def _point(axis: str, name: str) -> str:
