@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.options import RUNS, Database, Debug, RunsDir, database, example, known_suite, shipped
+from harness.cli.options import (
+    RUNS,
+    Database,
+    DataDir,
+    Debug,
+    RunsDir,
+    database,
+    example,
+    known_suite,
+    shipped,
+)
 from harness.errors import InputError
 
 if TYPE_CHECKING:
     from harness.ranking.board import Board
     from harness.results.store import Store
+
+SERVE = ("onnx", "onnxscript", "onnxruntime")
+"""What the extra `serve` installs."""
 
 
 class Format(StrEnum):
@@ -45,7 +61,7 @@ def register(app: typer.Typer) -> None:
     examples = (
         "harness export board.html",
         "harness export ranking.md --suite GLUE",
-        "harness export --model 3f2a91 --out student",
+        "harness export --model minilmv2/3l-192 --out student",
     )
     app.command(epilog=example("   ·   ".join(examples)))(export)
 
@@ -75,12 +91,33 @@ def export(
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="TRIAL",
-            help="Write the model of this distil or prepare trial (its id or the beginning of it; "
-            "TRIAL@STEP for an intermediate student).",
+            metavar="STUDENT",
+            help="Write this student or prepared teacher: METHOD/STUDENT for the best of its seeds by dev scores, "
+            "METHOD/STUDENT/SEED, or a trial's id or its beginning; with @STEP an intermediate student.",
             show_default=False,
         ),
     ] = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="With --model: an ONNX file for ONNX Runtime.")
+    ] = False,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --onnx: with the head of this task, fine-tuned again as recorded.",
+            show_default=False,
+        ),
+    ] = None,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8", help="With --onnx and --task: an int8 file too, scored on the task's own rows."
+        ),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --int8: write it even if it loses more than a point.")
+    ] = False,
+    data_dir: DataDir = None,
     db: Database = None,
     runs_dir: RunsDir = RUNS,
     board_: Annotated[
@@ -94,8 +131,7 @@ def export(
     in .tex has tables that fit the column of an article.
 
     A student is a folder that loads with `from_pretrained`: safetensors, tokenizer and a model card with its
-    scores, recipe and provenance. ONNX is not written: no maintained exporter takes the transformers this
-    harness stands on.
+    scores, recipe and provenance. With --onnx it is one that ONNX Runtime loads, compared with PyTorch first.
     """
     from harness.cli.places import require_file, require_new
 
@@ -104,10 +140,13 @@ def export(
     where = file or out
     if where is None:
         raise InputError(
-            "no destination: use `harness export FILE`, or `harness export --model TRIAL --out DIR`"
+            "no destination: use `harness export FILE`, or `harness export --model STUDENT --out DIR`"
         )
     option = "--out" if file is None else "FILE"
+    _require_onnx(onnx, {"--task": task is not None, "--int8": int8, "--force": force})
     if model is None:
+        if onnx:
+            raise InputError("--onnx needs a student: `harness export --model STUDENT --onnx --out DIR`")
         require_file(option, where)
         _ranking(where, format_, suite, shipped() if board_ else database(db, runs_dir))
         return
@@ -116,7 +155,34 @@ def export(
     from harness.ranking.student import export_student
 
     require_new(option, where)
-    print(f"{export_student(database(db, runs_dir), runs_dir, model, where)} in {where}")
+    store = database(db, runs_dir)
+    if onnx:
+        wanted = {"student": model, "task": task, "int8": int8, "force": force}
+        print(f"{_as_onnx(store, runs_dir, data_dir, wanted, where)} in {where}")
+        return
+    print(f"{export_student(store, runs_dir, model, where)} in {where}")
+
+
+def _require_onnx(onnx: bool, given: Mapping[str, bool]) -> None:
+    """InputError for options that mean nothing without --onnx."""
+    for option, is_given in given.items():
+        if is_given and not onnx:
+            raise InputError(f"{option} belongs to --onnx: `harness export --model STUDENT --onnx --out DIR`")
+
+
+def _as_onnx(
+    store: Store, runs_dir: Path, data_dir: Path | None, wanted: Mapping[str, Any], out: Path
+) -> str:
+    missing = [name for name in SERVE if find_spec(name) is None]
+    if missing:
+        raise InputError(f"--onnx needs {' and '.join(missing)}: pip install 'distil-harness[serve]'")
+    from harness.assets.sources import Sources
+    from harness.service.export import Wanted, export_onnx
+
+    def say(what: str) -> None:
+        print(what, file=sys.stderr, flush=True)
+
+    return export_onnx(store, runs_dir, Sources.from_environment(data_dir), Wanted(**wanted), out, say)
 
 
 def _ranking(out: Path, named: Format | None, suite: str | None, store: Store) -> None:

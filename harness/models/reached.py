@@ -7,6 +7,8 @@ of its parameters. Without them every output is the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -34,6 +36,21 @@ class ReachedEmbedding(nn.Module):
         """(...) ids -> (..., width). Raises IndexError (a device-side assertion on a GPU) for an id
         that was not named."""
         return functional.embedding(self.row_of[input_ids], self.weight, padding_idx=self._padding)
+
+
+def with_whole_table(
+    weights: Mapping[str, Tensor], reached: PreTrainedModel, whole: PreTrainedModel
+) -> dict[str, Tensor]:
+    """`weights` of a module around `reached`, whose table `keep_reached` cut down, as those of one around `whole`, the
+    same model with its table complete: what was not reached stays as it is there."""
+    table, rows = whole.get_input_embeddings(), reached.get_input_embeddings()
+    assert isinstance(table, nn.Embedding)
+    assert isinstance(rows, ReachedEmbedding)
+    (name,) = (name for name, module in whole.named_modules() if module is table)
+    key = next(key for key in weights if key.endswith(f"{name}.weight"))
+    filled = table.weight.detach().clone()
+    filled[rows.row_of >= 0] = weights[key].to(filled.device)
+    return {**weights, key: filled}
 
 
 def keep_reached(model: PreTrainedModel, ids: NDArray[np.integer]) -> None:

@@ -70,16 +70,13 @@ class Model:
 def export_student(store: Store, runs_dir: Path, named: str, out: Path) -> str:
     """Write the model that `named` names into the new folder `out`; the trial's whole id.
 
-    `named` is a trial's id or how it begins, with `@STEP` for an intermediate student. InputError where it
-    names no trial, one that makes no model or has not ended well; where its weights are not here, or not
-    those that were recorded; and where `out` exists.
+    `named` is as `find_model` reads it. InputError where it names no model; where its weights are not here, or
+    not those that were recorded; and where `out` exists.
     """
     if out.exists():
         raise InputError(f"{out}: exists already; name a new folder")
     model = find_model(store, named)
-    folder = TrialFolder.of(runs_dir, model.trial_id)
-    source = folder.model if model.milestone is None else folder.milestone(model.milestone)
-    sha256 = _checked_weights(source, model)
+    source, sha256 = weights_of(runs_dir, model)
     out.parent.mkdir(parents=True, exist_ok=True)
     written = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
@@ -97,11 +94,13 @@ def export_student(store: Store, runs_dir: Path, named: str, out: Path) -> str:
 
 
 def find_model(store: Store, named: str) -> Model:
-    """The model of one trial that ended well."""
+    """The model of one trial that ended well. `named` is the trial's id or how it begins, or what people call the
+    student: `METHOD/STUDENT` for the best of its seeds by dev scores, `METHOD/STUDENT/SEED` for one of them; with
+    `@STEP` an intermediate student."""
     prefix, at, step = named.partition("@")
     if at and not step.isdecimal():
         raise InputError(f"{named!r}: the part after @ must be a step, e.g. {prefix}@1000")
-    trial_id = store.find_trial(prefix)
+    trial_id = _best_of(store, prefix) if "/" in prefix else store.find_trial(prefix)
     (records,) = store.frame("SELECT * FROM trials WHERE trial_id = ?", [trial_id]).to_dict("records")
     row = {str(name): value for name, value in records.items()}
     if row["kind"] not in MAKERS:
@@ -116,6 +115,46 @@ def find_model(store: Store, named: str) -> Model:
         had = f"has intermediate students at {', '.join(map(str, known))}" if known else "has none"
         raise InputError(f"trial {trial_id} has no intermediate student at step {milestone}; it {had}")
     return Model(trial_id, milestone, row)
+
+
+NAMED = """
+    SELECT t.trial_id, t.language, t.teacher, t.distil_seed, t.status = 'ok' AS ok, avg(c.dev_value) AS dev
+    FROM trials t LEFT JOIN cells c ON c.model_key = t.trial_id
+    WHERE t.kind = 'distil' AND t.method = ? AND t.student = ?
+    GROUP BY ALL ORDER BY ok DESC, dev DESC NULLS LAST, t.distil_seed, t.trial_id
+"""
+
+
+def _best_of(store: Store, named: str) -> str:
+    """The trial that made METHOD/STUDENT or METHOD/STUDENT/SEED; of several the one with the highest mean dev score."""
+    method, student, *seed = named.split("/")
+    if len(seed) > 1 or (seed and not seed[0].isdecimal()):
+        raise InputError(
+            f"{named!r}: name a student as METHOD/STUDENT or METHOD/STUDENT/SEED, e.g. minilmv2/3l-192/1"
+        )
+    rows = store.frame(NAMED, [method, student])
+    if seed:
+        rows = rows[rows["distil_seed"] == int(seed[0])]
+    if rows.empty:
+        known = store.frame(
+            "SELECT DISTINCT method || '/' || student AS name FROM trials WHERE kind = 'distil' ORDER BY 1"
+        )
+        raise InputError(f"no student {named!r}; there are: {', '.join(known['name']) or 'none'}")
+    settings = rows[["teacher", "language"]].drop_duplicates()
+    if len(settings) > 1:
+        several = " and ".join(f"{row.teacher} in {row.language}" for row in settings.itertuples())
+        raise InputError(
+            f"{named!r} names students of {several}: name one by its trial's id (`harness report --ids`)"
+        )
+    return str(rows["trial_id"].iloc[0])
+
+
+def weights_of(runs_dir: Path, model: Model) -> tuple[Path, str]:
+    """The folder of a model and the SHA-256 of its weights. InputError where they are not here, or not those that were
+    recorded."""
+    folder = TrialFolder.of(runs_dir, model.trial_id)
+    source = folder.model if model.milestone is None else folder.milestone(model.milestone)
+    return source, _checked_weights(source, model)
 
 
 def _checked_weights(source: Path, model: Model) -> str:

@@ -7,6 +7,8 @@ at the end:   the best epoch's weights predict dev and the reported split in eve
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -21,17 +23,18 @@ from harness.attempts.site import Site
 from harness.devices.placement import attention_rule
 from harness.flops import BACKWARD
 from harness.kinds import FineTunedKind, UntrainedKind
-from harness.models.classify import build_classifier
+from harness.models.classify import Classifier, build_classifier
 from harness.models.first_token import compute_first_token_only
 from harness.models.loaded import LoadedModel
-from harness.models.reached import keep_reached
-from harness.records.trial import FinetuneJob
+from harness.models.reached import keep_reached, with_whole_table
+from harness.records.result import Score
+from harness.records.trial import FinetuneJob, Trial
 from harness.tasks.encoded import PaddedRows, evaluation_batches, training_batches
 from harness.tasks.rarity import rarity_scores
 from harness.tasks.scoring import Predicted, score, selection_value, write_predictions
 from harness.training.optimise import LinearSchedule, Optimiser
 from harness.training.state import TrainingState
-from harness.trials.finetune_rows import Part, TaskRows
+from harness.trials.finetune_rows import Part, Rows, TaskRows
 from harness.trials.halving import standing_of
 from harness.trials.load import load_source, parents_sha256
 
@@ -67,6 +70,54 @@ def finetune(attempt: Attempt, site: Site) -> None:
         attempt.succeed(outcome if standing is None else outcome.with_facts(standing.facts))
 
 
+@dataclass(frozen=True)
+class FineTuned:
+    """A model with the head that a trial trains."""
+
+    classifier: Classifier
+    """On CPU, float32, with the whole vocabulary; of the best epoch."""
+    loaded: LoadedModel
+    """The encoder before fine-tuning, with its tokenizer."""
+    rows: TaskRows
+    scores: tuple[Score, ...]
+    """Its own, of dev and of the reported split."""
+
+
+def fine_tune_again(trial: Trial, site: Site) -> FineTuned:
+    """Do what a `finetune` trial does, in its folder below `site`, and keep the weights, which a trial drops."""
+    attempt = Attempt(trial, site)
+    job = trial.job
+    assert isinstance(job, FinetuneJob)
+    with attempt.working():
+        attempt.settle_precision(job.recipe.precision, attempt.begin())
+        loaded = load_source(job.model, site)
+        run = _FineTuning(attempt, job, loaded)
+        run.train()
+        outcome = run.outcome({})
+    return FineTuned(run.classifier(), loaded, run.rows, outcome.scores)
+
+
+def predict(
+    outputs_of: Callable[[PaddedRows], NDArray[np.float32]],
+    kind: FineTunedKind,
+    part: Part,
+    rows: Rows,
+    *,
+    padding: int,
+    device: torch.device,
+    doing: Callable[[str], None] = lambda _: None,
+) -> Predicted:
+    """Predictions on one split in one language, in the order of its rows. `outputs_of` gives the float32 outputs of a
+    padded batch, (rows, ..., outputs); `doing` hears how far it is."""
+    outputs: dict[int, NDArray[np.float32]] = {}
+    for done, chosen in enumerate(evaluation_batches(rows.encoded.lengths, EVALUATION_BATCH)):
+        doing(f"predicts {part[0]} {part[1]}, {done * EVALUATION_BATCH:,} of {len(rows.labels):,} rows")
+        batch = rows.encoded.batch(chosen, padding, device)
+        outputs.update(zip(chosen.tolist(), kind.by_row(outputs_of(batch), batch), strict=True))
+    ordered = [outputs[row] for row in range(len(rows.labels))]
+    return Predicted(*part, rows.numbers, rows.labels, kind.predictions(ordered), ordered)
+
+
 class _FineTuning:
     """A model and its head under training."""
 
@@ -80,16 +131,8 @@ class _FineTuning:
         self.padding = int(loaded.tokenizer.pad_token_id or 0)
         assert isinstance(task.kind, FineTunedKind)
         self.kind = task.kind
-        outputs = self.kind.outputs(task)
-        self.model = build_classifier(
-            loaded,
-            len(outputs),
-            dropout=recipe.dropout,
-            seed=job.seed,
-            labels=outputs,
-            attention=attention_rule(self.device, trains=True),
-            head=self.kind.head,
-        )
+        self.loaded = loaded
+        self.model = self._untrained()
         keep_reached(self.model.model, np.append(self.rows.token_ids(), self.padding))
         if self.kind.reads_first_token:
             compute_first_token_only(self.model.model)
@@ -136,6 +179,13 @@ class _FineTuning:
                 self._end_epoch()
             stop_or_save(site, cadence, self.state.save, self._interrupted)
 
+    def classifier(self) -> Classifier:
+        """The weights of the best epoch under the whole vocabulary: rows that no text of the task reached are as they
+        were."""
+        whole = self._untrained()
+        whole.load_state_dict(with_whole_table(self.state.best, self.model.model, whole.model))
+        return whole.eval()
+
     def outcome(self, parents: dict[str, str]) -> Outcome:
         """Predict with the best epoch's weights, write the predictions and score them."""
         self.model.load_state_dict(self.state.best)
@@ -179,6 +229,19 @@ class _FineTuning:
                 "stopped_early": self.state.step < self.steps,
             },
             parents_sha256=parents,
+        )
+
+    def _untrained(self) -> Classifier:
+        """The encoder with a head as drawn."""
+        outputs = self.kind.outputs(self.job.task)
+        return build_classifier(
+            self.loaded,
+            len(outputs),
+            dropout=self.job.recipe.dropout,
+            seed=self.job.seed,
+            labels=outputs,
+            attention=attention_rule(self.device, trains=True),
+            head=self.kind.head,
         )
 
     def _interrupted(self) -> TrialInterruptedError:
@@ -234,14 +297,12 @@ class _FineTuning:
     def _predict(self, part: Part) -> Predicted:
         """Predictions on one split in one language, in the order of its rows."""
         self.model.eval()
-        rows = self.rows.part(part)
-        outputs: dict[int, NDArray[np.float32]] = {}
-        for done, chosen in enumerate(evaluation_batches(rows.encoded.lengths, EVALUATION_BATCH)):
-            self.state.log.doing(
-                f"predicts {part[0]} {part[1]}, {done * EVALUATION_BATCH:,} of {len(rows.labels):,} rows"
-            )
-            batch = rows.encoded.batch(chosen, self.padding, self.device)
-            by_row = self.kind.by_row(self._outputs(batch).cpu().numpy(), batch)
-            outputs.update(zip(chosen.tolist(), by_row, strict=True))
-        ordered = [outputs[row] for row in range(len(rows.labels))]
-        return Predicted(*part, rows.numbers, rows.labels, self.kind.predictions(ordered), ordered)
+        return predict(
+            lambda batch: self._outputs(batch).cpu().numpy(),
+            self.kind,
+            part,
+            self.rows.part(part),
+            padding=self.padding,
+            device=self.device,
+            doing=self.state.log.doing,
+        )
