@@ -37,25 +37,23 @@ def blocks(parts: Mapping[str, Part], docs: Path) -> dict[str, str]:
 
 
 def readme_blocks(parts: Mapping[str, Part]) -> dict[str, str]:
-    """Name -> Markdown of the README's blocks: the first suite of the English part, or of the quickstart where that has not
-    been measured, in short. Its picture is the one that `blocks` draws."""
+    """Name -> Markdown of the README's blocks: every suite of the English part, or of the quickstart where that has not
+    been measured, in short. The pictures are those that `blocks` draws."""
     named = next((name for name in ("english", "quickstart") if name in parts), None)
     if named is None:
         return {"board": "The board that ships holds no results yet."}
     part = parts[named]
-    suite = part.board.suites()[0]
-    ranking = part.ranking(suite)
+    suites = [paragraph for suite in part.board.suites() for paragraph in _in_short(part, suite)]
+    return {"board": "\n\n".join([part.shipped.sentence(), *suites])}
+
+
+def _in_short(part: Part, suite: str) -> list[str]:
     lines = [answer.sentence for answer in part.board.answers(Filters(suite=suite))[:2]]
-    return {
-        "board": "\n\n".join(
-            [
-                part.shipped.sentence(),
-                "\n".join(f"- {line}" for line in lines),
-                picture(f"docs/{FIGURES}/{part.name}-{_file(suite)}", _about(part, suite)),
-                _table(ranking, README_ROWS),
-            ]
-        )
-    }
+    return [
+        "\n".join(f"- {line}" for line in lines),
+        picture(f"docs/{FIGURES}/{part.name}-{_file(suite)}", _about(part, suite)),
+        _table(part.ranking(suite), README_ROWS),
+    ]
 
 
 def _state(parts: Mapping[str, Part]) -> str:

@@ -76,15 +76,23 @@ def test_every_part_has_its_blocks_and_pictures(parts: dict[str, Part], tmp_path
     )  # forests, and tokens
 
 
-def test_the_readme_shows_the_first_suite_in_short(parts: dict[str, Part], tmp_path: Path) -> None:
+def test_the_readme_shows_every_suite_in_short(parts: dict[str, Part], tmp_path: Path) -> None:
     blocks(parts, tmp_path / "docs")
     board = readme_blocks(parts)["board"]
+    suites = parts["english"].board.suites()
+    assert len(suites) > 1
     files = re.findall(r'(?:src|srcset)="([^"]+)"', board)
-    assert [(tmp_path / name).is_file() for name in files] == [True, True]
-    rows = [line for line in board.splitlines() if line.startswith("|")][2:]
-    suite = parts["english"].board.suites()[0]
-    ranking = parts["english"].ranking(suite)
-    assert len(rows) == min(README_ROWS, len(ranking.ranked)) + len(ranking.references)
+    assert len(set(files)) == 2 * len(suites)
+    assert all((tmp_path / name).is_file() for name in files)
+    rows = [line for line in board.splitlines() if line.startswith("|")]
+    for suite in suites:
+        ranking = parts["english"].ranking(suite)
+        shown = min(README_ROWS, len(ranking.ranked)) + len(ranking.references)
+        table, rows = rows[: shown + 2], rows[shown + 2 :]
+        assert all(text.startswith("|") for text in table)
+        assert str(ranking.ranked["method"].iloc[0]) in table[2]
+        assert f"on {suite}" in board
+    assert rows == []
     assert "trials on" in board
 
 
