@@ -92,7 +92,7 @@ class FixedPadding:
         recipe = job.recipe
         self.device = place.torch_device
         self.rows = TaskRows(job, loaded, place).training()
-        attention = attention_rule(self.device, trains=True)
+        attention = attention_rule(self.device, loaded.shape.model_type, trains=True)
         self.model: Any = build_classifier(loaded, 2, dropout=recipe.dropout, seed=0, attention=attention)
         self.model.to(self.device).train()
         self.optimiser = Optimiser(

@@ -8,17 +8,18 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from harness.families import FAMILIES
 from harness.spec.recipes import Precision
 
 Resolved = Literal["fp32", "bf16"]
 
 
-def attention_rule(device: torch.device, trains: bool) -> str:
-    """transformers' attention implementation: `eager` for a model that trains on CPU, else `sdpa`.
+def attention_rule(device: torch.device, model_type: str, trains: bool) -> str:
+    """transformers' attention implementation: `eager` for a model that trains on CPU, else its family's, mostly `sdpa`.
 
     On CPU the backward pass of scaled_dot_product_attention costs more than the plain product it replaces.
     """
-    return "eager" if trains and device.type == "cpu" else "sdpa"
+    return "eager" if trains and device.type == "cpu" else FAMILIES[model_type].kernel
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Resolved:
@@ -42,7 +43,7 @@ def _multiplies_bf16(device: torch.device) -> bool:
 def place_teacher(model: PreTrainedModel, device: torch.device, precision: Resolved) -> PreTrainedModel:
     """`model` itself, moved to `device`, cast to `precision`, frozen, in eval mode. It can no longer be trained, nor
     copied from in bf16: build students first."""
-    model.set_attn_implementation(attention_rule(device, trains=False))
+    model.set_attn_implementation(attention_rule(device, model.config.model_type, trains=False))
     model.requires_grad_(False)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     module: nn.Module = model
@@ -52,7 +53,7 @@ def place_teacher(model: PreTrainedModel, device: torch.device, precision: Resol
 
 def place_student(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
     """`model` itself, moved to `device`, in float32 (the loop autocasts), in train mode."""
-    model.set_attn_implementation(attention_rule(device, trains=True))
+    model.set_attn_implementation(attention_rule(device, model.config.model_type, trains=True))
     module: nn.Module = model
     module.to(device=device)
     return model.train()

@@ -12,6 +12,7 @@ distilbert    distilbert
 modernbert    modernbert
 camembert     camembert
 electra       electra
+mpnet         mpnet
 """
 
 from harness.families.bert import Bert
@@ -32,6 +33,7 @@ from harness.families.family import (
     family_of,
 )
 from harness.families.modernbert import ModernBert
+from harness.families.mpnet import MpNet
 from harness.families.roberta import Roberta
 
 FAMILIES.register("bert", Bert())
@@ -41,6 +43,7 @@ FAMILIES.register("distilbert", DistilBert())
 FAMILIES.register("modernbert", ModernBert())
 FAMILIES.register("camembert", CamemBert())
 FAMILIES.register("electra", Electra())
+FAMILIES.register("mpnet", MpNet())
 FAMILIES.load_entry_points("harness.families")
 
 __all__ = [
@@ -56,6 +59,7 @@ __all__ = [
     "LayerParts",
     "MapRows",
     "ModernBert",
+    "MpNet",
     "Projections",
     "Roberta",
     "SizeKeys",

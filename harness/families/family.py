@@ -157,7 +157,10 @@ class EncoderFamily(ABC):
     rotary: ClassVar[bool] = False
     """Whether positions enter by rotating queries and keys (RoPE, Su et al., 2021); needs `rotate`."""
     added_to_scores: ClassVar[str | None] = None
-    """What attention adds to Q·Kᵀ, so that its scores cannot be rebuilt from queries and keys; None where nothing."""
+    """What attention adds to Q·Kᵀ for each head, so that its scores cannot be rebuilt from queries and keys; None where
+    nothing."""
+    kernel: ClassVar[Literal["sdpa", "eager"]] = "sdpa"
+    """transformers' attention implementation where nothing speaks against it; `eager` where the family has no other."""
 
     def refusal(self, config: Mapping[str, Any]) -> str | None:
         """Why hidden states of a model with this config.json cannot be read; None if they can."""
@@ -208,6 +211,10 @@ class EncoderFamily(ABC):
     def final_norm(self, model: Model) -> Module | None:
         """What normalises the last layer's states before anything reads them; None in families whose layers do."""
         return None
+
+    def shared(self, model: Model) -> Sequence[Module]:
+        """What all layers share: modules that belong to no layer, and are copied to a student of the same heads."""
+        return ()
 
     def rotate(self, model: Model, layer: int, projected: Tensor) -> Tensor:
         """Queries or keys of layer `layer` (1-based) before their rotation -> after it, (n, tokens, width) both."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from harness.families.bert import Bert
 from harness.families.family import HeadTensors, Model, Module, SplitHead
 from harness.registry import import_name
@@ -27,7 +29,7 @@ class Roberta(Bert):
     }
     positions = 514
     positions_follow_padding = True
-    token_types = 1
+    token_types: ClassVar[int | None] = 1
 
     def head(self, model: Model) -> SplitHead:
         head, decoder = model.lm_head, model.lm_head.decoder

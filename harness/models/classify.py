@@ -9,6 +9,7 @@ import transformers
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from harness.families import family_of
 from harness.models.configs import with_dropout
 from harness.models.loaded import LoadedModel
 from harness.models.random_encoder import seeded
@@ -63,7 +64,9 @@ def build_classifier(
     config.label2id = {name: i for i, name in enumerate(names)}
     with seeded(seed):
         model = getattr(transformers, head).from_config(
-            config, attn_implementation=attention, dtype=torch.float32
+            config,
+            attn_implementation=attention if family_of(config).kernel == "sdpa" else "eager",
+            dtype=torch.float32,
         )
     encoder = loaded.model.base_model.state_dict()
     encoder |= {f"pooler.{name}": value for name, value in loaded.pooler.items()}

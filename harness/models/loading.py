@@ -65,7 +65,7 @@ def _read_model(folder: Path, dropout: float | None) -> tuple[PreTrainedModel, d
                 trust_remote_code=False,
                 use_safetensors=True,
                 dtype=torch.float32,
-                attn_implementation="sdpa",
+                attn_implementation=family_of(config).kernel,
                 output_loading_info=True,
             )
             del model.config.transformers_weights

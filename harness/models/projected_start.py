@@ -65,6 +65,9 @@ def start_from_teacher(
         _embeddings(family.embeddings(teacher.model), family.embeddings(student), projection)
         _norm(family.final_norm(teacher.model), family.final_norm(student), projection)
         _head(teacher.model, student, family, projection)
+        if teacher.shape.heads == shape.heads:
+            for mine, its in zip(family.shared(teacher.model), family.shared(student), strict=True):
+                its.load_state_dict(mine.state_dict())
         source, target = family.layers(teacher.model), family.layers(student)
         for layer, number in zip(target, layers or (), strict=layers is not None):
             if _same_layers(teacher.shape, shape):

@@ -12,12 +12,14 @@ from transformers import (
     PreTrainedModel,
 )
 
+from harness.families import family_of
+
 
 def build_encoder(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
     """`...ForMaskedLM` of `config` with transformers' own random initialisation drawn from `seed`."""
     with seeded(seed):
         model: PreTrainedModel = AutoModelForMaskedLM.from_config(
-            config, attn_implementation="sdpa", dtype=torch.float32
+            config, attn_implementation=family_of(config).kernel, dtype=torch.float32
         )
     return model
 

@@ -130,6 +130,13 @@ def _size_problems(teacher: Shape, student: Shape) -> Iterator[Problem]:
             f"{student.width // student.heads}: {teacher.model_type} rotates fixed pairs of a head's coordinates by "
             f"position, which a smaller head has not; {fit}`layers: random` takes any",
         )
+    elif family.added_to_scores is not None and student.heads != teacher.heads:
+        yield Problem(
+            ("init",),
+            f"initialising layers from the teacher needs its {teacher.heads} heads, the student has {student.heads}: "
+            f"each head of {teacher.model_type} adds {family.added_to_scores} of its own, the same in every layer; "
+            "`layers: random` takes any",
+        )
     elif student.heads > teacher.heads or student.width // student.heads > size:
         fitting = [
             str(heads)

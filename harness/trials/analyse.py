@@ -56,7 +56,9 @@ def analyse(attempt: Attempt, site: Site) -> None:
         attempt.succeed(
             Outcome(
                 precision="fp32",
-                kernels={"attention": attention_rule(site.torch_device, trains=False)},
+                kernels={
+                    "attention": attention_rule(site.torch_device, teacher.shape.model_type, trains=False)
+                },
                 analysis=pair.analysis(),
                 parents_sha256=parents_sha256(job.teacher, teacher) | parents_sha256(job.student, student),
             )

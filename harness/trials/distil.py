@@ -237,8 +237,8 @@ class _Cohort:
         return Outcome(
             precision=self.precision,
             kernels={
-                "student attention": attention_rule(self.device, trains=True),
-                "teacher attention": attention_rule(self.device, trains=False),
+                "student attention": attention_rule(self.device, teacher.shape.model_type, trains=True),
+                "teacher attention": attention_rule(self.device, teacher.shape.model_type, trains=False),
                 "optimiser": "fused AdamW",
             },
             tokens=member.state.tokens,

@@ -132,6 +132,7 @@ class _FineTuning:
         assert isinstance(task.kind, FineTunedKind)
         self.kind = task.kind
         self.loaded = loaded
+        self.attention = attention_rule(self.device, loaded.shape.model_type, trains=True)
         self.model = self._untrained()
         keep_reached(self.model.model, np.append(self.rows.token_ids(), self.padding))
         if self.kind.reads_first_token:
@@ -206,7 +207,10 @@ class _FineTuning:
         ]
         return Outcome(
             precision=self.attempt.precision,
-            kernels={"attention": attention_rule(self.device, trains=True), "optimiser": "fused AdamW"},
+            kernels={
+                "attention": self.attention,
+                "optimiser": "fused AdamW",
+            },
             tokens=self.state.tokens,
             flops=self.state.flops,
             scores=tuple(scores),
@@ -240,7 +244,7 @@ class _FineTuning:
             dropout=self.job.recipe.dropout,
             seed=self.job.seed,
             labels=outputs,
-            attention=attention_rule(self.device, trains=True),
+            attention=self.attention,
             head=self.kind.head,
         )
 

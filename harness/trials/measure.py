@@ -195,7 +195,10 @@ def _build(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype) -
     options = {"add_pooling_layer": False} if family_of(config).has_pooler else {}
     with seeded(SEED):
         model: Any = AutoModel.from_config(
-            config, attn_implementation=attention_rule(device, trains=False), dtype=dtype, **options
+            config,
+            attn_implementation=attention_rule(device, config.model_type, trains=False),
+            dtype=dtype,
+            **options,
         )
     built: PreTrainedModel = model.to(device).eval()
     return built

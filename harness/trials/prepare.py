@@ -109,7 +109,7 @@ def _finish(
     return Outcome(
         precision=member.attempt.precision,
         kernels={
-            "attention": attention_rule(member.device, trains=True),
+            "attention": attention_rule(member.device, teacher.shape.model_type, trains=True),
             "optimiser": "fused AdamW",
         },
         tokens=member.state.tokens,

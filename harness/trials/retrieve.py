@@ -53,7 +53,7 @@ def retrieve(attempt: Attempt, job: FinetuneJob, loaded: LoadedModel) -> Outcome
     dev = [part for part in parts if part.split == "dev"]
     return Outcome(
         precision=attempt.precision,
-        kernels={"attention": attention_rule(encoder.device, trains=False)},
+        kernels={"attention": attention_rule(encoder.device, loaded.shape.model_type, trains=False)},
         scores=tuple(scores),
         dev_value=selection_value(task, dev) if dev else None,
         facts={"pivot": pivot, "pooling": "mean", "similarity": "cosine"},
@@ -72,7 +72,9 @@ class _Encoder:
         self._loaded = loaded
         self._data = data
         self._model = loaded.model.eval()
-        self._model.set_attn_implementation(attention_rule(self.device, trains=False))
+        self._model.set_attn_implementation(
+            attention_rule(self.device, loaded.shape.model_type, trains=False)
+        )
         self._model.to(device=self.device)
 
     def vectors(self, split: str, language: str) -> torch.Tensor:

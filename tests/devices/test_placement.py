@@ -18,8 +18,10 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 def test_only_a_model_that_trains_on_cpu_takes_eager_attention() -> None:
-    assert attention_rule(CPU, trains=True) == "eager"
-    assert {attention_rule(CPU, False), attention_rule(GPU, True), attention_rule(GPU, False)} == {"sdpa"}
+    assert attention_rule(CPU, "bert", trains=True) == "eager"
+    others = ((CPU, False), (GPU, True), (GPU, False))
+    assert {attention_rule(device, "bert", trains) for device, trains in others} == {"sdpa"}
+    assert {attention_rule(device, "mpnet", trains) for device, trains in others} == {"eager"}
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,8 @@ def test_a_term_is_zero_where_student_is_teacher_and_a_step_down_its_gradient_lo
     teacher, student = tiny_model(model_type), tiny_model(model_type)
     shape = shape_of_config(student.config.to_dict(), "tiny", mlm_head=True)
     if problems := list(term.problems(shape, shape)):
-        refused = FAMILIES[model_type].added_to_scores or "does not rotate"
+        added = FAMILIES[model_type].added_to_scores
+        refused = "does not rotate" if isinstance(term, Relations) else f"adds {added} to Q·Kᵀ"
         assert [refused in problem.message for problem in problems] == [True]
         return
     objective = build_objective([term], shape, shape)

@@ -21,6 +21,8 @@ EVERYTHING = Needs(hidden=frozenset(range(5)), qkv=frozenset(range(1, 5)), mlm=T
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_hidden_states_are_those_of_transformers(model_type: str, batch, attention: str) -> None:
     model = tiny_model(model_type)
+    if attention == "sdpa" and family_of(model).kernel == "eager":
+        pytest.skip("transformers has its own code for this family's attention alone")
     model.set_attn_implementation(attention)
     expected = model(
         batch.input_ids, attention_mask=batch.attention_mask.long(), output_hidden_states=True

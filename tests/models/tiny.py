@@ -12,6 +12,7 @@ from transformers import (
     DistilBertConfig,
     ElectraConfig,
     ModernBertConfig,
+    MPNetConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -21,7 +22,7 @@ from transformers import (
 
 from harness.methods.loss import Batch
 
-MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "distilbert", "modernbert", "camembert", "electra")
+MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "distilbert", "modernbert", "camembert", "electra", "mpnet")
 VOCABULARY = 40
 WORDS = [chr(ord("a") + i) for i in range(26)]
 SPECIALS = {
@@ -67,6 +68,7 @@ def tiny_config(
         "xlm-roberta": XLMRobertaConfig,
         "camembert": CamembertConfig,
         "electra": ElectraConfig,
+        "mpnet": MPNetConfig,
     }
     if model_type == "electra":
         shared["embedding_size"] = width

@@ -20,11 +20,13 @@ NARROW_STUDENT = TINY_STUDENT.model_copy(update={"name": "narrow", "heads": 4})
 """Half the teacher's width at its number of heads."""
 
 
+REFUSED = {("mpnet", "minilm"), ("mpnet", "tinybert")}
+"""Methods that rebuild attention from queries and keys, where a family adds to it."""
 PAIRS = [(method, FLAT_STUDENT) for method in METHODS]
 PAIRS += [(method, NARROW_STUDENT) for method in METHODS if method.family in ("HS", "MHA")]
 
 
-@pytest.fixture(scope="module", params=["bert", "modernbert"])
+@pytest.fixture(scope="module", params=["bert", "modernbert", "mpnet"])
 def world_of_a_family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
     """A tiny teacher of each in turn."""
     return make_world(tmp_path_factory.mktemp(request.param), request.param)
@@ -49,9 +51,12 @@ def results(world_of_a_family: World) -> dict[tuple[str, str], Result]:
 
 @pytest.mark.parametrize(("method", "student"), [(method.name, student.name) for method, student in PAIRS])
 def test_a_method_lowers_its_own_loss_on_held_out_text(
-    method: str, student: str, results: dict[tuple[str, str], Result]
+    method: str, student: str, results: dict[tuple[str, str], Result], world_of_a_family: World
 ) -> None:
     result = results[method, student]
+    if (world_of_a_family.model_type, method) in REFUSED:
+        assert "adds a bias of relative positions" in str(result.error)
+        return
     assert result.status == "ok", result.error
     before, after = (result.facts[f"held_out_{when}"]["loss"] for when in ("before", "after"))
     assert after < before

@@ -89,6 +89,7 @@ def test_parameters_match_published_sizes(model_type, size, millions, layers_mil
         ("ettin-encoder-400m", 400),
         ("granite-embedding-english-r2", 149),
         ("granite-embedding-small-english-r2", 47),
+        ("all-mpnet-base-v2", 109),
     ],
 )
 def test_a_declared_teacher_has_as_many_parameters_as_are_published(name: str, millions: float) -> None:

@@ -26,6 +26,7 @@ from harness.records.trial import (
     trial_id,
 )
 from harness.results.tables import encoder_key
+from harness.shapes import read_shape
 from harness.spec.entries import Student
 from harness.spec.initialisation import Initialisation
 from harness.trials.load import load_source
@@ -79,7 +80,7 @@ def models(
     results = run_trials(made[:3], world.site()) + run_trials(made[3:], world.site())
     assert [result.error for result in results] == [None] * 5
     begun = build_student(load_folder(world.folder / "teacher"), TINY_STUDENT, Initialisation(), seed=7)
-    begin = world.folder / "begin"
+    begin, whole_shape = world.folder / "begin", read_shape(world.folder / "teacher")
     export_model(begun, load_folder(world.folder / "teacher").tokenizer, begin, mlm_head=True, card="")
     inits = {
         **INITS,
@@ -91,8 +92,9 @@ def models(
         if init.checkpoint is not None and student is FLAT_STUDENT:
             continue
         for maker in (None, head, again, whole, assistant):
-            if maker is assistant and init.source == "teacher" and student is FLAT_STUDENT:
-                continue  # wider than it
+            shape = between.shape(whole_shape) if maker is assistant else whole_shape
+            if next(init.problems(shape, student.shape(shape)), None) is not None:
+                continue  # wider than it, or of other heads than its family copies
             made.append(changed(distil_trial(world, "scratch", student=student, seed=seed), maker, init))
     made.append(distil_trial(world, "od", steps=0, warmup_steps=0))
     return world, {trial.id: trial for trial in made}

@@ -54,7 +54,7 @@ def test_a_student_says_which_inputs_it_never_saw(world_of_a_family: World, name
     [result] = run_trials([distil_trial(world, METHODS[name], steps=2)], place)
     card = (TrialFolder.of(place.runs_dir, result.trial_id).model / "README.md").read_text()
     config = load_folder(world.folder / "teacher").model.config
-    longest = 64 - FAMILIES[config.model_type].positions_follow_padding
+    longest = 64 - FAMILIES[config.model_type].positions_follow_padding * (config.pad_token_id + 1)
     expected = [f"positions 17 to {longest}"] + ["the second segment"] * (
         getattr(config, "type_vocab_size", 1) > 1
     )

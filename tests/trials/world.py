@@ -65,6 +65,7 @@ ENDINGS = [
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 EXTRA: dict[str, dict[str, int]] = {
     "electra": {"embedding_size": 32},
+    "mpnet": {"pad_token_id": 1},
     "modernbert": {
         "local_attention": 8,
         "bos_token_id": 2,
@@ -83,6 +84,7 @@ class World:
     folder: Path
     teacher: Teacher
     corpus: Corpus
+    model_type: str = "bert"
 
     def site(self, name: str = "runs", **options: object) -> Site:
         """A place with a runs directory of its own; the cache is shared."""
@@ -95,7 +97,9 @@ def make_world(folder: Path, model_type: str = "bert") -> World:
     (folder / "corpus").mkdir(parents=True)
     (folder / "corpus" / "text.txt").write_text("\n".join(text), encoding="utf-8")
     words = sorted({word for line in text for word in line.split()})
-    pieces = BertWordPieceTokenizer({piece: n for n, piece in enumerate([*SPECIAL, *words])}, lowercase=True)
+    extra = {"pad_token_id": 0, **EXTRA.get(model_type, {})}
+    special = sorted(SPECIAL[:2], reverse=extra["pad_token_id"] == 1) + SPECIAL[2:]
+    pieces = BertWordPieceTokenizer({piece: n for n, piece in enumerate([*special, *words])}, lowercase=True)
     torch.manual_seed(0)
     config = AutoConfig.for_model(
         model_type,
@@ -105,9 +109,8 @@ def make_world(folder: Path, model_type: str = "bert") -> World:
         num_attention_heads=4,
         **{FAMILIES[model_type].sizes.ffn: 64},
         max_position_embeddings=64,
-        pad_token_id=0,
         initializer_range=0.2,
-        **EXTRA.get(model_type, {}),
+        **extra,
     )
     model = AutoModelForMaskedLM.from_config(config)
     model.save_pretrained(folder / "teacher")
@@ -121,6 +124,7 @@ def make_world(folder: Path, model_type: str = "bert") -> World:
             held_out=0.05,
             floor_characters=0,
         ),
+        model_type,
     )
 
 
