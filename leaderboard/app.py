@@ -59,6 +59,7 @@ STYLE = """
   .answer + .answer { font-size: .98rem; opacity: .85; margin-top: .35rem; }
   [data-testid="stElementContainer"]:has([data-testid="stVegaLiteChart"]) { overflow-x: auto; }
   abbr { text-decoration: underline dotted; text-underline-offset: .2em; cursor: help; }
+  [data-testid="stCaptionContainer"] { color: inherit !important; opacity: .8; }
   .meta { opacity: .75; font-size: .86rem; line-height: 1.5; }
 </style>
 """

@@ -76,5 +76,5 @@ def _choose_results() -> None:
 
 def _ways_out(source: Store) -> None:
     st.markdown("Run the quickstart, or rebuild the database from the folders of trials that have run:")
-    st.code("harness run quickstart\nharness ingest --runs-dir runs", language="bash")
+    st.code("harness run quickstart\nharness ingest --runs-dir runs", language=None)
     st.caption(f"Database: `{source.path}`. Another one: `harness leaderboard --db PATH`.")

@@ -80,7 +80,7 @@ def _leads_to(ranking: Ranking, row: str, labels: pd.Series) -> None:
                 f" Seed {best['distil_seed']:.0f}: best dev score of its seeds." if len(students) > 1 else ""
             )
             st.markdown(f"**Use this {'student' if about['role'] == 'student' else 'teacher'}**")
-            st.code(use.command, language="bash", wrap_lines=True)
+            st.code(use.command, language=None, wrap_lines=True)
             st.caption(use.note + seed)
     st.caption("Tick a row for its trials and its student; two or more to compare them. A heading sorts.")
 

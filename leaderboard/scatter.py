@@ -11,9 +11,9 @@ from harness.ranking.render.name_places import BESIDE, Extent, extent, placed_na
 from leaderboard.figures import Layered, marks, spans
 from leaderboard.theme import colour, shape
 
-TALL = 460
-"""Pixels: the height of the trade-off."""
-WIDTHS = (280, 380, 480, 580, 680, 780, 880, 980)
+TALL, PLOT = 520, 360
+"""Pixels: the height of the trade-off, and of what axis and legend leave for its points at least."""
+WIDTHS = (280, 380, 500, 640, 780, 920)
 """Pixels of charts for which names are placed; each holds until the next."""
 
 
@@ -87,9 +87,10 @@ def trade_off(
 
 def _names_by_width(shown: pd.DataFrame, within: Extent) -> pd.DataFrame:
     """Where names stand on a chart as wide as the reader's screen leaves room for, which only the browser knows."""
+    named = shown[["label", "student", "family", "n", "span", "cost", "points", "from_"]]
     ends = [*WIDTHS[1:], float(2**20)]
     return pd.concat(
-        placed_names(shown, within, width, TALL).assign(
+        placed_names(named, within, width, PLOT).assign(
             from_width=0 if width == WIDTHS[0] else width, to_width=end
         )
         for width, end in zip(WIDTHS, ends, strict=True)

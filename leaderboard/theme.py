@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import streamlit as st
 
@@ -39,6 +41,12 @@ STATES = {
 def ink() -> str:
     """The colour of words on the page as it is shown."""
     return "#e6e8eb" if st.context.theme.type == "dark" else "#1c2128"
+
+
+def legible() -> dict[str, Any]:
+    """Vega-Lite's configuration in which axes and legends are as dark, or as light, as the words of the page."""
+    words = {"labelColor": ink(), "titleColor": ink()}
+    return {"axis": words, "legend": words}
 
 
 def colour(families: list[str], title: str | None = "Family") -> alt.Color:

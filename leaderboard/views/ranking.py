@@ -22,7 +22,7 @@ from leaderboard import present as data
 from leaderboard.filters import one_setting, sidebar
 from leaderboard.page import counted_out, opened
 from leaderboard.ranking_table import ranking_table
-from leaderboard.theme import COLOURS
+from leaderboard.theme import COLOURS, legible
 from leaderboard.wording import row_labels, with_tooltips
 
 MOST_BARS = 30
@@ -136,7 +136,7 @@ def _chart(ranking: Ranking, labels: pd.Series, filters: Filters) -> None:
         teacher.assign(label=teacher["config_id"].map(labels))[["label", "mean"]],
         f"{filters.suite or 'all suites'}, points, with 95 % intervals",
     )
-    st.vega_lite_chart(chart, width="stretch")
+    st.vega_lite_chart(chart | {"config": legible()}, width="stretch")
     if len(teacher):
         named = ", ".join(
             f"{labels[row]} {text.points(mean)}"

@@ -13,7 +13,7 @@ from harness.ranking.render.retention import retention_in_words
 from leaderboard.filters import BOUND, one_setting, sidebar
 from leaderboard.page import counted_out, opened
 from leaderboard.scatter import trade_off
-from leaderboard.theme import ink
+from leaderboard.theme import ink, legible
 from leaderboard.wording import row_labels
 
 COSTS = {
@@ -76,7 +76,7 @@ def page() -> None:
         f"{filters.suite or 'all suites'}, points",
         ink(),
     )
-    st.altair_chart(chart, width="stretch")
+    st.altair_chart(chart.configure(**legible()), width="stretch")
     st.caption(
         "Grey line: Pareto front of the complete students by mean, which nothing cheaper beats; neighbours on it may "
         "not be told apart. Vertical bars: 95 % intervals. Hollow: one student, whose spread is not known. Dotted: "

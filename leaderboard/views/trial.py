@@ -301,6 +301,6 @@ def _again(row: pd.Series) -> None:
         f"harness show {row['trial_id']}\n# the whole plan anew, in a folder of its own; this trial "
         "keeps its id\n"
         f"harness run {spec_to_type(row['spec'] if text.known(row['spec']) else None)} --runs-dir runs-again",
-        language="bash",
+        language=None,
         wrap_lines=True,
     )

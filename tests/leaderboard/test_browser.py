@@ -34,12 +34,53 @@ PAGES = (
     "Runs",
     "Trial",
 )
+HEADINGS = {"Published": "Published figures"}
+"""Page -> its heading, where that is not its name."""
+WIDTHS = (1440, 1024, 480)
 PATIENCE = 90_000
 """Milliseconds a page may take when the machine is busy with other things."""
 PROBE = re.compile(r"/\w+/_stcore/(health|host-config)$")
 """Streamlit looks for its server below the address it was opened at first, and says so in the console when
 it was not there.
 """
+
+
+PALE = """() => {
+  const parse = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
+  const over = (top, below) => {
+    const alpha = top.length > 3 ? top[3] : 1;
+    return [0, 1, 2].map(i => top[i] * alpha + below[i] * (1 - alpha));
+  };
+  const light = colour => {
+    const [r, g, b] = colour.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const found = new Set();
+  const walker = document.createTreeWalker(document.querySelector('[data-testid=stApp]'), NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const element = node.parentElement, words = node.textContent.trim();
+    if (!words || !element.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
+    if (element.closest('svg, canvas, style, [aria-disabled=true], :disabled')) continue;
+    if (element.closest('[data-testid=stIconMaterial], [data-testid=stSliderTickBar]')) continue;
+    const chain = [];
+    for (let one = element; one; one = one.parentElement) chain.unshift(one);
+    let ground = [255, 255, 255], opacity = 1;
+    for (const one of chain) {
+      const style = getComputedStyle(one);
+      ground = over(parse(style.backgroundColor), ground);
+      opacity *= Number(style.opacity);
+    }
+    const style = getComputedStyle(element), ink = parse(style.color);
+    if (words === '●' || opacity === 0 || (ink.length > 3 && ink[3] === 0)) continue;
+    const seen = over([...ink.slice(0, 3), (ink.length > 3 ? ink[3] : 1) * opacity], ground);
+    const [high, low] = [light(seen), light(ground)].sort((a, b) => b - a);
+    const ratio = (high + 0.05) / (low + 0.05), size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+    if (ratio < (large ? 3 : 4.5)) found.add(`${ratio.toFixed(2)} ${words.slice(0, 40)}`);
+  }
+  return [...found];
+}"""
+"""Text that is paler than WCAG 2's level AA asks (4.5 : 1, large text 3 : 1). Canvases are not seen."""
 
 
 @dataclass
@@ -109,12 +150,20 @@ def test_every_page_opens_without_an_error_or_a_request_elsewhere(
 ) -> None:
     watched = _watch(browser, server.address, color_scheme=scheme)
     watched.page.goto(server.address)
+    pale: dict[str, list[str]] = {}
     for name in PAGES:
         if name != "Ranking":
             watched.page.locator("[data-testid=stSidebarNav]").get_by_text(name, exact=True).click()
-        watched.settled("Published figures" if name == "Published" else name)
-        watched.page.screenshot(path=tmp_path / f"{name}.png")
+        watched.settled(HEADINGS.get(name, name))
         assert watched.page.locator("[data-testid=stMain]").inner_text().strip() != name
+        for width in WIDTHS:
+            watched.page.set_viewport_size({"width": width, "height": 950})
+            watched.text()
+            watched.page.screenshot(path=tmp_path / f"{name}-{width}.png")
+            assert watched.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, width)
+        watched.page.set_viewport_size({"width": WIDTHS[0], "height": 950})
+        pale[name] = watched.page.evaluate(PALE)
+    assert pale == {name: [] for name in PAGES}
     watched.page.context.close()
     assert watched.troubles == []
 
@@ -201,3 +250,83 @@ def test_readers_see_no_error_and_the_last_state_while_a_run_writes(
     assert seen.troubles == []
     assert seen.written > 0
     assert seen.loads >= 3
+
+
+def test_pages_are_reached_by_key(server: Served, browser: sync_api.Browser) -> None:
+    watched = _watch(browser, server.address)
+    watched.page.goto(server.address)
+    watched.settled("Ranking")
+    reached = _tabbed(watched.page, 60)
+    assert {"Ranking", "Tasks", "Trade-off", "Trial"} <= reached
+    assert "GLUE" in reached  # the suites, between which arrows move
+    watched.page.locator("[data-testid=stButtonGroup] button").first.focus()
+    watched.page.keyboard.press("ArrowRight")
+    assert watched.page.evaluate("document.activeElement.innerText") == "XNLI"
+    assert any("settings" in one for one in reached)
+    watched.page.locator("[data-testid=stSidebarNav] a", has_text="Trade-off").focus()
+    watched.page.keyboard.press("Enter")
+    watched.settled("Trade-off")
+    assert "Latency" in _tabbed(watched.page, 60)
+    watched.page.context.close()
+    assert watched.troubles == []
+
+
+def _tabbed(page: sync_api.Page, presses: int) -> set[str]:
+    """What is said of the elements that the key Tab reaches one after the other."""
+    said = "(() => { const e = document.activeElement; return (e.innerText || e.ariaLabel || '').trim(); })()"
+    reached = set()
+    for _ in range(presses):
+        page.keyboard.press("Tab")
+        reached.add(str(page.evaluate(said)).splitlines()[-1] if page.evaluate(said) else "")
+    return reached
+
+
+SLIDER = "[data-testid*=lider]"
+NAVIGATION = "[data-testid=stSidebarNav] >> text="
+QUESTIONS: dict[str, tuple[list[str], str]] = {
+    "Which method is best?": ([], r"has the highest mean"),
+    "What do OD, HS and MHA stand for?": ([], r"multi-head attention \(MHA\)"),
+    "How do I get the best student?": ([], r"harness export --model"),
+    "What is left out?": ([], r"Left out: "),
+    "Which method should I take for a budget in milliseconds?": (
+        [f"{NAVIGATION}Trade-off", SLIDER],
+        r"Best under [\d.,]+ ms: ",
+    ),
+    "Is MHA really better than HS in Swahili?": (
+        [f"{NAVIGATION}Languages", "[data-testid=stPageLink] >> text=Swahili"],
+        r"MHA is (not shown to be )?ahead of HS|MHA and HS|MHA scores",
+    ),
+    "How was this number made?": (["[data-testid=stPageLink] >> text=seed 1"], r"Provenance|Settings"),
+    "Is the first really better than the second?": (
+        [f"{NAVIGATION}Compare", "button >> text=Compare "],
+        r"all intervals hold at once",
+    ),
+    "Which layer of the teacher should a layer learn from?": (
+        [f"{NAVIGATION}Layer mappings"],
+        r"Of \d+ methods? of hidden states on ",
+    ),
+    "How do these compare with published figures?": (
+        [f"{NAVIGATION}Published"],
+        r"measures? the same as rows of ours",
+    ),
+}
+"""What a visitor asks -> what is clicked from the first page on, and what then answers."""
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_visitors_question_is_answered_within_two_clicks(
+    server: Served, browser: sync_api.Browser, question: str
+) -> None:
+    clicks, answer = QUESTIONS[question]
+    assert len(clicks) <= 2
+    watched = _watch(browser, server.address)
+    watched.page.goto(server.address)
+    watched.settled("Ranking")
+    for click in clicks:
+        target = watched.page.locator(click).first
+        box = target.bounding_box() or {"width": 0, "height": 0}
+        target.click(position={"x": box["width"] * 0.3, "y": box["height"] - 22} if click == SLIDER else None)
+        watched.text()
+    watched.page.locator("[data-testid=stMain]").get_by_text(re.compile(answer)).first.wait_for()
+    watched.page.context.close()
+    assert watched.troubles == []

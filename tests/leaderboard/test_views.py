@@ -81,8 +81,9 @@ def test_a_page_shows_something_and_no_error(
     ("shape", "says"), [("missing", "no results here yet"), ("empty", "database is empty")]
 )
 def test_without_results_the_page_says_what_to_do(
-    shape: str, says: str, databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    shape: str, says: str, databases: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr("harness.results.shipped_board.PLACE", tmp_path)  # a version without a board
     app = _run("ranking", databases[shape], monkeypatch)
     assert says in app.info[0].value
     assert "harness run" in app.code[0].value

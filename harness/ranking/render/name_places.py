@@ -59,10 +59,11 @@ def placed_names(shown: pd.DataFrame, within: Extent, width: int, height: int) -
     stack_of = np.concatenate([[0], np.cumsum(np.diff(at) >= NEAR)])
     ends = [at[stack_of == stack].max() for stack in range(stack_of[-1] + 1)]
     begins = [at[stack_of == stack].min() for stack in range(1, stack_of[-1] + 1)] + [float(width)]
+    lowest = float(np.nanmin(shown[["points", "from_"]].to_numpy(dtype=float)))
     named = []
     for stack, (end, begin) in enumerate(zip(ends, begins, strict=True)):
         letters = max(int((begin - end - BESIDE - APART) / LETTER), 1)
-        rows = _stack(ordered[stack_of == stack], within.span * LINE / height, shown)
+        rows = _stack(ordered[stack_of == stack], within.span * LINE / height, lowest)
         named.append(rows.assign(name=[_cut(name, letters) for name in rows["name"]]))
     return pd.concat(named)
 
@@ -71,20 +72,19 @@ def _cut(name: str, letters: int) -> str:
     return name if len(name) <= letters else f"{name[: letters - 1].rstrip(' ·(')}…"
 
 
-def _stack(rows: pd.DataFrame, gap: float, shown: pd.DataFrame) -> pd.DataFrame:
-    """The named rows of one stack, from its top."""
-    ordered = rows.sort_values("points", ascending=False, kind="stable")
-    room = min(len(ordered), MOST_NAMES)
+def _stack(rows: pd.DataFrame, gap: float, lowest: float) -> pd.DataFrame:
+    """The named rows of one stack, from its top; `lowest`: of all points and intervals."""
+    ordered = rows.sort_values("points", ascending=False, kind="stable").head(MOST_NAMES)
+    room = len(ordered)
     names = _stacked_names(ordered)
-    if len(ordered) > room:
-        names[room - 1] = f"and {len(ordered) - room + 1} more below"
-    at = np.array(ordered["points"][:room], dtype=float)
+    if len(rows) > room:
+        names[room - 1] = f"and {len(rows) - room + 1} more below"
+    at = np.array(ordered["points"], dtype=float)
     at[0] += 0.6 * gap  # above the front, which runs to the right from the best
     for index in range(1, room):
         at[index] = min(at[index], at[index - 1] - gap)
-    lowest = float(np.nanmin(shown[["points", "from_"]].to_numpy(dtype=float)))
     overhang = max(0.0, lowest - at[-1] - gap / 2)
-    return ordered.head(room).assign(name=names[:room], name_at=at + overhang, name_cost=rows["cost"].max())
+    return ordered.assign(name=names, name_at=at + overhang, name_cost=rows["cost"].max())
 
 
 def _stacked_names(ordered: pd.DataFrame) -> list[str]:
