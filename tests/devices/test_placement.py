@@ -43,7 +43,7 @@ def test_a_precision_that_was_asked_for_stands(precision) -> None:
     assert resolve_precision(precision, CPU) == precision
 
 
-def test_a_bf16_teacher_is_close_to_the_fp32_one_frozen_and_in_eval_mode(model_type: str) -> None:
+def test_a_bf16_teacher_is_transformers_own_in_bf16_frozen_and_in_eval_mode(model_type: str) -> None:
     needs = Needs(hidden=frozenset({0, 2, 4}), qkv=frozenset({3}))
     batch = make_batch(lengths=(9, 4, 6))
     model = tiny_model(model_type).train()
@@ -51,12 +51,17 @@ def test_a_bf16_teacher_is_close_to_the_fp32_one_frozen_and_in_eval_mode(model_t
     rounded = Tapped(place_teacher(model, CPU, "bf16"), needs, frozen=True)(batch)
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
+    with torch.no_grad():
+        plain = tiny_model(model_type).to(torch.bfloat16).base_model(
+            input_ids=batch.input_ids, attention_mask=batch.attention_mask, output_hidden_states=True
+        )
+    real = batch.attention_mask
     for layer, states in exact.hidden.items():
         assert rounded.hidden[layer].dtype == torch.bfloat16
-        similar = torch.cosine_similarity(
-            rounded.hidden[layer].float()[batch.attention_mask], states[batch.attention_mask], dim=-1
-        )
-        assert similar.min() > 0.999
+        assert torch.equal(rounded.hidden[layer][real], plain.hidden_states[layer][real])
+        # How far bf16 is from fp32 differs from processor to processor (how products are summed): here 4 % or so.
+        similar = torch.cosine_similarity(rounded.hidden[layer].float()[real], states[real], dim=-1)
+        assert similar.min() > 0.99
 
 
 def test_a_placed_student_trains_in_float32_under_autocast(teacher: LoadedModel) -> None:
