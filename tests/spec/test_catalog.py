@@ -107,3 +107,12 @@ def test_every_shipped_entry_is_right(kind: str) -> None:
     assert entries
     assert all(entry.summary for entry in entries)
     assert (shipped_specs() / kind).is_dir()
+
+
+@pytest.mark.parametrize(
+    "path", sorted((shipped_specs() / "paper").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_specs_of_published_size_fine_tune_with_several_seeds(path: Path) -> None:
+    resolved = load_spec(path)
+    assert resolved.tasks
+    assert all(len(one.finetune.seeds) >= 2 for one in resolved.tasks)
