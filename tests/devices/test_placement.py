@@ -52,8 +52,12 @@ def test_a_bf16_teacher_is_transformers_own_in_bf16_frozen_and_in_eval_mode(mode
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
     with torch.no_grad():
-        plain = tiny_model(model_type).to(torch.bfloat16).base_model(
-            input_ids=batch.input_ids, attention_mask=batch.attention_mask, output_hidden_states=True
+        plain = (
+            tiny_model(model_type)
+            .to(torch.bfloat16)
+            .base_model(
+                input_ids=batch.input_ids, attention_mask=batch.attention_mask, output_hidden_states=True
+            )
         )
     real = batch.attention_mask
     for layer, states in exact.hidden.items():
