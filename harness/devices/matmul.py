@@ -11,8 +11,11 @@ import torch
 from harness.devices.provenance import fingerprint
 from harness.records.machine import MachineProfile
 
-SIZE = {"cpu": 2048, "cuda": 8192}
-"""Rows and columns of the square matrices: large enough to reach the processor's best rate."""
+SIZES = {"cpu": (256, 512, 1024, 2048), "cuda": (8192,)}
+"""Rows and columns of the square matrices. The largest is large enough to reach the processor's best rate; a processor that
+must imitate a precision (bf16 without instructions for it) would take minutes over it, and is given a smaller one."""
+MOST_SECONDS = 2.0
+"""A size is tried while the product of half that size promises one in so many seconds."""
 REPEATS = 3
 """Timed products after one for warm-up; the fastest counts, since disturbances only slow a product down."""
 
@@ -43,16 +46,22 @@ def measure_matmul(device: str, precision: str, threads: int) -> float:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        return 2 * SIZE[device] ** 3 / _seconds(device, precision)
+        first, *larger = SIZES[device]
+        rate = _rate(device, precision, first)
+        for size in larger:
+            if 2 * size**3 / rate > MOST_SECONDS:
+                break
+            rate = _rate(device, precision, size)
+        return rate
     finally:
         torch.set_num_threads(before)
 
 
-def _seconds(device: str, precision: str) -> float:
-    """Seconds per product, the fastest of a few. Random values: a GPU multiplies constants faster."""
+def _rate(device: str, precision: str, size: int) -> float:
+    """Operations per second, the fastest of a few products. Random values: a GPU multiplies constants faster."""
     draws = torch.Generator(device).manual_seed(0)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    x = torch.randn(SIZE[device], SIZE[device], generator=draws, device=device).to(dtype)
+    x = torch.randn(size, size, generator=draws, device=device).to(dtype)
     product = torch.empty_like(x)
     seconds = []
     for _ in range(1 + REPEATS):
@@ -61,7 +70,7 @@ def _seconds(device: str, precision: str) -> float:
         torch.mm(x, x, out=product)
         _wait(device)
         seconds.append(time.perf_counter() - began)
-    return min(seconds[1:])
+    return 2 * size**3 / min(seconds[1:])
 
 
 def _wait(device: str) -> None:

@@ -61,7 +61,7 @@ PALE = """() => {
     const element = node.parentElement, words = node.textContent.trim();
     if (!words || !element.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
     if (element.closest('svg, canvas, style, [aria-disabled=true], :disabled')) continue;
-    if (element.closest('[data-testid=stIconMaterial], [data-testid=stSliderTickBar]')) continue;
+    if (element.closest('[data-testid=stIconMaterial], [data-testid^=stSliderT]')) continue;
     const chain = [];
     for (let one = element; one; one = one.parentElement) chain.unshift(one);
     let ground = [255, 255, 255], opacity = 1;
@@ -80,7 +80,8 @@ PALE = """() => {
   }
   return [...found];
 }"""
-"""Text that is paler than WCAG 2's level AA asks (4.5 : 1, large text 3 : 1). Canvases are not seen."""
+"""Text that is paler than WCAG 2's level AA asks (4.5 : 1, large text 3 : 1). Canvases are not seen; the value of a slider
+stands above its thumb, not on it, and has the thumb's colour."""
 
 
 @dataclass

@@ -16,7 +16,9 @@ LONGEST = 64
 PADDING = 1
 
 
-@pytest.mark.parametrize("model_type", MODEL_TYPES)
+@pytest.mark.parametrize(
+    "model_type", sorted(set(MODEL_TYPES) - {"xlm-roberta", "camembert"})
+)  # RoBERTa's own code
 def test_a_graph_of_any_shape_is_the_model(model_type: str, tmp_path: Path) -> None:
     model = Encoder(tiny_model(model_type, layers=2)).eval()
     write_graph(model, LONGEST, tmp_path / "model.onnx")
