@@ -26,7 +26,7 @@ quickstart: setup ## run the quickstart spec from a YAML file to a ranking
 	@echo "Open the leaderboard with: make leaderboard"
 
 test: setup ## run the test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations=15 $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal --durations=15 $(PYTEST_ARGS)
 
 check: setup ## lint, format, types, import contracts and dead code
 	$(BIN)/ruff check .
