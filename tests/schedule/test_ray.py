@@ -77,8 +77,8 @@ def test_workers_that_die_are_replaced_and_stay_warm_otherwise(tmp_path: Path) -
 
 def test_a_job_given_to_a_worker_that_is_dead_already_is_started_once(tmp_path: Path) -> None:
     driver = drive(tmp_path, "trials.waiting_plan()", "teach_on_go", "{'cpus': 2}")
-    wait_for(tmp_path, "*.on.*")
-    wait_for(tmp_path, "log.jsonl")
+    wait_for(driver, tmp_path, "*.on.*")
+    wait_for(driver, tmp_path, "log.jsonl")
     from tests.schedule.trials import notes, waiting_plan
 
     (idle,) = notes(tmp_path)
@@ -119,7 +119,7 @@ def test_agents_and_workers_end_with_a_raylet_that_was_killed() -> None:
 def test_ctrl_c_saves_and_a_further_run_goes_on(tmp_path: Path) -> None:
     plan = "[trials.finetune('f'), trials.finetune('g')]"
     driver = drive(tmp_path, plan, "step_until_stopped", "{'cpus': 1}")
-    wait_for(tmp_path, "*.steps")
+    wait_for(driver, tmp_path, "*.steps")
     os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     said = output(driver)
     assert driver.returncode == 130, said
@@ -138,7 +138,7 @@ def test_ctrl_c_saves_and_a_further_run_goes_on(tmp_path: Path) -> None:
 
 def test_a_second_ctrl_c_ends_at_once_whatever_workers_do(tmp_path: Path) -> None:
     driver = drive(tmp_path, "[trials.finetune('f')]", "wait_for_go", "{'cpus': 1}")
-    wait_for(tmp_path, "*.on.*")
+    wait_for(driver, tmp_path, "*.on.*")
     family = psutil.Process(driver.pid).children(recursive=True)
     os.kill(driver.pid, signal.SIGINT)
     time.sleep(1)
@@ -200,9 +200,9 @@ def test_nodes_that_join_are_used_and_one_that_dies_has_its_trials_run_elsewhere
         "wait_for_go",
         repr({"address": cluster.address}),
     )
-    wait_for(tmp_path, "*.on.*")
+    wait_for(driver, tmp_path, "*.on.*")
     doomed = cluster.add_node(num_cpus=4, env_vars={"CLUSTER": "doomed"})
-    wait_for(tmp_path, "*.on.doomed")
+    wait_for(driver, tmp_path, "*.on.doomed")
     cluster.remove_node(doomed, allow_graceful=False)
     for note in tmp_path.glob("*.on.doomed"):  # a worker outlives its node for a moment and must not see "go"
         wait_until_gone(int(note.read_text()))
@@ -222,9 +222,10 @@ def wait_until_gone(pid: int, seconds: float = 120) -> None:
             time.sleep(0.1)
 
 
-def wait_for(folder: Path, pattern: str, seconds: float = 240) -> None:
-    """Until a file of that name is there."""
+def wait_for(driver: subprocess.Popen[str], folder: Path, pattern: str, seconds: float = 240) -> None:
+    """Until a file of that name is there, which the driver's workers write."""
     until = time.monotonic() + seconds
     while not list(folder.glob(pattern)):
+        assert driver.poll() is None, output(driver)
         assert time.monotonic() < until, f"no {pattern} after {seconds} s"
         time.sleep(0.1)

@@ -208,6 +208,23 @@ class SlotSearcher(Searcher):
         """No-op: the runs directory is the state."""
 
 
+class LeaveOnClose(tune.Callback):
+    """Ends Tune's loop, wherever it is, once the run is being closed: what asks Ray for anything after its end ends the
+    process with an exit code of Ray's own."""
+
+    def __init__(self, closing: threading.Event) -> None:
+        self._closing = closing
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        """Asked ten times a second."""
+        if self._closing.is_set():
+            raise SystemExit
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """What Tune saves of it: nothing, since a run that goes on makes its own."""
+        return tune.Callback, ()
+
+
 def resources_of(config: dict[str, Any], measuring: Node) -> tune.PlacementGroupFactory:
     """What a slot of this shape holds: nothing for the Tune trial, everything for its worker, and the whole node if it
     is exclusive. Where that is nothing, or where Ray Train holds it for several workers, the slot holds one byte, since

@@ -19,6 +19,8 @@ from harness.schedule.worker import WorkerSetup
 
 NODES_SECONDS = 10.0
 """Seconds between two looks at the machines of the cluster."""
+LEAVE_SECONDS = 5.0
+"""How long Tune is waited for before Ray is ended under it."""
 MAX_TUNE_RUNS = 5
 """How often Tune is started at most; it may give up although trials are left."""
 
@@ -41,6 +43,8 @@ class RayBackend:
         self._open = ExitStack()
         self._error: BaseException | None = None
         self._ended = threading.Event()
+        self._closing = threading.Event()
+        self._tune: threading.Thread | None = None
         self._nodes_seen = 0.0
         self._complaint = ""
 
@@ -58,7 +62,8 @@ class RayBackend:
         own = NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=False)
         actor = self._ray.remote(DispatcherActor).options(num_cpus=0, scheduling_strategy=own)
         self._dispatcher = actor.remote(self._workload, capacity, time.time)
-        threading.Thread(target=self._run, name="tune", daemon=True).start()
+        self._tune = threading.Thread(target=self._run, name="tune", daemon=True)
+        self._tune.start()
 
     def poll(self) -> BackendState:
         """What happened since the last call. Raises HarnessError if Ray itself broke."""
@@ -79,6 +84,9 @@ class RayBackend:
 
     def close(self) -> None:
         """Leave the cluster, which ends this run's processes, or end the Ray that was started for it."""
+        self._closing.set()
+        if self._tune is not None:
+            self._tune.join(LEAVE_SECONDS)
         self._open.close()
         shutil.rmtree(self._tune_dir, ignore_errors=True)
 
@@ -121,7 +129,7 @@ class RayBackend:
     def _run_tune(self) -> None:
         from ray import tune
 
-        from harness.schedule.ray.slots import Slot, SlotSearcher, resources_of
+        from harness.schedule.ray.slots import LeaveOnClose, Slot, SlotSearcher, resources_of
 
         slot = tune.with_parameters(Slot, dispatcher=self._dispatcher, worker_setup=self._setup)
         tuner = tune.Tuner(
@@ -133,6 +141,7 @@ class RayBackend:
                 name="slots",
                 storage_path=str(self._tune_dir),
                 verbose=0,
+                callbacks=[LeaveOnClose(self._closing)],
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
