@@ -39,12 +39,19 @@ class Running:
     since: float
     """When a worker started it, seconds since the epoch."""
     first: Progress | None = None
+    """Its first line since then; an interrupted trial's file has lines of before."""
     last: Progress | None = None
 
     def update(self, progress: Progress) -> None:
         """Take in a line of progress."""
-        self.first = self.first or progress
+        if self.first is None and progress.at >= self.since:
+            self.first = progress
         self.last = progress
+
+    @property
+    def done_before(self) -> float:
+        """Share of its steps that an earlier run has left done, 0..1, until a line of its own tells."""
+        return self.last.step / self.last.steps if self.last is not None and self.first is None else 0.0
 
     @property
     def seconds_left(self) -> float | None:
@@ -270,7 +277,8 @@ class Outlook:
             since_then = max(0.0, now - max(at for _, at in paced))
             left = steps_left + factor * sum(part.after for part in parts) - since_then
         else:
-            left = whole - max(0.0, now - group.since)
+            done = sum(part.steps * one.done_before for part, one in zip(parts, members, strict=True))
+            left = whole - factor * done - max(0.0, now - group.since)
         return max(left, LEAST_LEFT * whole)
 
     def _parts(self, trial: Trial) -> Parts:

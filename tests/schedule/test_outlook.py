@@ -127,6 +127,28 @@ def test_where_nothing_happens_the_time_left_counts_down() -> None:
     assert [outlook.seconds_left(at) for at in (10.0, 11.0, 20.0)] == [first, first - 1, first - 10]
 
 
+@given(
+    step=st.integers(1, STEPS - 2),
+    pause=st.floats(1.0, 1e6),
+    pace=st.floats(0.1, 100.0),
+    again=st.integers(0, 1),
+)
+def test_what_an_interrupted_trial_waited_for_is_no_part_of_its_pace(
+    step: int, pause: float, pace: float, again: int
+) -> None:
+    (trial,) = [prepare()]
+    outlook = Outlook([trial], pause, TWO)
+    outlook.started(trial, pause)
+    fresh = outlook.trial_seconds_left(outlook.running[trial.id], pause)
+    outlook.update(trial.id, line(step, 0.0))  # the last line of the run before, which its reader begins with
+    resumed = outlook.trial_seconds_left(outlook.running[trial.id], pause)
+    assert resumed < fresh
+    for number in (1, 2):  # from the checkpoint, which may lie a step behind
+        outlook.update(trial.id, line(step + number - again, pause + number * pace))
+    left = outlook.trial_seconds_left(outlook.running[trial.id], pause + 2 * pace)
+    assert left == pytest.approx(pace * (STEPS - step - 2 + again))
+
+
 def test_a_cohort_takes_as_long_as_its_slowest_member_not_as_all_together() -> None:
     students = [distil(f"s{n}") for n in range(3)]
     outlook = Outlook(students, 0.0, TWO, stopwatch=lambda: 0.0)
