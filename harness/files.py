@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -118,3 +120,29 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def written_beside(folder: Path, *, replacing: bool = False) -> Iterator[Path]:
+    """A new folder to write in, which becomes `folder` at the end of the block and is removed if the block fails: a reader
+    never sees half of it. OSError where `folder` has files already, unless they may be replaced."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    written = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield written
+        written.chmod(0o755)
+        (_replace if replacing else Path.rename)(written, folder)
+    except BaseException:
+        shutil.rmtree(written, ignore_errors=True)
+        raise
+
+
+def _replace(written: Path, folder: Path) -> None:
+    """Put `written` where `folder` is. Folders cannot be exchanged in one step: the old one is moved aside first."""
+    if not folder.exists():
+        written.rename(folder)
+        return
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
+    folder.rename(aside / folder.name)
+    written.rename(folder)
+    shutil.rmtree(aside, ignore_errors=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from harness.files import sha256_of
+from harness.files import sha256_of, written_beside
 from harness.models.loaded import quiet_transformers
 
 ONE_FILE = "1000GB"
@@ -47,12 +45,9 @@ def export_model(
     """Write a `...ForMaskedLM` to `folder`, replacing what is there, and return the SHA-256 of model.safetensors.
 
     With `mlm_head=False` only the encoder is written, as `...Model`, so that an untrained head is never taken
-    for a trained one. `pooler` is a shipped pooler (`LoadedModel.pooler`) that travels with its encoder.
-    Everything is written to a folder beside it first and renamed: a reader sees the old model, the new one or
-    none, never half of one."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    written = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    for a trained one. `pooler` is a shipped pooler (`LoadedModel.pooler`) that travels with its encoder. A reader sees
+    the old model, the new one or none."""
+    with written_beside(folder, replacing=True) as written:
         with quiet_transformers():
             _save(model, written, mlm_head, pooler or {})
             tokenizer.save_pretrained(written)
@@ -60,11 +55,6 @@ def export_model(
         for path in written.iterdir():
             _flush(path)
         sha256 = sha256_of(written / "model.safetensors")
-        written.chmod(0o755)
-        _replace(written, folder)
-    except BaseException:
-        shutil.rmtree(written, ignore_errors=True)
-        raise
     return sha256
 
 
@@ -142,17 +132,6 @@ def _save(model: PreTrainedModel, folder: Path, mlm_head: bool, pooler: Mapping[
 def _flush(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def _replace(written: Path, folder: Path) -> None:
-    """Put `written` where `folder` is. Folders cannot be exchanged in one step: the old one is moved aside first."""
-    if not folder.exists():
-        written.rename(folder)
-        return
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
-    folder.rename(aside / folder.name)
-    written.rename(folder)
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _front_matter(

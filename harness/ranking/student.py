@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import duckdb
 import pandas as pd
 
 from harness.errors import InputError
-from harness.files import sha256_of
+from harness.files import sha256_of, written_beside
 from harness.kinds import KINDS
 from harness.ranking.render import text
 from harness.records.folder import TrialFolder
@@ -77,19 +76,12 @@ def export_student(store: Store, runs_dir: Path, named: str, out: Path) -> str:
         raise InputError(f"{out}: exists already; name a new folder")
     model = find_model(store, named)
     source, sha256 = weights_of(runs_dir, model)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    written = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    try:
+    with written_beside(out) as written:
         for path in sorted(source.iterdir()):
             if path.is_file() and not path.is_symlink():
                 shutil.copyfile(path, written / path.name)
         card = (source / CARD).read_text(encoding="utf-8")
         (written / CARD).write_text(card_with_results(card, store, model, sha256), encoding="utf-8")
-        written.chmod(0o755)
-        written.rename(out)
-    except BaseException:
-        shutil.rmtree(written, ignore_errors=True)
-        raise
     return model.key
 
 

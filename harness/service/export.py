@@ -6,10 +6,10 @@ student -> (fine-tune as recorded) -> model.onnx, compared with PyTorch
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 
 import torch
@@ -17,11 +17,13 @@ import torch
 from harness.assets.sources import Sources
 from harness.attempts.site import Site
 from harness.errors import InputError
+from harness.files import written_beside
 from harness.kinds import FineTunedKind
 from harness.models.loaded import LoadedModel, quiet_transformers
 from harness.models.loading import load_folder
 from harness.ranking.student import CARD, Model, card_with_results, find_model, weights_of
 from harness.records.folder import TrialFolder
+from harness.records.result import Score
 from harness.records.trial import FinetuneJob, Trial
 from harness.results.store import Store
 from harness.service.card import Artefact, add_use
@@ -30,6 +32,7 @@ from harness.service.int8 import best_way
 from harness.service.parity import compare
 from harness.tasks.scoring import score
 from harness.trials.finetune import FineTuned, fine_tune_again, predict
+from harness.trials.finetune_rows import Part
 
 FILE, INT8_FILE = "model.onnx", "model_int8.onnx"
 CPU = torch.device("cpu")
@@ -62,18 +65,11 @@ def export_onnx(
     model = find_model(store, wanted.student)
     source, sha256 = weights_of(runs_dir, model)
     trial = None if wanted.task is None else _fine_tuning(store, runs_dir, model, wanted.task)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    written = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    try:
+    with written_beside(out) as written:
         with quiet_transformers():
             artefacts = _write(written, source, trial, runs_dir, sources, wanted, say)
         card = card_with_results((source / CARD).read_text(encoding="utf-8"), store, model, sha256)
         (written / CARD).write_text(add_use(card, artefacts, trial), encoding="utf-8")
-        written.chmod(0o755)
-        written.rename(out)
-    except BaseException:
-        shutil.rmtree(written, ignore_errors=True)
-        raise
     return model.key
 
 
@@ -106,8 +102,10 @@ def _write(
     if not wanted.int8:
         return [whole]
     say("quantising to int8, four ways, each scored on dev rows")
-    way, _value = best_way(
-        folder / FILE, lambda path: _value_of(trial, tuned, path, "dev"), folder / INT8_FILE
+    way = best_way(
+        folder / FILE,
+        lambda path: _value_of(trial, tuned, path, tuned.rows.selecting),
+        folder / INT8_FILE,
     )
     small = _scored(Artefact(folder / INT8_FILE, quantised=way.name), trial, tuned)
     _require_score(small, whole, wanted)
@@ -161,24 +159,21 @@ def _scored(artefact: Artefact, trial: Trial, tuned: FineTuned) -> Artefact:
     """With the score of this very file on the reported split, beside PyTorch's."""
     assert isinstance(trial.job, FinetuneJob)
     report = trial.job.task.report
-    reported = [one.value for one in tuned.scores if one.split == report and one.value is not None]
+    parts = [part for part in tuned.rows.predicted if part[0] == report]
+    in_torch = [one for one in tuned.scores if one.split == report]
     return artefact.with_score(
-        trial.job.task.name,
-        report,
-        _value_of(trial, tuned, artefact.path, report),
-        sum(reported) / len(reported) if reported else float("nan"),
+        trial.job.task.name, report, _value_of(trial, tuned, artefact.path, parts), _mean(in_torch)
     )
 
 
-def _value_of(trial: Trial, tuned: FineTuned, path: Path, split: str) -> float:
-    """Mean of the task's metrics and languages on the rows of `split` that the trial predicts, by the file at `path`."""
+def _value_of(trial: Trial, tuned: FineTuned, path: Path, parts: Sequence[Part]) -> float:
+    """Mean of the task's metrics over `parts` of its rows, by the file at `path`; NaN where one is undefined."""
     job = trial.job
     assert isinstance(job, FinetuneJob)
     kind = job.task.kind
     assert isinstance(kind, FineTunedKind)
     session = Session(path)
-    parts = [part for part in tuned.rows.predicted if part[0] == split] or list(tuned.rows.selecting)
-    values: list[float] = []
+    scores: list[Score] = []
     for part in parts:
         predicted = predict(
             session.outputs,
@@ -188,8 +183,13 @@ def _value_of(trial: Trial, tuned: FineTuned, path: Path, split: str) -> float:
             padding=int(tuned.loaded.tokenizer.pad_token_id or 0),
             device=CPU,
         )
-        scores = score(job.task, predicted, tuned.rows.data.data_ids[part], job.recipe.select_on)
-        values += [float("nan") if one.value is None else one.value for one in scores]
+        scores += score(job.task, predicted, tuned.rows.data.data_ids[part], job.recipe.select_on)
+    return _mean(scores)
+
+
+def _mean(scores: Sequence[Score]) -> float:
+    """NaN where one is undefined, as a correlation with constant predictions is."""
+    values = [float("nan") if one.value is None else one.value for one in scores]
     return sum(values) / len(values)
 
 
@@ -197,8 +197,10 @@ def _require_score(small: Artefact, whole: Artefact, wanted: Wanted) -> None:
     lost = whole.score - small.score
     if lost <= MOST_LOST or wanted.force:
         return
-    raise InputError(
-        f"nothing is exported: int8 costs {100 * lost:.1f} points on {wanted.task} ({100 * whole.score:.1f} to "
-        f"{100 * small.score:.1f}), and at most {100 * MOST_LOST:g} is let through; leave --int8 out, or write it all "
-        "the same with --force"
+    cost = (
+        f"int8 costs {100 * lost:.1f} points on {wanted.task} ({100 * whole.score:.1f} to {100 * small.score:.1f}), and "
+        f"at most {100 * MOST_LOST:g} is let through"
     )
+    if isnan(lost):
+        cost = f"what int8 costs on {wanted.task} is undefined: a file predicts the same for every row"
+    raise InputError(f"nothing is exported: {cost}; leave --int8 out, or write it all the same with --force")

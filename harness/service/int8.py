@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf, isnan
 from pathlib import Path
 
 from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -48,16 +49,18 @@ def quantise(source: Path, way: Way, target: Path) -> None:
         logger.setLevel(level)
 
 
-def best_way(source: Path, value_of: Callable[[Path], float], target: Path) -> tuple[Way, float]:
-    """Write the form with the highest `value_of`, a score on dev rows, to `target`; the way and its value."""
-    best: tuple[Way, float] | None = None
+def best_way(source: Path, value_of: Callable[[Path], float], target: Path) -> Way:
+    """Write the form with the highest `value_of`, a score on dev rows, to `target`; the way it was made. An undefined score
+    (NaN) is below any other."""
+    best: tuple[float, Way] | None = None
     tried = target.with_name(f".{target.name}.tried")
     for way in WAYS:
         quantise(source, way, tried)
         value = value_of(tried)
-        if best is None or value > best[1]:
-            best = way, value
+        value = -inf if isnan(value) else value
+        if best is None or value > best[0]:
+            best = value, way
             tried.replace(target)
     tried.unlink(missing_ok=True)
     assert best is not None
-    return best
+    return best[1]
