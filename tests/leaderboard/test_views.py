@@ -65,6 +65,7 @@ def _run(
     return app.run()
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_shows_something_and_no_error(

@@ -199,6 +199,7 @@ def _always_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_state_of_a_run_is_answered_and_shown(
     part: int,
@@ -219,6 +220,7 @@ def test_every_state_of_a_run_is_answered_and_shown(
             _check(replay, newest, f"after {number} results", monkeypatch, capsys)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("draw", range(4))
 def test_states_of_runs_that_end_in_another_order_are_answered_and_shown(
     draw: int,
@@ -237,6 +239,7 @@ def test_states_of_runs_that_end_in_another_order_are_answered_and_shown(
     _check(replay, state[-1][0], titles, monkeypatch, capsys)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("state", ODD)
 def test_odd_states_are_answered_and_shown(
     state: str,

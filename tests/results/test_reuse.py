@@ -66,6 +66,7 @@ def settings_of(run: list[str]) -> list[str]:
     return run[4::2]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", shipped_spec_files())
 def test_the_command_of_every_method_makes_its_student_and_no_other(name: str, tmp_path: Path) -> None:
     document = read(shipped_spec_files()[name])

@@ -16,6 +16,7 @@ LONGEST = 64
 PADDING = 1
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "model_type", sorted(set(MODEL_TYPES) - {"xlm-roberta", "camembert"})
 )  # RoBERTa's own code

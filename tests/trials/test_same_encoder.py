@@ -122,6 +122,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.some(2)
 def test_encoders_are_the_same_to_the_last_bit_where_they_count_as_the_same_and_nowhere_else(
     models: tuple[World, dict[str, Trial]],
 ) -> None:
