@@ -59,7 +59,7 @@ def test_a_term_is_zero_where_student_is_teacher_and_a_step_down_its_gradient_lo
             list(objective(read, Tapped(student, objective.student_needs)(batch), batch).values())
         ).sum()
 
-    assert float(loss()) == pytest.approx(0, abs=1e-4)
+    assert loss().item() == pytest.approx(0, abs=1e-4)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for parameter in student.parameters():
@@ -73,4 +73,4 @@ def test_a_term_is_zero_where_student_is_teacher_and_a_step_down_its_gradient_lo
         for parameter in student.parameters():
             if parameter.grad is not None:
                 parameter.sub_(parameter.grad * (0.01 / length))
-    assert 0 < float(loss()) < float(before)
+    assert 0 < loss().item() < float(before)

@@ -73,4 +73,5 @@ def t_p_value(t: ArrayLike, degrees: ArrayLike) -> NDArray[np.float64]:
 
 def has_no_spread(std: ArrayLike, mean: ArrayLike) -> NDArray[np.bool_]:
     """Whether replicates are all equal but for rounding, so that their std tells nothing of the variance."""
-    return np.asarray(std) <= NO_SPREAD * np.maximum(np.abs(mean), 1e-3)
+    with np.errstate(invalid="ignore"):  # an unknown std is no reason to warn, on processors that do
+        return np.asarray(std) <= NO_SPREAD * np.maximum(np.abs(mean), 1e-3)
