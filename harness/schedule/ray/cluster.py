@@ -42,6 +42,8 @@ ENVIRONMENT = {
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Only trials and results pass through Ray; weights and data go through the file system."""
+START_TRIES = 3
+"""How often Ray is started at most. It gives itself 30 seconds, which a busy machine may not have."""
 END_SECONDS = 10.0
 """How long to wait for killed processes to end."""
 
@@ -89,21 +91,26 @@ OPTIONS: dict[str, Any] = {
 
 def _start(ray: Any, cpus: int | None) -> Any:
     """The node of a new Ray."""
-    folder = socket_folder()
-    try:
-        ray.init(
-            "local",
-            num_cpus=cpus or available_cores(),
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=folder,
-            **OPTIONS,
-        )
-    except Exception as error:  # Ray has no class for a start that takes longer than it waits
-        raise HarnessError(
-            f"Ray did not start on this machine: {' '.join(str(error).split())[:300]}; try again when it is "
-            "less busy, or use --backend local"
-        ) from error
+    folder, ours = socket_folder(), psutil.Process()
+    before = ours.children(recursive=True)
+    for left in reversed(range(START_TRIES)):
+        try:
+            ray.init(
+                "local",
+                num_cpus=cpus or available_cores(),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=folder,
+                **OPTIONS,
+            )
+            break
+        except Exception as error:  # Ray has no class for a start that takes longer than it waits
+            _end([process for process in ours.children(recursive=True) if process not in before])
+            if not left:
+                raise HarnessError(
+                    f"Ray did not start on this machine: {' '.join(str(error).split())[:300]}; try again when it is "
+                    "less busy, or use --backend local"
+                ) from error
     return ray._private.worker._global_node
 
 
