@@ -134,8 +134,10 @@ class ProcessGroup(Alone):
         touched = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8)
         self._reduce(touched, dist.ReduceOp.MAX)
         used = [p for p, is_touched in zip(parameters, touched.tolist(), strict=True) if is_touched]
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in used]
-        flat = torch.cat([*(gradient.flatten() for gradient in gradients), losses])
+        with self.together():  # as large as the model: memory may run out in one process alone
+            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in used]
+            flat = torch.cat([*(gradient.flatten() for gradient in gradients), losses])
+            del gradients
         self._reduce(flat, dist.ReduceOp.SUM)
         *summed, losses = flat.split([*(p.numel() for p in used), len(losses)])
         for parameter, gradient in zip(used, summed, strict=True):

@@ -16,6 +16,7 @@ from torch import nn
 
 from harness.assets.sources import Sources
 from harness.attempts.attempt import Attempt
+from harness.attempts.faults import is_out_of_memory
 from harness.attempts.process_group import ProcessGroup, WorkerLostError
 from harness.attempts.site import Site
 from harness.records.folder import TrialFolder
@@ -220,3 +221,28 @@ def add_up(workers: ProcessGroup) -> None:
 
 def test_gradients_are_summed_and_a_parameter_without_any_stays_without(tmp_path: Path) -> None:
     assert in_two(add_up, tmp_path) == (0, 0)
+
+
+def memory_runs_out_between_the_exchanges(workers: ProcessGroup) -> None:
+    """One worker cannot hold all gradients in one piece, once; both are still in step afterwards."""
+    parameter = nn.Parameter(torch.zeros(2, 3))
+    with pytest.MonkeyPatch.context() as patch:
+        if not workers.leads:
+            patch.setattr(torch, "cat", no_room)
+        parameter.grad = torch.ones(2, 3)
+        try:
+            workers.combine([parameter], torch.ones(1))
+        except Exception as error:
+            assert is_out_of_memory(error)
+        else:
+            raise AssertionError("one worker had no room")
+    assert workers.combine([parameter], torch.ones(1)).tolist() == [2.0]
+
+
+def no_room(*_: object) -> None:
+    """As where a card is full."""
+    raise torch.OutOfMemoryError("does not fit")
+
+
+def test_a_worker_without_room_for_the_gradients_does_not_lose_its_group(tmp_path: Path) -> None:
+    assert in_two(memory_runs_out_between_the_exchanges, tmp_path) == (0, 0)
