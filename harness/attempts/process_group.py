@@ -27,6 +27,16 @@ from harness.attempts.faults import PeerError, TrialInterruptedError, failure_of
 from harness.methods.loss import Batch
 
 
+_KNOWN = "known_to_all_workers"
+"""Set on an error that was raised in all processes. The group holds no such error itself: its traceback holds the frames
+of the failed step, and these the step's tensors."""
+
+
+def is_known_to_all(error: BaseException) -> bool:
+    """Whether every process of the group has raised this error, its own or as `PeerError`."""
+    return getattr(error, _KNOWN, False)
+
+
 class WorkerLostError(BaseException):
     """A process of the group has died. Not an `Exception`, since no trial may record it as a failure of its own."""
 
@@ -79,8 +89,6 @@ class ProcessGroup(Alone):
 
     def __init__(self) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self._known: BaseException | None = None
-        """The last error that was raised in all processes."""
 
     def share(self, batch: Batch) -> Batch:
         """The rank-th of `size` equal parts; `batch_size` is a multiple (`harness.spec.checks`)."""
@@ -94,20 +102,24 @@ class ProcessGroup(Alone):
         except TrialInterruptedError:
             raise  # raised in all by the leader's decision
         except Exception as error:
-            if error is self._known:
+            if is_known_to_all(error):
                 raise
             mine = error
-        failed = torch.tensor([mine is not None], dtype=torch.uint8)
-        self._reduce(failed, dist.ReduceOp.MAX)
-        if failed.item():
-            self._raise_first(mine)
+        try:
+            failed = torch.tensor([mine is not None], dtype=torch.uint8)
+            self._reduce(failed, dist.ReduceOp.MAX)
+            if failed.item():
+                raise self._first(mine)
+        finally:  # an error knows the frames it passed through; in one of these it would keep itself and their tensors
+            mine = None
 
-    def _raise_first(self, mine: Exception | None) -> None:
-        """Raise the error of the lowest rank that has one, so that all processes choose the same."""
+    def _first(self, mine: Exception | None) -> Exception:
+        """The error of the lowest rank that has one, so that all processes choose the same."""
         failures = self._gather(None if mine is None else failure_of(mine))
         rank = next(rank for rank, failure in enumerate(failures) if failure is not None)
-        self._known = mine if mine is not None and rank == self.rank else PeerError(rank, failures[rank])
-        raise self._known
+        first = mine if mine is not None and rank == self.rank else PeerError(rank, failures[rank])
+        setattr(first, _KNOWN, True)
+        return first
 
     def decided(self, *answers: bool) -> tuple[bool, ...]:
         decision = torch.tensor(answers, dtype=torch.uint8)
@@ -156,7 +168,7 @@ class ProcessGroup(Alone):
         return jobs[0]
 
     def release(self, error: BaseException) -> None:
-        if error is not self._known:
+        if not is_known_to_all(error):
             raise WorkerLostError(f"worker {self.rank} left its group: {error!r}") from error
 
     def _reduce(self, tensor: Tensor, operation: Any) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -246,3 +248,28 @@ def no_room(*_: object) -> None:
 
 def test_a_worker_without_room_for_the_gradients_does_not_lose_its_group(tmp_path: Path) -> None:
     assert in_two(memory_runs_out_between_the_exchanges, tmp_path) == (0, 0)
+
+
+def a_step_fails(workers: ProcessGroup) -> None:
+    """In one worker alone; what the step had computed is gone in both as soon as the error is dealt with."""
+    gc.disable()
+    seen: list[weakref.ref[torch.Tensor]] = []
+
+    def step() -> None:
+        activations = torch.zeros(1000)
+        seen.append(weakref.ref(activations))
+        with workers.together():
+            if not workers.leads:
+                no_room(activations)
+
+    for _ in range(2):
+        try:
+            with workers.together():
+                step()
+        except Exception as error:
+            assert is_out_of_memory(error)
+    assert [tensor() for tensor in seen] == [None, None]
+
+
+def test_a_failed_step_leaves_none_of_its_tensors_behind(tmp_path: Path) -> None:
+    assert in_two(a_step_fails, tmp_path) == (0, 0)
