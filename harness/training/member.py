@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from harness.attempts.attempt import Attempt
+from harness.attempts.faults import NotFiniteError
 from harness.methods.loss import QKV, Activations, Batch, Needs
 from harness.methods.objective import Objective
 from harness.models.taps import Tapped
@@ -135,7 +136,7 @@ class Member:
                 if due:
                     with self.state.autocast():
                         observed = self.objective.observe(due, seen, student, part)
-                    self.objective.refresh(due, observed, counts, self.state.mapping_draws)
+                    self._refresh(due, observed, counts)
                 with self.state.autocast():
                     loss, terms = self.objective.loss(self.objective(seen, student, part), counts)
                 loss.backward()
@@ -168,7 +169,16 @@ class Member:
                     for name, value in self.objective.observe(due, seen, self._tapped(part), part).items():
                         observed[name] = observed[name] + value if name in observed else value
         self.state.group.sum_up(observed)
-        self.objective.refresh(due, observed, counts, self.state.mapping_draws)
+        self._refresh(due, observed, counts)
+
+    def _refresh(self, due: Sequence[str], observed: Mapping[str, Tensor], counts: Mapping[str, int]) -> None:
+        """Raises NotFiniteError where what a mapping would follow is NaN or infinite: it would come to no pairs, or to
+        any."""
+        here = {name: value.cpu() for name, value in observed.items()}
+        for name, value in here.items():
+            if not bool(value.isfinite().all()):
+                raise NotFiniteError(self.step, name, float(value.sum()))
+        self.objective.refresh(due, here, counts, self.state.mapping_draws)
 
 
 def _parts(teacher: Activations, batch: Batch, rows: int | None) -> list[tuple[Activations, Batch]]:

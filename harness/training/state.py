@@ -77,7 +77,7 @@ class TrainingState:
         term and their weighted sum. `tokens` counts the real tokens of all workers' rows. Raises NotFiniteError where
         a loss or the gradient is NaN or infinite.
         """
-        losses = self.micro_batches.run(rows, learn, self._undo())
+        losses = self._learnt(rows, learn)
         losses = self.group.combine(list(self.optimiser.parameters.values()), losses)
         norm = self.optimiser.step(self.step).detach().float()
         self.tokens += tokens
@@ -136,6 +136,15 @@ class TrainingState:
         self.shares = {share.step: share for share in facts.term_shares}
         self.before, self.dev_by_epoch = facts.before, list(facts.dev_by_epoch)
         self.log = StepLog(self.attempt, self.optimiser.schedule, self.tokens, self.optimiser.clip_norm)
+
+    def _learnt(self, rows: int, learn: Callable[[int | None], Tensor]) -> Tensor:
+        """What `learn` returns. An error in it may come of an earlier step whose losses are not checked yet: then
+        NotFiniteError."""
+        try:
+            return self.micro_batches.run(rows, learn, self._undo())
+        except Exception:
+            self.log.check()
+            raise
 
     def _undo(self) -> Callable[[], None]:
         """A function that drops the gradients and resets the generators to their present states."""

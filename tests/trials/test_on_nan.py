@@ -7,15 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.attempts.attempt import Attempt
 from harness.errors import TrialError
+from harness.families.family import EncoderFamily
 from harness.methods.losses.hidden_states import HiddenStatesLoss
 from harness.records.result import Result
 from harness.records.trial import Trial
 from harness.tasks.encoded import PaddedRows
+from harness.training import steplog
 from harness.trials.finetune import _FineTuning
 from harness.trials.run import run_trials
 
-from .world import World, distil_trial, finetune_trial, stop_after, verb_task
+from .world import FLAT_STUDENT, World, distil_trial, finetune_trial, stop_after, verb_task
 
 FAILS_AT = 3
 """0-based step at which bf16 goes wrong here."""
@@ -100,3 +103,42 @@ def test_without_on_nan_the_trial_fails_with_the_step(world: World, tmp_path: Pa
 
 def test_what_becomes_of_nan_is_no_part_of_the_question(world: World) -> None:
     assert distil_trial(world, "hs-last", on_nan="fp32").id == distil_trial(world, "hs-last").id
+
+
+@pytest.mark.parametrize("name", ["hs-emd", "hs-greedy"])
+def test_states_that_are_not_finite_are_nan_for_a_mapping_that_follows_them_too(
+    name: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_layer = EncoderFamily.run_layer
+
+    def overflown(self: EncoderFamily, *given: object) -> torch.Tensor:
+        state = run_layer(self, *given)  # type: ignore[arg-type]
+        return state * float("nan") if state.requires_grad and torch.is_autocast_enabled("cpu") else state
+
+    monkeypatch.setattr(EncoderFamily, "run_layer", overflown)
+    trial = distil_trial(world, name, student=FLAT_STUDENT, precision="bf16", on_nan="fp32", steps=2)
+    [result] = run_trials([trial], world.site(str(tmp_path)))
+    assert result.status == "ok", result.error
+    assert "fp32_after_nan:0" in result.flags
+
+
+def test_an_error_that_comes_of_a_loss_nobody_has_looked_at_yet_is_called_nan(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losses may wait on a card; here they wait on the processor."""
+    monkeypatch.setitem(steplog._UNSEEN_STEPS, "cpu", 50)
+    monkeypatch.setattr(Attempt, "line_due", property(lambda self: False))
+    forward = HiddenStatesLoss.forward
+    seen = []
+
+    def breaks(self: HiddenStatesLoss, *given: object) -> torch.Tensor:
+        value = forward(self, *given)  # type: ignore[arg-type]
+        seen.append(value.requires_grad)
+        if sum(seen) > FAILS_AT + 1:
+            raise RuntimeError("this cannot be decomposed")
+        return value * float("nan") if sum(seen) > FAILS_AT else value
+
+    monkeypatch.setattr(HiddenStatesLoss, "forward", breaks)
+    [result] = run_trials([distil_trial(world, "hs-last")], world.site(str(tmp_path)))
+    assert result.error is not None
+    assert (result.error.reason, result.error.step) == ("nan", FAILS_AT)
