@@ -54,25 +54,34 @@ def train(members: list[Member], inputs: SharedInputs, site: Site, finish: Finis
     Members leave the list as they end, so that their memory is free. Raises TrialInterruptedError, all members saved,
     where the site says stop; errors in what all share (the teacher's pass, the input) are raised as they are.
     """
-    workers = site.workers
-    cohort = _Members(members, workers)
+    cohort = _Members(members, site.workers)
     teacher = _Teacher(inputs.teacher)
     cadence = Cadence(least=site.checkpoint_seconds)
     with Feed(inputs.stream, site.torch_device) as feed:
-        beginners = [member for member in members if member.step == 0]
-        for member, held_out in _examine(beginners, cohort, teacher, inputs):
-            member.state.before = held_out
+        _begin(cohort, teacher, inputs)
         while members:
-            done = [member for member in members if member.is_done]
-            for member, held_out in _examine(done, cohort, teacher, inputs):
-                with cohort.alone(member):
-                    if workers.leads:
-                        member.attempt.succeed(finish(member, held_out))
-                cohort.leave(member)
+            _end_those_done(cohort, teacher, inputs, finish)
             if not members:
                 break
             _take_step(cohort, teacher, feed)
             stop_or_save(site, cadence, cohort.save, cohort.interrupted)
+
+
+def _begin(cohort: _Members, teacher: _Teacher, inputs: SharedInputs) -> None:
+    """Take the held-out figures of members that have not begun."""
+    beginners = [member for member in cohort.members if member.step == 0]
+    for member, held_out in _examine(beginners, cohort, teacher, inputs):
+        member.state.before = held_out
+
+
+def _end_those_done(cohort: _Members, teacher: _Teacher, inputs: SharedInputs, finish: Finish) -> None:
+    """Write the results of members that have taken their last step."""
+    done = [member for member in cohort.members if member.is_done]
+    for member, held_out in _examine(done, cohort, teacher, inputs):
+        with cohort.alone(member):
+            if cohort.workers.leads:
+                member.attempt.succeed(finish(member, held_out))
+        cohort.leave(member)
 
 
 def _take_step(cohort: _Members, teacher: _Teacher, feed: Feed) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -90,16 +90,7 @@ class _Cohort:
         with workers.together():
             teacher, blocks, inputs = self._inputs()
         share = (time.monotonic() - started) / len(self.attempts)
-        members: list[Member] = []
-        for attempt, saved in self.attempts:
-            with attempt.working(share):
-                try:
-                    with workers.together():
-                        member = self._member(attempt, saved, teacher)
-                except Exception as error:
-                    attempt.fail(error)
-                else:
-                    members.append(member)
+        members = list(self._members(teacher, share))
         if any(member.learns_from_teacher for member in members):
             with workers.together():
                 inputs = replace(inputs, teacher=place_teacher(teacher.model, self.device, self.precision))
@@ -111,6 +102,18 @@ class _Cohort:
             thin=blocks.flags,
         )
         train(members, inputs, self.site, finish)
+
+    def _members(self, teacher: LoadedModel, share: float) -> Iterator[Member]:
+        """A member for each attempt that can be built; `share`: seconds of each in what was done for all."""
+        for attempt, saved in self.attempts:
+            with attempt.working(share):
+                try:
+                    with self.site.workers.together():
+                        member = self._member(attempt, saved, teacher)
+                except Exception as error:
+                    attempt.fail(error)
+                    continue
+            yield member
 
     def _inputs(self) -> tuple[LoadedModel, TokenBlocks, SharedInputs]:
         """The teacher as loaded, its text, and the shared inputs, still without the teacher: students are built from
