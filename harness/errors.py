@@ -53,6 +53,12 @@ class TrialError(HarnessError):
         """One of `REASONS`."""
 
 
+class DeviceLostError(BaseException):
+    """The accelerator no longer answers this process: an illegal access, a failed assertion, a memory error. Whatever
+    this process asks of it next fails too. So no trial may record it as a failure of its own, which is why it is not an
+    `Exception`: the process must end, and another takes its trials up."""
+
+
 EXIT_OK = 0
 EXIT_TRIALS_FAILED = 1
 EXIT_INPUT_WRONG = 2

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from harness.attempts.checkpoints import Checkpoints
-from harness.attempts.faults import failure_of
+from harness.attempts.faults import end_if_device_is_lost, failure_of
 from harness.attempts.saved import Accounts, Saved, SavedFacts, TrainingFacts, read_facts
 from harness.attempts.site import Site
 from harness.devices import provenance
@@ -216,7 +216,10 @@ class Attempt:
         return result
 
     def fail(self, error: BaseException) -> Result:
-        """Write result.json with the reason and traceback.txt beside it, unless the disk refuses."""
+        """Write result.json with the reason and traceback.txt beside it, unless the disk refuses.
+
+        Raises DeviceLostError, and records nothing, where the accelerator no longer answers this process."""
+        end_if_device_is_lost(error)
         result = self._result(status="failed", error=failure_of(error), precision=self.precision)
         self.result = result
         with suppress(OSError):  # the caller has the result; there is nowhere to write it

@@ -6,7 +6,7 @@ import errno
 
 import torch
 
-from harness.errors import AssetError, ChangedInputError, HarnessError, TrialError
+from harness.errors import AssetError, ChangedInputError, DeviceLostError, HarnessError, TrialError
 from harness.records.result import Failure
 
 _REASONS_BY_NUMBER = {
@@ -17,6 +17,11 @@ _REASONS_BY_NUMBER = {
     errno.EROFS: "permission",
     errno.ENOENT: "lost_input",
 }
+
+
+_NO_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""In messages of failed allocations without a class of their own: on the processor, and outside torch's allocator."""
+_OF_ACCELERATOR = ("CUDA error:", "HIP error:", "cuDNN error:")
 
 
 class TrialInterruptedError(TrialError):
@@ -51,7 +56,21 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, PeerError):
         return error.reason == "out_of_memory"
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return isinstance(error, RuntimeError) and any(part in str(error) for part in _NO_MEMORY)
+
+
+def end_if_device_is_lost(error: BaseException) -> None:
+    """Raise DeviceLostError where `error` comes from an accelerator that fails at the next call too."""
+    if isinstance(error, DeviceLostError):
+        raise error
+    is_its = isinstance(error, torch.AcceleratorError) or any(part in str(error) for part in _OF_ACCELERATOR)
+    if not is_its or isinstance(error, PeerError) or is_out_of_memory(error):
+        return
+    try:
+        torch.accelerator.synchronize()
+    except RuntimeError:
+        message = " ".join(str(error).split())[:200]
+        raise DeviceLostError(f"the accelerator no longer answers its process: {message}") from error
 
 
 def failure_of(error: BaseException) -> Failure:

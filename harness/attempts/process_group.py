@@ -23,7 +23,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from harness.attempts.faults import PeerError, TrialInterruptedError, failure_of
+from harness.attempts.faults import PeerError, TrialInterruptedError, end_if_device_is_lost, failure_of
 from harness.methods.loss import Batch
 
 
@@ -104,6 +104,7 @@ class ProcessGroup(Alone):
         except Exception as error:
             if is_known_to_all(error):
                 raise
+            end_if_device_is_lost(error)  # the others see that this process has left
             mine = error
         try:
             failed = torch.tensor([mine is not None], dtype=torch.uint8)

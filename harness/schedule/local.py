@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from harness.devices.cores import available_cores
-from harness.errors import HarnessError
+from harness.errors import DeviceLostError, HarnessError
 from harness.schedule.backend import BackendState
 from harness.schedule.dispatch.dispatcher import Dispatcher, Order
 from harness.schedule.dispatch.slot_shapes import Node, SlotShape
@@ -47,6 +47,8 @@ class LocalBackend:
     def poll(self) -> BackendState:
         """What happened since the last call. Raises HarnessError for an error outside the trials, which is a bug."""
         finished = not self._thread.is_alive()
+        if isinstance(self._error, DeviceLostError):
+            raise HarnessError(f"{self._error}; a further run goes on") from self._error
         if self._error is not None:
             raise HarnessError(f"the local backend broke: {self._error!r}") from self._error
         return BackendState(self._dispatcher.drain(), finished, self._dispatcher.trouble)

@@ -92,8 +92,9 @@ def _run(trials: list[Trial], place: Site, run_job: RunJob) -> list[Result]:
 
 def _fail(trial: Trial, place: Site, error: Exception) -> Result:
     """Record an error that `run_job` did not turn into a result."""
-    from harness.attempts.faults import failure_of
+    from harness.attempts.faults import end_if_device_is_lost, failure_of
 
+    end_if_device_is_lost(error)
     with suppress(OSError):
         folder = TrialFolder.of(place.runs_dir, trial.id)
         (folder.path / "traceback.txt").write_text(

@@ -11,7 +11,7 @@ import pytest
 
 from harness.assets.sources import Sources
 from harness.attempts.site import Site
-from harness.errors import InputError, TrialError
+from harness.errors import DeviceLostError, HarnessError, InputError, TrialError
 from harness.records.folder import TrialFolder
 from harness.records.result import Result
 from harness.records.trial import Trial
@@ -133,3 +133,15 @@ def test_a_trial_that_another_process_works_on_is_not_run_twice(tmp_path: Path) 
     with hold(folder, 0.1):
         assert (folder.path / ".running").exists()
     assert not (folder.path / ".running").exists()
+
+
+def test_a_device_that_is_lost_ends_the_run_with_its_error(tmp_path: Path) -> None:
+    """The trials of the local backend share their process with the driver."""
+
+    def lose(trials: Sequence[Trial], place: Site) -> list[Result]:
+        raise DeviceLostError("the card broke")
+
+    with pytest.raises(HarnessError, match="^the card broke; a further run goes on$"):
+        run([finetune("f")], tmp_path, lose)
+    summary, _ = run([finetune("f")], tmp_path)
+    assert summary.done == 1

@@ -69,6 +69,9 @@ def test_workers_that_die_are_replaced_and_stay_warm_otherwise(tmp_path: Path) -
     seen = notes(tmp_path)
     assert sorted(trial_id for note in seen for trial_id in note["ids"]) == sorted(trial.id for trial in plan)
     assert "its worker process died" in said
+    assert "its worker was ended, since the card broke; tried again" in said
+    after = [note for note in seen if note["kind"] in ("finetune", "measure")]
+    assert (tmp_path / "lost").read_text() not in {str(note["pid"]) for note in after}
     assert len({note["pid"] for note in seen}) < len(seen) / 2
     assert all(TrialFolder.of(tmp_path, trial.id).read_result().status == "ok" for trial in plan)
     assert not list(tmp_path.rglob(".*")), "nothing is left of the run's own files"

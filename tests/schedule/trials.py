@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.assets.asset import Asset, LocalSource
 from harness.base import digest
 from harness.devices import provenance
-from harness.errors import TrialError
+from harness.errors import DeviceLostError, TrialError
 from harness.methods.terms import HiddenStates
 from harness.plan import build_plan
 from harness.records.folder import TrialFolder
@@ -201,11 +201,15 @@ def take_a_while(trials: Sequence[Trial], place: Site) -> list[Result]:
 
 
 def die_once(trials: Sequence[Trial], place: Site) -> list[Result]:
-    """The first worker that gets a distil job dies without a word."""
-    mark = place.runs_dir / "died"
-    if trials[0].kind == "distil" and not mark.exists():
-        mark.touch()
+    """The first worker that gets a distil job dies without a word; of the first that gets a finetune job the card
+    breaks."""
+    died, lost = place.runs_dir / "died", place.runs_dir / "lost"
+    if trials[0].kind == "distil" and not died.exists():
+        died.touch()
         os._exit(9)
+    if trials[0].kind == "finetune" and not lost.exists():
+        lost.write_text(str(os.getpid()))
+        raise DeviceLostError("the card broke")
     return succeed(trials, place)
 
 

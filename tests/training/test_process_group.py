@@ -21,6 +21,7 @@ from harness.attempts.attempt import Attempt
 from harness.attempts.faults import is_out_of_memory
 from harness.attempts.process_group import ProcessGroup, WorkerLostError
 from harness.attempts.site import Site
+from harness.errors import DeviceLostError
 from harness.records.folder import TrialFolder
 from harness.records.trial import Trial
 from harness.training.member import Member
@@ -203,6 +204,31 @@ def test_a_worker_that_dies_ends_its_group_and_blames_no_trial(
     assert in_two(one_worker_dies, tmp_path, world, tmp_path, trials[:2]) == (5, 9)
     for trial in trials[:2]:
         assert TrialFolder.of(tmp_path, trial.id).read_result() is None
+
+
+def one_device_breaks(workers: ProcessGroup, *arguments: object) -> None:
+    """As `train`, until the card of one worker breaks; each leaves with a code of its own."""
+    learn = Member._learn
+
+    def fragile(self: Member, *arguments: object) -> torch.Tensor:
+        if self.step == 3 and not workers.leads:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+        return learn(self, *arguments)  # type: ignore[arg-type]
+
+    Member._learn = fragile  # type: ignore[method-assign, assignment]
+    try:
+        train(workers, *arguments)  # type: ignore[arg-type]
+    except WorkerLostError:
+        os._exit(5)
+    except DeviceLostError:
+        os._exit(6)
+
+
+def test_a_worker_whose_device_breaks_leaves_its_group_and_blames_no_trial(
+    world: World, tmp_path: Path, trials: list[Trial]
+) -> None:
+    assert in_two(one_device_breaks, tmp_path, world, tmp_path, trials[:1]) == (5, 6)
+    assert TrialFolder.of(tmp_path, trials[0].id).read_result() is None
 
 
 def add_up(workers: ProcessGroup) -> None:

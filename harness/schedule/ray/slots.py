@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 from ray.util.placement_group import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from harness.errors import DeviceLostError
 from harness.records.result import Failure, Result
 from harness.records.trial import Trial
 from harness.schedule.dispatch.dispatcher import Dispatcher, Lease, Order
@@ -48,6 +49,10 @@ class DispatcherActor(Dispatcher):
         return self.drain(), self.finished, self.trouble
 
 
+class LostDevice(Exception):  # noqa: N818 - Ray passes on exceptions alone
+    """A `DeviceLostError` on its way from a worker to its slot, which ends the worker."""
+
+
 class Worker:
     """Runs jobs. Torch and the model code are imported once, before the first job."""
 
@@ -58,8 +63,13 @@ class Worker:
         self._place = setup.site(stop=self._stopping.is_set)
 
     def perform(self, slot_id: str, lease: Lease) -> list[Result]:
-        """Run one job."""
-        return perform(lease.trials, self._place, self._run_job, begin_by(self._dispatcher, slot_id, lease))
+        """Run one job. Raises LostDevice where this worker can run no further one."""
+        try:
+            return perform(
+                lease.trials, self._place, self._run_job, begin_by(self._dispatcher, slot_id, lease)
+            )
+        except DeviceLostError as error:
+            raise LostDevice(str(error)) from None
 
     def stop(self) -> None:
         """Called during `perform`, which then ends after its current step."""
@@ -134,6 +144,9 @@ class Slot(tune.Trainable):
 
     def _failure_of_death(self, error: RayError) -> Failure:
         """Why the worker died, from Ray's message and the kernel's count of OOM kills."""
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, LostDevice):
+            return Failure(reason="killed", message=f"its worker was ended, since {cause}")
         text = " ".join(str(error).split())
         if "running low on memory" in text or oom_kills() > self._oom_kills:
             advice = "lower batch_size, or the number of trials at once with resources.KIND.concurrency"
