@@ -35,6 +35,8 @@ class TrainingFacts(Frozen):
     flops: Count
     micro_rows: Annotated[int, Field(ge=1)] | None
     workers: tuple[Annotated[int, Field(ge=1)], ...]
+    devices: tuple[str, ...] = ()
+    """None in checkpoints from before it was recorded."""
     before: HeldOut | None
     term_shares: tuple[TermShares, ...]
     dev_by_epoch: tuple[float | None, ...]

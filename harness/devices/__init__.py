@@ -7,5 +7,6 @@ provenance    hardware, threads, versions and commit behind a number
 matmul        the rate at which the machine multiplies matrices
 cores         the cores that this process may use
 quick_peak    a rough rate of matrix products without torch, beside whatever else runs
+device        what differs between the processor and accelerators
 memory        keeps freed memory with the process while a trial runs
 """

@@ -76,7 +76,7 @@ class Member:
     @property
     def flags(self) -> tuple[str, ...]:
         """Fallbacks that were taken, and terms that did nothing."""
-        return (*self.state.micro_batches.flags, *dead_terms(self.state.shares.values()))
+        return (*self.state.flags, *dead_terms(self.state.shares.values()))
 
     @property
     def untrained(self) -> tuple[str, ...]:

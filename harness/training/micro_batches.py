@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from harness.attempts.faults import is_out_of_memory
@@ -23,7 +22,8 @@ class MicroBatches:
         return () if self.rows is None else (f"micro_batches:{self.rows}",)
 
     def run(self, examples: int, step: Callable[[int | None], Tensor], undo: Callable[[], None]) -> Tensor:
-        """`step(rows)` on a batch of `examples`; where memory runs out, `undo()` and again with half the rows.
+        """`step(rows)` on a batch of `examples`; where memory runs out, `undo()`, which frees what it can, and again with
+        half the rows.
 
         Raises the allocation error where a single row does not fit.
         """
@@ -37,5 +37,3 @@ class MicroBatches:
                 self.rows = (rows + 1) // 2
             # Outside the handler, where the exception no longer holds the failed step's tensors.
             undo()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()

@@ -10,42 +10,46 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from harness.devices.device import generator_state, set_generator_state
+
 
 @dataclass(frozen=True)
 class Randomness:
     """The states of torch's default generators, as one trial sees them."""
 
     states: Mapping[str, Tensor]
-    """`cpu`, and `cuda` for a trial on a GPU -> state."""
+    """`cpu`, and for a trial on an accelerator its kind (`cuda`) -> state."""
 
     @classmethod
     def seeded(cls, seed: int, device: torch.device) -> Randomness:
         """As after `torch.manual_seed(seed)`; torch's own generators stay where they are."""
-        states = {"cpu": torch.Generator().manual_seed(seed).get_state()}
-        if device.type == "cuda":
-            states["cuda"] = torch.Generator(device).manual_seed(seed).get_state()
-        return cls(states)
+        kinds = dict.fromkeys(("cpu", device.type))
+        return cls({kind: torch.Generator(kind).manual_seed(seed).get_state() for kind in kinds})
+
+    def on(self, device: torch.device, seed: int) -> Randomness:
+        """What a trial goes on with on `device`: these states, and for an accelerator of which there is none, one seeded
+        with `seed`."""
+        return Randomness(
+            {kind: self.states.get(kind, state) for kind, state in self.seeded(seed, device).states.items()}
+        )
 
     @contextmanager
     def in_force(self) -> Iterator[Callable[[], Randomness]]:
         """Inside, torch draws from these states; the callable gives the states reached so far."""
         outside = self._now()
-        self._put(self.states)
+        _put(self.states)
         try:
             yield lambda: Randomness(self._now())
         finally:
-            self._put(outside)
+            _put(outside)
 
     def _now(self) -> dict[str, Tensor]:
-        states = {"cpu": torch.get_rng_state()}
-        if "cuda" in self.states:
-            states["cuda"] = torch.cuda.get_rng_state()
-        return states
+        return {kind: generator_state(torch.device(kind)) for kind in self.states}
 
-    def _put(self, states: Mapping[str, Tensor]) -> None:
-        torch.set_rng_state(states["cpu"])
-        if "cuda" in states:
-            torch.cuda.set_rng_state(states["cuda"])
+
+def _put(states: Mapping[str, Tensor]) -> None:
+    for kind, state in states.items():
+        set_generator_state(torch.device(kind), state)
 
 
 def derived_seed(seed: int, purpose: str) -> int:

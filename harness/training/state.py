@@ -13,6 +13,7 @@ from harness.attempts.attempt import Attempt
 from harness.attempts.figures import HeldOut, TermShares
 from harness.attempts.process_group import Alone
 from harness.attempts.saved import Saved, TrainingFacts
+from harness.devices.device import free_cached
 from harness.training.micro_batches import MicroBatches
 from harness.training.optimise import STATE_TENSORS, Optimiser
 from harness.training.randomness import Randomness, derived_seed
@@ -50,6 +51,8 @@ class TrainingState:
         self.micro_batches = MicroBatches()
         self.workers = {self.group.size}
         """By how many workers its steps were taken."""
+        self.devices = {self.device.type}
+        """On what kinds of device."""
         self.before: HeldOut | None = None
         """Held-out loss and accuracy before the first step."""
         self.shares: dict[int, TermShares] = {}
@@ -58,6 +61,7 @@ class TrainingState:
         """Selection value after each epoch; None where it is undefined."""
         self.best: dict[str, Tensor] = {}
         """Weights of the best epoch so far, on the CPU; empty without epochs."""
+        self._seed = seed
         self.mapping_draws = torch.Generator().manual_seed(derived_seed(seed, "mapping"))
         self.log = StepLog(attempt, optimiser.schedule, clip_norm=optimiser.clip_norm)
         self._randomness = Randomness.seeded(derived_seed(seed, "dropout"), self.device)
@@ -85,6 +89,12 @@ class TrainingState:
         self.log.add(self.step, terms, torch.cat([losses, norm.reshape(1)]), self.tokens)
         self.step += 1
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """For the result: fallbacks that were taken, and that a part of the steps was taken on another kind of device."""
+        moved = (f"devices:{'+'.join(sorted(self.devices))}",) if len(self.devices) > 1 else ()
+        return (*self.micro_batches.flags, *moved)
+
     @contextmanager
     def drawing(self, advance: bool = True) -> Iterator[None]:
         """Inside, torch draws from this trial's own generators. They stay where they were without `advance`, or if
@@ -109,6 +119,7 @@ class TrainingState:
                 "flops": self.flops,
                 "micro_rows": self.micro_batches.rows,
                 "workers": sorted(self.workers),
+                "devices": sorted(self.devices),
                 "before": self.before,
                 "term_shares": tuple(self.shares.values()),
                 "dev_by_epoch": self.dev_by_epoch,
@@ -126,13 +137,15 @@ class TrainingState:
         for part, module in self.modules.items():
             module.load_state_dict(saved.below(part))
         self.optimiser.restore(saved.below("optimiser"))
-        self._randomness = Randomness(saved.below("randomness"))
+        elsewhere = derived_seed(self._seed, f"dropout from step {saved.step}")
+        self._randomness = Randomness(saved.below("randomness")).on(self.device, elsewhere)
         self.mapping_draws.set_state(saved.checkpoint.tensors[_MAPPING_DRAWS])
         self.best = saved.below("best")
         facts = saved.facts.training
         self.step, self.tokens, self.flops = saved.step, facts.tokens, facts.flops
         self.micro_batches = MicroBatches(facts.micro_rows)
         self.workers |= set(facts.workers)
+        self.devices |= set(facts.devices)
         self.shares = {share.step: share for share in facts.term_shares}
         self.before, self.dev_by_epoch = facts.before, list(facts.dev_by_epoch)
         self.log = StepLog(self.attempt, self.optimiser.schedule, self.tokens, self.optimiser.clip_norm)
@@ -147,13 +160,14 @@ class TrainingState:
             raise
 
     def _undo(self) -> Callable[[], None]:
-        """A function that drops the gradients and resets the generators to their present states."""
+        """A function that drops the gradients, resets the generators to their present states and frees memory."""
         randomness, draws = self._randomness, self.mapping_draws.get_state()
 
         def undo() -> None:
             self.optimiser.forget()
             self._randomness = randomness
             self.mapping_draws.set_state(draws)
+            free_cached(self.device)
 
         return undo
 
@@ -173,12 +187,12 @@ class TrainingState:
             for name, parameter in self.optimiser.parameters.items()
             for key in STATE_TENSORS
         }
-        needed = {
-            name: t for name, t in self._tensors().items() if not name.startswith(("best/", "optimiser/"))
-        }
+        states = {name: t for name, t in self._tensors().items() if not name.startswith(("best/", "optimiser/"))}
+        needed = {name: t for name, t in states.items() if name not in _accelerators(states)}
         best = model if saved.below("best") else {}
-        places = {**needed, **best, **moments}
-        tensors = saved.checkpoint.tensors
+        places = {**states, **best, **moments}
+        away = _accelerators(saved.checkpoint.tensors) - places.keys()
+        tensors = {name: t for name, t in saved.checkpoint.tensors.items() if name not in away}
         return (
             needed.keys() | best.keys() <= tensors.keys() <= places.keys()
             and _whole(saved.below("optimiser"))
@@ -186,6 +200,12 @@ class TrainingState:
             and _is_generator_state(tensors[_MAPPING_DRAWS])
             and _is_generator_state(tensors["randomness/cpu"])
         )
+
+
+def _accelerators(tensors: Mapping[str, Tensor]) -> set[str]:
+    """Names of the states of generators that only trials on one kind of accelerator have: those that go on elsewhere do
+    without."""
+    return {name for name in tensors if name.startswith("randomness/")} - {"randomness/cpu"}
 
 
 def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -223,7 +223,7 @@ class _FineTuning:
                 )
             ),
             dev_value=self.state.dev_by_epoch[self.best_epoch],
-            flags=self.state.micro_batches.flags,
+            flags=self.state.flags,
             facts={
                 "select_on": select_on,
                 "best_epoch": self.best_epoch + 1,

@@ -168,3 +168,19 @@ def test_a_checkpoint_that_is_not_this_trainings_is_dropped_and_changes_nothing(
     assert result.resumed == 0
     assert len(result.flags) == 1
     assert result.flags[0].startswith("corrupt_checkpoint:")
+
+
+def of_a_trial_on_a_card(facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+    facts["training"]["devices"] = ["cuda"]
+    tensors["randomness/cuda"] = torch.zeros(16, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_began_on_a_card_goes_on_elsewhere_and_says_so(
+    kind: str, world: World, trials: dict[str, Trial], straight: dict[str, Result], tmp_path: Path
+) -> None:
+    rewrite(interrupt(world, trials[kind], tmp_path, 4), of_a_trial_on_a_card)
+    interrupt(world, trials[kind], tmp_path, 2)
+    [resumed] = run_trials([trials[kind]], world.site(str(tmp_path)))
+    assert answer(resumed, tmp_path) == answer(straight[kind], world.site("straight").runs_dir)
+    assert (resumed.resumed, resumed.flags) == (2, ("devices:cpu+cuda",))
