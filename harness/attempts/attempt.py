@@ -45,6 +45,10 @@ class Outcome:
     facts: Mapping[str, Any] = field(default_factory=dict)
     parents_sha256: Mapping[str, str] = field(default_factory=dict)
 
+    def with_flags(self, more: tuple[str, ...]) -> Outcome:
+        """A copy with further flags."""
+        return replace(self, flags=(*self.flags, *more))
+
     def with_facts(self, more: Mapping[str, Any]) -> Outcome:
         """A copy with further facts."""
         return replace(self, facts={**self.facts, **more})

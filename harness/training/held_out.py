@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 
 import torch
@@ -39,6 +40,12 @@ class TermSums:
         for name, count in self.objective.counts(batch).items():
             self._counts[name] = self._counts.get(name, 0) + count
 
+    def copy(self) -> TermSums:
+        """These sums, to be added to without changing them."""
+        other = TermSums(self.objective)
+        other._sums, other._counts = dict(self._sums), dict(self._counts)
+        return other
+
     def merged(self, other: TermSums) -> TermSums:
         """Both sums together."""
         both = TermSums(self.objective)
@@ -67,6 +74,12 @@ class HeldOutSums:
         self._reads_teacher = objective.teacher_needs.mlm
         self._cross_entropy = 0.0
         self._positions = 0
+
+    def copy(self) -> HeldOutSums:
+        """These sums, to be added to without changing them."""
+        other = copy(self)
+        other._terms = self._terms.copy()
+        return other
 
     @torch.no_grad()
     def add(self, teacher: Activations, student: Activations, batch: Batch) -> None:

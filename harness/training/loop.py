@@ -24,12 +24,14 @@ from harness.attempts.figures import HeldOut
 from harness.attempts.process_group import Alone
 from harness.attempts.site import Site
 from harness.corpora.stream import BatchStream
+from harness.devices.device import free_cached
 from harness.methods.loss import Activations, Batch, Needs
 from harness.methods.objective import union
 from harness.models.taps import Tapped
 from harness.training.feed import Feed
 from harness.training.held_out import HeldOutSums
 from harness.training.member import Member
+from harness.training.micro_batches import MicroBatches, joined
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def _end_those_done(cohort: _Members, teacher: _Teacher, inputs: SharedInputs, f
     for member, held_out in _examine(done, cohort, teacher, inputs):
         with cohort.alone(member):
             if cohort.workers.leads:
-                member.attempt.succeed(finish(member, held_out))
+                member.attempt.succeed(finish(member, held_out).with_flags(teacher.flags))
         cohort.leave(member)
 
 
@@ -113,7 +115,7 @@ def _examine(
         for member, own in sums.items():
             if member in cohort.members:
                 with cohort.alone(member):
-                    member.add_held_out(own, seen, batch)
+                    sums[member] = member.add_held_out(own, seen, batch)
     for member, own in sums.items():
         if member in cohort.members:
             yield member, own.result()
@@ -124,17 +126,29 @@ class _Teacher:
 
     def __init__(self, model: PreTrainedModel | None) -> None:
         self._model = model
+        self._micro_batches = MicroBatches()
         self._tapped: Tapped | None = None
         self._needs = Needs()
 
     def __call__(self, batch: Batch, members: Sequence[Member]) -> Activations:
-        """What the members read of the teacher on `batch`; where they read nothing, nothing runs."""
+        """What the members read of the teacher on `batch`, made in micro-batches where memory runs out; where they
+        read nothing, nothing runs."""
         needs = union(member.objective.teacher_needs for member in members)
         if self._model is None or needs == Needs():
             return Activations()
         if self._tapped is None or needs != self._needs:
             self._tapped, self._needs = Tapped(self._model, needs, frozen=True), needs
-        return self._tapped(batch)
+        tapped, device = self._tapped, batch.input_ids.device
+        return self._micro_batches.run(
+            batch.examples,
+            lambda rows: joined([tapped(part) for part in batch.split(rows or batch.examples)]),
+            lambda: free_cached(device),
+        )
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """For the results of all members."""
+        return tuple(f"teacher_{flag}" for flag in self._micro_batches.flags)
 
 
 class _Members:

@@ -7,7 +7,6 @@ and in a cohort.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,10 +15,12 @@ from transformers import PreTrainedModel
 
 from harness.attempts.attempt import Attempt
 from harness.attempts.faults import NotFiniteError
-from harness.methods.loss import QKV, Activations, Batch, Needs
+from harness.devices.device import free_cached
+from harness.methods.loss import Activations, Batch, Needs
 from harness.methods.objective import Objective
 from harness.models.taps import Tapped
 from harness.training.held_out import HeldOutSums
+from harness.training.micro_batches import MicroBatches, in_parts
 from harness.training.optimise import Optimiser
 from harness.training.state import TrainingState
 from harness.training.term_shares import dead_terms, measured_rows, measured_steps, term_shares
@@ -49,6 +50,7 @@ class Member:
             attempt, model, optimiser, seed=seed, objective=objective, group=attempt.site.workers
         )
         self._tapped = Tapped(model, objective.student_needs)
+        self._held_out_batches = MicroBatches()
         self._milestones = frozenset(milestones)
         self._export = export
         self._measured_steps = measured_steps(steps, len(objective.terms))
@@ -100,7 +102,7 @@ class Member:
 
         def learn(rows: int | None) -> Tensor:
             with self.state.group.together():
-                return self._learn(_parts(teacher, batch, rows), counts)
+                return self._learn(in_parts(teacher, batch, rows), counts)
 
         self.state.advance(batch.examples, learn, list(counts), tokens=tokens)
 
@@ -111,11 +113,18 @@ class Member:
             self._export(self, self.attempt.folder.milestone(self.step))
 
     @torch.no_grad()
-    def add_held_out(self, sums: HeldOutSums, teacher: Activations, batch: Batch) -> None:
-        """Add what the model makes of one held-out batch to `sums`."""
+    def add_held_out(self, sums: HeldOutSums, teacher: Activations, batch: Batch) -> HeldOutSums:
+        """`sums` and what the model makes of one held-out batch, in micro-batches where memory runs out."""
+
+        def add(rows: int | None) -> HeldOutSums:
+            more = sums.copy()
+            for seen, part in in_parts(teacher, batch, rows):
+                with self.state.autocast():
+                    more.add(seen, self._tapped(part), part)
+            return more
+
         self.model.eval()
-        with self.state.autocast():
-            sums.add(teacher, self._tapped(batch), batch)
+        return self._held_out_batches.run(batch.examples, add, lambda: free_cached(self.device))
 
     def _learn(self, parts: Sequence[tuple[Activations, Batch]], counts: Mapping[str, int]) -> Tensor:
         """Forward and backward; (terms + 1,) losses by term and weighted loss."""
@@ -147,7 +156,7 @@ class Member:
 
     def _measure_shares(self, teacher: Activations, batch: Batch) -> None:
         """Take each term's share on some rows, with the generators and the mappings left as they are."""
-        seen, part = _parts(teacher, batch, measured_rows(batch.examples))[0]
+        seen, part = in_parts(teacher, batch, measured_rows(batch.examples))[0]
         with self.state.drawing(advance=False), self.state.autocast():
             sums = self.objective(seen, self._tapped(part), part)
             weighted = self.objective.weighted(sums, self.objective.counts(part))
@@ -179,26 +188,3 @@ class Member:
             if not bool(value.isfinite().all()):
                 raise NotFiniteError(self.step, name, float(value.sum()))
         self.objective.refresh(due, here, counts, self.state.mapping_draws)
-
-
-def _parts(teacher: Activations, batch: Batch, rows: int | None) -> list[tuple[Activations, Batch]]:
-    """The batch with the teacher's activations on it, in parts of at most `rows` rows."""
-    if rows is None or rows >= batch.examples:
-        return [(teacher, batch)]
-    starts = range(0, batch.examples, rows)
-    return [
-        (_rows(teacher, start, start + rows), part)
-        for start, part in zip(starts, batch.split(rows), strict=True)
-    ]
-
-
-def _rows(seen: Activations, start: int, stop: int) -> Activations:
-    """The activations of examples start..stop."""
-    return replace(
-        seen,
-        hidden={layer: state[start:stop] for layer, state in seen.hidden.items()},
-        qkv={
-            layer: QKV(maps.query[start:stop], maps.key[start:stop], maps.value[start:stop])
-            for layer, maps in seen.qkv.items()
-        },
-    )

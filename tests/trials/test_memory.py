@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import gc
+import json
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from same_student import assert_same_student
 
+from harness.methods.loss import Activations, Batch
+from harness.models.taps import Tapped
+from harness.records.folder import TrialFolder
 from harness.training.member import Member
 from harness.trials.run import run_trials
 
@@ -45,3 +51,60 @@ def test_a_member_that_has_ended_holds_no_memory_while_the_others_go_on(
     assert well.status == "ok"
     assert len(held) > 10
     assert left == [0, 0]
+
+
+@pytest.fixture
+def whole(world: World) -> dict[str, Path]:
+    """Method -> the student that it makes where memory does not run out."""
+    place = world.site("with room")
+    trials = {name: distil_trial(world, FAMILIES[name], steps=3) for name in METHODS}
+    run_trials(list(trials.values()), place)
+    return {name: TrialFolder.of(place.runs_dir, trial.id).path for name, trial in trials.items()}
+
+
+METHODS = ("od", "minilmv2")
+"""Of a teacher one reads the states of its last layer and its head, the other projections."""
+
+
+def no_room_for(monkeypatch: pytest.MonkeyPatch, too_large: Callable[[Tapped, Batch], bool]) -> None:
+    """A forward pass runs out of memory where it is too large."""
+    call = Tapped.__call__
+
+    def fragile(self: Tapped, batch: Batch) -> Activations:
+        if too_large(self, batch):
+            raise torch.OutOfMemoryError("does not fit")
+        return call(self, batch)
+
+    monkeypatch.setattr(Tapped, "__call__", fragile)
+
+
+def figures(folder: Path) -> list[float]:
+    """Of the held-out text, before and after."""
+    result = json.loads((folder / "result.json").read_text())
+    both = [result["facts"]["held_out_before"], result["facts"]["held_out_after"]]
+    return [one["loss"] for one in both] + [one["masked_accuracy"] or 0 for one in both]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_teacher_that_has_no_room_for_a_batch_sees_it_in_parts(
+    name: str, world: World, whole: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_room_for(monkeypatch, lambda model, batch: model.frozen and batch.examples > 3)
+    [result] = run_trials([distil_trial(world, FAMILIES[name], steps=3)], world.site(str(tmp_path)))
+    assert result.flags == ("teacher_micro_batches:2",)
+    folder = TrialFolder.of(tmp_path, result.trial_id).path
+    assert_same_student(folder / "model", whole[name] / "model")
+    assert figures(folder) == pytest.approx(figures(whole[name]), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_student_that_has_no_room_for_held_out_text_sees_it_in_parts(
+    name: str, world: World, whole: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_room_for(
+        monkeypatch, lambda model, batch: not torch.is_grad_enabled() and not model.frozen and batch.examples > 3
+    )
+    [result] = run_trials([distil_trial(world, FAMILIES[name], steps=3)], world.site(str(tmp_path)))
+    assert result.flags == ()
+    folder = TrialFolder.of(tmp_path, result.trial_id).path
+    assert figures(folder) == pytest.approx(figures(whole[name]), rel=1e-4)
