@@ -11,6 +11,7 @@ from harness.attempts.attempt import Attempt, Outcome
 from harness.attempts.faults import TrialInterruptedError
 from harness.attempts.process_group import ProcessGroup
 from harness.attempts.site import Site
+from harness.devices.device import part_of_memory
 from harness.devices.matmul import matmul_peak
 from harness.devices.memory import freed_memory_kept
 from harness.devices.placement import resolve_precision
@@ -70,7 +71,7 @@ def _run(trials: Sequence[Trial], site: Site, nan_at: int | None = None) -> dict
     try:
         with workers.together():
             _measure_machine(trials[0], site)
-        with freed_memory_kept():
+        with freed_memory_kept(), part_of_memory(site.torch_device, trials[0].resources.gpus):
             _work(attempts, site)
     except TrialInterruptedError:
         raise
