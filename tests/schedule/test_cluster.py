@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import asdict, replace
+from unittest.mock import Mock
 
 import psutil
+import pytest
+
+from harness.schedule.dispatch.slot_shapes import Node, SlotShape
+from harness.schedule.ray.cluster import measuring_order
+from harness.schedule.ray.slots import resources_of
 
 GUARDED = """
 import subprocess, sys, time
@@ -78,3 +85,31 @@ def test_ray_is_started_again_where_it_took_too_long_and_one_is_left() -> None:
         [sys.executable, "-c", BUSY], stdout=subprocess.PIPE, text=True, timeout=280, check=True
     )
     assert said.stdout.split() == ["2", "1.0", "1", "1", "0"]
+
+
+HEAD = Node("a", cpus=2, address="10.0.0.1")
+CARDS = Node("b", cpus=32, gpus=8, address="10.0.0.2")
+
+
+@pytest.mark.parametrize(
+    ("shape", "node"),
+    [(SlotShape(2), HEAD), (SlotShape(2, 1.0), CARDS), (SlotShape(8), CARDS), (SlotShape(1, 0.5), CARDS)],
+    ids=str,
+)
+def test_a_run_measures_on_the_first_machine_that_holds_what_it_asks_for(
+    shape: SlotShape, node: Node
+) -> None:
+    """As on a cluster whose first machine, the driver's, has no GPU."""
+    _, held = resources_of(asdict(replace(shape, exclusive=True)), [HEAD, CARDS]).bundles
+    assert held == {
+        name: value
+        for name, value in {"CPU": node.cpus, "GPU": node.gpus, f"node:{node.address}": 0.001}.items()
+        if value
+    }
+
+
+def test_the_machine_of_the_driver_is_the_first_to_measure_on() -> None:
+    ray = Mock()
+    ray.get_runtime_context().get_node_id.return_value = "b"
+    later = Node("c", cpus=4)
+    assert measuring_order(ray, [later, HEAD, CARDS]) == [CARDS, HEAD, later]

@@ -234,7 +234,8 @@ def nodes(ray: Any) -> list[Node]:
     ]
 
 
-def measuring_node(ray: Any, candidates: list[Node]) -> Node:
-    """The one machine on which a run measures latency: the driver's own if it is a candidate, else the first by id."""
+def measuring_order(ray: Any, candidates: list[Node]) -> list[Node]:
+    """The machines in the order in which a run measures on them: the driver's own first, then by id. It measures on the
+    first that holds what it asks for; a driver's machine may have no GPU."""
     own = ray.get_runtime_context().get_node_id()
-    return min(candidates, key=lambda node: (node.id != own, node.id))
+    return sorted(candidates, key=lambda node: (node.id != own, node.id))

@@ -7,6 +7,7 @@ with a new actor, and Tune does not notice."""
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -238,13 +239,14 @@ class LeaveOnClose(tune.Callback):
         return tune.Callback, ()
 
 
-def resources_of(config: dict[str, Any], measuring: Node) -> tune.PlacementGroupFactory:
-    """What a slot of this shape holds: nothing for the Tune trial, everything for its worker, and the whole node if it
-    is exclusive. Where that is nothing, or where Ray Train holds it for several workers, the slot holds one byte, since
+def resources_of(config: dict[str, Any], measuring: Sequence[Node]) -> tune.PlacementGroupFactory:
+    """What a slot of this shape holds: nothing for the Tune trial, everything for its worker, and a whole node if it
+    is exclusive, the first of `measuring` that is large enough. Where that is nothing, or where Ray Train holds it for several workers, the slot holds one byte, since
     Tune refuses none."""
     if config["workers"] > 1 or not config["cpus"]:
         return tune.PlacementGroupFactory([{}, {"memory": 1}])
     if config["exclusive"]:
-        whole = {"CPU": measuring.cpus, "GPU": measuring.gpus, f"node:{measuring.address}": 0.001}
+        node = next(node for node in measuring if node.slots(SlotShape(**config)))
+        whole = {"CPU": node.cpus, "GPU": node.gpus, f"node:{node.address}": 0.001}
         return tune.PlacementGroupFactory([{}, whole])
     return tune.PlacementGroupFactory([{}, {"CPU": config["cpus"], "GPU": config["gpus"]}])

@@ -14,7 +14,7 @@ from harness.errors import HarnessError, InputError
 from harness.schedule.backend import BackendState
 from harness.schedule.dispatch.slot_shapes import Capacity, Node
 from harness.schedule.dispatch.workload import Workload
-from harness.schedule.ray.cluster import connected, measuring_node, nodes
+from harness.schedule.ray.cluster import connected, measuring_order, nodes
 from harness.schedule.worker import WorkerSetup
 
 NODES_SECONDS = 10.0
@@ -58,7 +58,7 @@ class RayBackend:
 
         living = nodes(self._ray)
         capacity = self._capacity_of(living)
-        self._measuring = measuring_node(self._ray, living)
+        self._measuring = measuring_order(self._ray, living)
         own = NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=False)
         actor = self._ray.remote(DispatcherActor).options(num_cpus=0, scheduling_strategy=own)
         self._dispatcher = actor.remote(self._workload, capacity, time.time)
