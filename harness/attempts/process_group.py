@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from harness.attempts.faults import PeerError, TrialInterruptedError, end_if_device_is_lost, failure_of
 from harness.methods.loss import Batch
 
-
 _KNOWN = "known_to_all_workers"
 """Set on an error that was raised in all processes. The group holds no such error itself: its traceback holds the frames
 of the failed step, and these the step's tensors."""

@@ -187,7 +187,9 @@ class TrainingState:
             for name, parameter in self.optimiser.parameters.items()
             for key in STATE_TENSORS
         }
-        states = {name: t for name, t in self._tensors().items() if not name.startswith(("best/", "optimiser/"))}
+        states = {
+            name: t for name, t in self._tensors().items() if not name.startswith(("best/", "optimiser/"))
+        }
         needed = {name: t for name, t in states.items() if name not in _accelerators(states)}
         best = model if saved.below("best") else {}
         places = {**states, **best, **moments}

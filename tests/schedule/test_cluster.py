@@ -100,7 +100,7 @@ def test_a_run_measures_on_the_first_machine_that_holds_what_it_asks_for(
     shape: SlotShape, node: Node
 ) -> None:
     """As on a cluster whose first machine, the driver's, has no GPU."""
-    _, held = resources_of(asdict(replace(shape, exclusive=True)), [HEAD, CARDS]).bundles
+    *_, held = resources_of(asdict(replace(shape, exclusive=True)), [HEAD, CARDS]).bundles
     assert held == {
         name: value
         for name, value in {"CPU": node.cpus, "GPU": node.gpus, f"node:{node.address}": 0.001}.items()

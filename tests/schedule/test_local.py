@@ -141,7 +141,7 @@ def test_a_device_that_is_lost_ends_the_run_with_its_error(tmp_path: Path) -> No
     def lose(trials: Sequence[Trial], place: Site) -> list[Result]:
         raise DeviceLostError("the card broke")
 
-    with pytest.raises(HarnessError, match="^the card broke; a further run goes on$"):
+    with pytest.raises(HarnessError, match=r"^the card broke; a further run goes on$"):
         run([finetune("f")], tmp_path, lose)
     summary, _ = run([finetune("f")], tmp_path)
     assert summary.done == 1

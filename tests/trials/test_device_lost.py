@@ -40,7 +40,9 @@ def test_a_device_that_no_longer_answers_ends_the_job_and_blames_no_trial(
     kind: str, world: World, tmp_path: Path, broken: None
 ) -> None:
     asked = trials(world, kind, tmp_path)
-    with pytest.raises(DeviceLostError, match="no longer answers its process: CUDA error: device-side assert"):
+    with pytest.raises(
+        DeviceLostError, match="no longer answers its process: CUDA error: device-side assert"
+    ):
         run_trials(asked, world.site(str(tmp_path)))
     assert [TrialFolder.of(tmp_path, trial.id).read_result() for trial in asked] == [None] * len(asked)
 

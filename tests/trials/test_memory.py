@@ -102,7 +102,8 @@ def test_a_student_that_has_no_room_for_held_out_text_sees_it_in_parts(
     name: str, world: World, whole: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_room_for(
-        monkeypatch, lambda model, batch: not torch.is_grad_enabled() and not model.frozen and batch.examples > 3
+        monkeypatch,
+        lambda model, batch: not torch.is_grad_enabled() and not model.frozen and batch.examples > 3,
     )
     [result] = run_trials([distil_trial(world, FAMILIES[name], steps=3)], world.site(str(tmp_path)))
     assert result.flags == ()

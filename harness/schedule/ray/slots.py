@@ -241,8 +241,8 @@ class LeaveOnClose(tune.Callback):
 
 def resources_of(config: dict[str, Any], measuring: Sequence[Node]) -> tune.PlacementGroupFactory:
     """What a slot of this shape holds: nothing for the Tune trial, everything for its worker, and a whole node if it
-    is exclusive, the first of `measuring` that is large enough. Where that is nothing, or where Ray Train holds it for several workers, the slot holds one byte, since
-    Tune refuses none."""
+    is exclusive, the first of `measuring` that is large enough. Where that is nothing, or where Ray Train holds it for
+    several workers, the slot holds one byte, since Tune refuses none."""
     if config["workers"] > 1 or not config["cpus"]:
         return tune.PlacementGroupFactory([{}, {"memory": 1}])
     if config["exclusive"]:
