@@ -20,6 +20,7 @@ from typing import Any
 from harness.errors import InputError
 from harness.formats.documents import declaration_rows
 from harness.formats.opened import open_parquet, open_text, require_whole_parquet
+from harness.formats.words import word_sentences
 
 UNTYPED = ("csv", "tsv")
 """Formats whose values are always text."""
@@ -30,11 +31,11 @@ class Layout:
     """Layout of the rows of a file."""
 
     format: str
-    """parquet, jsonl, csv, tsv or udhr."""
+    """parquet, jsonl, csv, tsv, udhr, conll, conllu or brown."""
     header: tuple[str, ...] | None = None
-    """Column names of csv and tsv files without a header line."""
+    """Column names of csv, tsv and conll files without a header line."""
     encoding: str = "utf-8"
-    """Text encoding of jsonl, csv and tsv."""
+    """Text encoding of all but parquet and udhr."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def iterate_rows(path: Path, layout: Layout, names: Sequence[str]) -> Iterator[d
             yield from declaration_rows(path)
         case "jsonl":
             yield from (row for _, row in _json_rows(path, layout))
+        case "conll" | "conllu" | "brown":
+            yield from word_sentences(path, layout.format, layout.header, layout.encoding)
         case _:
             yield from (dict(zip(names, values, strict=True)) for values in _table_rows(path, layout, names))
 
@@ -116,10 +119,18 @@ def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
     """Column -> class names, as `datasets` writes them into a parquet file."""
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        labelled = {name: one["names"] for name, one in features.items() if one.get("_type") == "ClassLabel"}
+        plain = {name: _of_one_value(feature) for name, feature in features.items()}
+        labelled = {name: one["names"] for name, one in plain.items() if one.get("_type") == "ClassLabel"}
     except (ValueError, LookupError, TypeError, AttributeError):
         return {}
     return {name: tuple(map(str, names)) for name, names in labelled.items()}
+
+
+def _of_one_value(feature: Any) -> dict[str, Any]:
+    """The feature of a column's values, or of their items where they are lists."""
+    while isinstance(feature, list) or "feature" in feature:
+        feature = feature[0] if isinstance(feature, list) else feature["feature"]
+    return dict(feature)
 
 
 def _jsonl(path: Path, layout: Layout, names: tuple[str, ...]) -> ColumnValues:
@@ -205,10 +216,21 @@ def _declaration(path: Path, layout: Layout, names: tuple[str, ...]) -> ColumnVa
     return ColumnValues({name: [row[name] for row in rows] for name in names})
 
 
+def _sentences(path: Path, layout: Layout, names: tuple[str, ...]) -> ColumnValues:
+    """Lists of words and of what stands beside them."""
+    rows = list(word_sentences(path, layout.format, layout.header, layout.encoding))
+    if rows:
+        _columns_of(path, names, tuple(rows[0]))
+    return ColumnValues({name: [row[name] for row in rows] for name in names})
+
+
 _READERS: dict[str, Callable[[Path, Layout, tuple[str, ...]], ColumnValues]] = {
     "parquet": _parquet,
     "jsonl": _jsonl,
     "csv": _table,
     "tsv": _table,
     "udhr": _declaration,
+    "conll": _sentences,
+    "conllu": _sentences,
+    "brown": _sentences,
 }

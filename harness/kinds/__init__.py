@@ -8,18 +8,21 @@ score means and how it is reported. A new kind is one module and one registratio
 reading task files (`harness.tasks`), training and predicting (`harness.trials`). Nothing here imports torch, since
 specs are validated with it.
 
-kind.py             the base classes and the registry `KINDS`
-classification.py   one class per row
-regression.py       one number per row
-retrieval.py        the counterpart of each row in another language; trains nothing
-metrics.py          metrics by name: predictions and labels to a number
-chance.py           whether a score is better than guessing, or suspiciously worse
+kind.py                   the base classes and the registry `KINDS`
+classification.py         one class per row
+regression.py             one number per row
+token_classification.py   one tag per word
+retrieval.py              the counterpart of each row in another language; trains nothing
+metrics.py                metrics by name: predictions and labels to a number
+entities.py               metrics of tagged words
+chance.py                 whether a score is better than guessing, or suspiciously worse
 """
 
 from harness.kinds.classification import Classification
 from harness.kinds.kind import KINDS, FineTunedKind, TaskKind, UntrainedKind
 from harness.kinds.regression import Regression
 from harness.kinds.retrieval import Retrieval
+from harness.kinds.token_classification import TokenClassification
 
 __all__ = [
     "KINDS",
@@ -28,5 +31,6 @@ __all__ = [
     "Regression",
     "Retrieval",
     "TaskKind",
+    "TokenClassification",
     "UntrainedKind",
 ]

@@ -44,6 +44,10 @@ class TaskFile(Protocol):
         """`text`, `text_pair`, `label` and `id`: names of columns or None."""
 
     @property
+    def format(self) -> str:
+        """How the files of its splits are written, unless a split says otherwise."""
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Names of metrics."""
 
@@ -72,6 +76,8 @@ class TaskKind(ABC):
     """Whether rows carry labels, in the column `columns.label`."""
     label_dtype: ClassVar[str] = "int64"
     """NumPy type of one row's label; `object` where it is a list."""
+    reads_words: ClassVar[bool] = False
+    """Whether the columns for text and label hold lists: words, and something for each."""
     typical_rows: ClassVar[int] = 2_500
     """Assumed rows of a scored split, per language, where nothing is known of a task; for estimates."""
     hub_task: ClassVar[str]
@@ -83,10 +89,17 @@ class TaskKind(ABC):
             if METRICS[metric].kind not in self.compares:
                 fitting = ", ".join(name for name, one in METRICS.items() if one.kind in self.compares)
                 yield f"the metric {metric!r} cannot score a {self.name} task; use one of {fitting}"
+        formats = {task.format, *(split.format for split in task.splits.values())}
+        if not self.reads_words and (words := formats & {"conll", "conllu", "brown"}):
+            yield f"{', '.join(sorted(words))} files hold tagged words, of which a {self.name} task has none"
 
     def read_labels(self, reader: LabelReader, values: Sequence[Any], where: str) -> list[Any]:
         """The label of each row from the values of its column; None for rows to drop."""
         return reader.classes(values, where)
+
+    def flags(self, predictions: NDArray[Any]) -> Iterable[str]:
+        """What a reader must know of a score of these predictions, each a name that follows the score."""
+        return ()
 
     @abstractmethod
     def forward_flops(self, shape: Shape, sequences: int, tokens: int) -> int:

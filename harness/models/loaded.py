@@ -69,6 +69,11 @@ def load_tokenizer(folder: Path, vocabulary: int) -> PreTrainedTokenizerBase:
     except Exception as error:  # what transformers raises differs from tokenizer to tokenizer
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"{folder}: no tokenizer that transformers can read ({reason})") from error
+    if not tokenizer.is_fast:
+        raise InputError(
+            f"{folder}: {type(tokenizer).__name__} does not say which characters a token stands for; "
+            "a tokenizer with a tokenizer.json does"
+        )
     require_rows_for(highest_id(tokenizer), vocabulary, folder)
     return tokenizer
 

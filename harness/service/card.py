@@ -34,6 +34,11 @@ HEAD_USE = """\
 (logits,) = session.run(None, inputs)
 print(NAMES[logits[0].argmax()])
 """
+TAGS_USE = """\
+(logits,) = session.run(None, inputs)
+for piece, tag in zip(read.tokens, logits[0].argmax(axis=-1)):  # the tag of a word is that of its first piece
+    print(piece, NAMES[tag])
+"""
 VALUE_USE = "(values,) = session.run(None, inputs)\nprint(values[0])\n"
 
 
@@ -76,6 +81,8 @@ def _ending(trial: Trial | None) -> str:
     kind = trial.job.task.kind
     assert isinstance(kind, FineTunedKind)
     names = kind.outputs(trial.job.task)
+    if kind.reads_words:
+        return TAGS_USE.replace("NAMES", repr(list(names)))
     one_class = kind.label_dtype == "int64" and len(names) > 1
     return HEAD_USE.replace("NAMES", repr(list(names))) if one_class else VALUE_USE
 

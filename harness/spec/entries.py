@@ -236,8 +236,10 @@ class Columns(Frozen):
     """Aligns rows across languages (retrieval)."""
 
 
-Format = Literal["parquet", "jsonl", "csv", "tsv", "udhr"]
-"""How a task's files are read; `udhr`: HTML pages of the Declaration of Human Rights, columns id and text."""
+Format = Literal["parquet", "jsonl", "csv", "tsv", "udhr", "conll", "conllu", "brown"]
+"""How a task's files are read; `udhr`: HTML pages of the Declaration of Human Rights, columns id and text; `conll`: one
+word a line, columns as `header` names them, else words (the first field) and tags (the last); `conllu`: columns form, upos
+and the other eight of CoNLL-U; `brown`: word/tag, columns words and tags."""
 LabelValue = Annotated[str | int | Between, Field(union_mode="left_to_right")]
 
 
@@ -292,7 +294,7 @@ class Task(CatalogEntry):
     columns: Columns
     format: Format = "parquet"
     header: tuple[str, ...] | None = None
-    """Column names of csv and tsv files without a header line."""
+    """Column names of csv, tsv and conll files without a header line."""
     encoding: str = "utf-8"
     labels: Annotated[dict[str, LabelValue], Ordered()] = {}
     """Label name -> its value in the data. Order is the classifier's output order."""

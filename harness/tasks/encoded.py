@@ -20,6 +20,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from harness.base import digest
 from harness.records.reading import VERSIONS
 from harness.shuffle import generator
+from harness.tasks.words import first_pieces
 
 _POOL = 50
 """Batches whose rows are sorted by length together: saves most of the padding and keeps most of the random order."""
@@ -37,6 +38,8 @@ class PaddedRows:
     """(rows, tokens) int64, 1 in the second text of a pair."""
     tokens: int
     """Tokens that are not padding."""
+    first_pieces: tuple[NDArray[np.int64], ...] = ()
+    """Of each row of words, (words,) where the first token of each word stands, -1 for a word without one."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,10 @@ class Encoded:
     """(all tokens,) 1 in the second text of a pair."""
     offsets: NDArray[np.int64]
     """(rows + 1,) where each row begins."""
+    pieces: NDArray[np.int64] | None = None
+    """Of rows of words: (all words,) where in its row the first token of each word stands, -1 for a word without one."""
+    words: NDArray[np.int64] | None = None
+    """(rows + 1,) where the words of each row begin in `pieces`."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -58,12 +65,11 @@ class Encoded:
     @classmethod
     def joined(cls, parts: Sequence[Encoded]) -> Encoded:
         """The rows of all parts, one after the other."""
-        starts = np.cumsum([0, *(len(part.ids) for part in parts)])
-        offsets = [part.offsets[1:] + start for part, start in zip(parts, starts[:-1], strict=True)]
         return cls(
             np.concatenate([part.ids for part in parts]),
             np.concatenate([part.segments for part in parts]),
-            np.concatenate([np.zeros(1, dtype=np.int64), *offsets]),
+            _boundaries([part.lengths for part in parts]),
+            *_joined_words([(part.pieces, part.words) for part in parts]),
         )
 
     def padded_length(self, rows: NDArray[np.int64]) -> int:
@@ -84,7 +90,27 @@ class Encoded:
             attention_mask=torch.from_numpy(mask.astype(np.int64)).to(device),
             token_type_ids=torch.from_numpy(segments).to(device),
             tokens=int(lengths.sum()),
+            first_pieces=tuple(self.pieces_of(row) for row in rows) if self.pieces is not None else (),
         )
+
+    def pieces_of(self, row: int) -> NDArray[np.int64]:
+        """(words,) of one row, as in `pieces`."""
+        assert self.pieces is not None
+        assert self.words is not None
+        return self.pieces[self.words[row] : self.words[row + 1]]
+
+
+def _boundaries(lengths: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Where each row begins and the last one ends, from the lengths of the rows of several parts."""
+    return np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+
+
+def _joined_words(
+    parts: Sequence[tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | tuple[()]:
+    """`pieces` and `words` of all parts; nothing for rows that are not of words."""
+    pieces, words = ([one for one in column if one is not None] for column in zip(*parts, strict=True))
+    return (np.concatenate(pieces), _boundaries([np.diff(one) for one in words])) if pieces else ()
 
 
 def encode_rows(
@@ -94,30 +120,32 @@ def encode_rows(
     tokenizer_sha256: str,
     length: int,
     cache_dir: Path,
+    by_word: bool = False,
 ) -> Encoded:
-    """The rows of a split (columns text, text_pair) as ids of at most `length` tokens, the longer text cut first.
+    """The rows of a split (columns text, text_pair) as ids of at most `length` tokens, the longer text cut first; with
+    the first token of each word if `by_word` (`harness.tasks.words`).
 
     `data_id` and `tokenizer_sha256` identify what is tokenised and with what; the result is cached below `cache_dir`.
     """
-    key = digest([VERSIONS["encoding"], data_id, tokenizer_sha256, length], 32)
+    key = digest([VERSIONS["encoding"], data_id, tokenizer_sha256, length, *["by word"] * by_word], 32)
     path = cache_dir / "encoded" / f"{key}.safetensors"
     try:
         return Encoded(**load_file(path))
     except (OSError, SafetensorError, TypeError):
         pass  # missing or damaged: encoded again
-    encoded = _encode(frame, tokenizer, length)
+    encoded = _encode(frame, tokenizer, length, by_word)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     os.close(handle)
     try:
-        save_file({"ids": encoded.ids, "segments": encoded.segments, "offsets": encoded.offsets}, temporary)
+        save_file({name: value for name, value in vars(encoded).items() if value is not None}, temporary)
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
     return encoded
 
 
-def _encode(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, length: int) -> Encoded:
+def _encode(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, length: int, by_word: bool) -> Encoded:
     pairs = None if frame["text_pair"].isna().all() else frame["text_pair"].tolist()
     encoding = tokenizer(
         frame["text"].tolist(),
@@ -127,14 +155,20 @@ def _encode(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, length: int
         padding=False,
         return_attention_mask=False,
         return_token_type_ids=True,
+        return_offsets_mapping=by_word,
         verbose=False,
     )
     lengths = [len(row) for row in encoding["input_ids"]]
     total = sum(lengths)
+    words: list[list[int]] = []
+    if by_word:
+        spans = zip(frame["text"], encoding["offset_mapping"], strict=True)
+        words = [first_pieces(text, offsets) for text, offsets in spans]
     return Encoded(
         np.fromiter((i for row in encoding["input_ids"] for i in row), dtype=np.int32, count=total),
         np.fromiter((i for row in encoding["token_type_ids"] for i in row), dtype=np.uint8, count=total),
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        _boundaries([np.array(lengths)]),
+        *((np.concatenate(words), _boundaries([np.array([len(row) for row in words])])) if by_word else ()),
     )
 
 

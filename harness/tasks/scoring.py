@@ -53,6 +53,7 @@ def score(
     flags: list[str] = ["part_of_split"] if partial else []
     if shared:
         flags.append(f"rows_in_train:{shared}")
+    flags += task.kind.flags(predicted.predictions)
     if predicted.split == task.report == "dev":
         flags.append("dev_as_test")
         if selected_on == "dev":

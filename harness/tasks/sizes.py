@@ -62,13 +62,15 @@ def _size(task: Task, folders: Mapping[str, AssetFolder]) -> TaskSize:
 
 
 def _count(path: Path, task: Task) -> int:
-    """Rows of a file, counted by lines except in parquet and udhr."""
+    """Rows of a file, counted by lines except in parquet, udhr and files of sentences."""
     if task.format == "parquet":
         import pyarrow.parquet
 
         return int(pyarrow.parquet.read_metadata(path).num_rows)
     if task.format == "udhr":
         return sum(1 for _ in declaration_rows(path))
+    if task.kind.reads_words and task.format != "jsonl":
+        return sum(1 for _ in iterate_rows(path, layout_of(task), ()))
     with path.open("rb") as file:
         lines = sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
     return lines - (task.format in ("csv", "tsv") and task.header is None)
@@ -80,7 +82,8 @@ def _columns(task: Task) -> tuple[str, ...]:
 
 
 def _characters(row: Row, task: Task) -> int:
-    return sum(len(row.get(name) or "") for name in (task.columns.text, task.columns.text_pair) if name)
+    values = (row.get(name) or "" for name in (task.columns.text, task.columns.text_pair) if name)
+    return sum(len(value) if isinstance(value, str) else len(" ".join(map(str, value))) for value in values)
 
 
 def _kept(sample: Sequence[Row], task: Task, split: Split) -> float:

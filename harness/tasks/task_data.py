@@ -30,6 +30,7 @@ from harness.tasks.labels import LabelMap
 from harness.tasks.layout import as_laid_out, columns_by_role, languages_of, layout_of, pattern_of
 from harness.tasks.row_frames import cache_frame, cached_frame
 from harness.tasks.shared_rows import refuse_same_rows, row_keys
+from harness.tasks.words import require_words, text_of
 
 HOLDOUT_SHARE = 0.1
 """Share of train kept for choosing settings where dev is what is reported."""
@@ -171,11 +172,14 @@ class _Reader:
         """The rows that count, in the order of the files."""
         data = self._load(folder)
         columns = self._by_role(data)
-        frame = pd.DataFrame({"text": columns["text"], "text_pair": columns.get("text_pair")}, dtype=object)
+        texts = (
+            [text_of(words) for words in columns["text"]] if self.task.kind.reads_words else columns["text"]
+        )
+        frame = pd.DataFrame({"text": texts, "text_pair": columns.get("text_pair")}, dtype=object)
         frame["row"] = range(len(frame))
         if "id" in columns:
             frame["id"] = columns["id"]
-        frame["label"] = self._labels(data, columns)
+        frame["label"] = self._read_labels(data, self._where)
         if self.spec.hash_range is not None:
             low, high = self.spec.hash_range
             frame = frame[frame["text"].map(lambda text: low <= text_fraction(text) < high)]
@@ -205,7 +209,8 @@ class _Reader:
                 rows = (
                     read_rows(path, layout_of(self.task), names) if path.stat().st_size else ColumnValues({})
                 )
-                self._check_texts(path, rows)
+                check = self._check_words if self.task.kind.reads_words else self._check_texts
+                check(path, rows)
             except InputError as error:
                 raise InputError(f"{self._where}: {error}") from error
             files += [rows] if rows.rows else []
@@ -225,15 +230,25 @@ class _Reader:
                 if not isinstance(value, str) or not _is_unicode(value):
                     raise InputError(f"{path.name}: column {column!r} holds no text in row {row}: {value!r}")
 
+    def _check_words(self, path: Path, data: ColumnValues) -> None:
+        """InputError, with file and row, where words or tags are not what they should be."""
+        text, label = self.task.columns.text, str(self.task.columns.label)
+        words, tags = data.values.get(text, []), data.values.get(label, [])
+        require_words(words, tags, path.name, (text, label))
+        for row, own in enumerate(words):
+            if not all(map(_is_unicode, own)):
+                raise InputError(f"{path.name}, row {row}: column {text!r} holds no text: {own!r}")
+        self._read_labels(data, path.name)
+
     def _by_role(self, data: ColumnValues) -> dict[str, list[Any]]:
         return {role: data.values[column] for role, column in columns_by_role(self.task).items()}
 
-    def _labels(self, data: ColumnValues, columns: Mapping[str, list[Any]]) -> list[Any]:
+    def _read_labels(self, data: ColumnValues, where: str) -> list[Any]:
         column = self.task.columns.label
         if column is None or not self.task.kind.has_labels:
             return [None] * data.rows
         reader = LabelMap(self.task, data.classes.get(column), untyped=self.task.format in UNTYPED)
-        return self.task.kind.read_labels(reader, columns["label"], self._where)
+        return self.task.kind.read_labels(reader, data.values.get(column, []), where)
 
     def _no_files(self, folder: AssetFolder, pattern: str) -> str:
         patterns = {code: pattern_of(self.spec, code) for code in self.task.languages}

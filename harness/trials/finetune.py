@@ -231,9 +231,15 @@ class _FineTuning:
                 "steps": self.state.step,
                 "train_rows": len(self.train_rows.labels),
                 "stopped_early": self.state.step < self.steps,
+                **self._cut(),
             },
             parents_sha256=parents,
         )
+
+    def _cut(self) -> dict[str, int]:
+        """How many words of training sentences were cut off, where rows are of words."""
+        pieces = self.train_rows.encoded.pieces
+        return {} if pieces is None else {"train_words_cut": int(np.count_nonzero(pieces < 0))}
 
     def _untrained(self) -> Classifier:
         """The encoder with a head as drawn."""

@@ -65,6 +65,7 @@ class TaskRows:
                 self._loaded.tokenizer_sha256,
                 self._job.recipe.length,
                 self._cache,
+                by_word=self._job.task.kind.reads_words,
             )
             labels = frame["label"].to_numpy(self._job.task.kind.label_dtype)
             self._rows[part] = Rows(encoded, labels, frame["row"].to_numpy(np.int64))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from results.boards import Board, write_folders, write_store
-from results.ingredients import GLUE, QUICK, XNLI
+from results.ingredients import GLUE, QUICK, WORDS, XNLI
 
 from harness.results.store import Store
 from harness.spec.languages import XNLI15
@@ -51,7 +51,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     methods = ("scratch", "od", "hs-last", "hs-uniform", "hs-emd", "minilmv2", "tinybert")
     write_store(
         paths["full"],
-        Board(methods=methods, tasks=GLUE, distil_rates=(3e-4, 6e-4)),
+        Board(methods=methods, tasks=GLUE + WORDS, distil_rates=(3e-4, 6e-4)),
         Board(methods=("od", "minilmv2"), students=("4L-312",), tasks=GLUE, milestones=(250, 500, 1000)),
         Board(methods=methods, tasks=XNLI, students=("6L-384",), languages=XNLI15, teacher="xlm-r"),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertModel
+from transformers import BertModel, ByT5Tokenizer
 
 from harness.assets.sources import Sources
 from harness.errors import AssetError, InputError
@@ -111,6 +111,12 @@ def test_a_tokenizer_with_more_pieces_than_rows_is_refused(
         load_tokenizer(folder, 30)
     with pytest.raises(InputError, match="no tokenizer that transformers can read"):
         load_tokenizer(tmp_path, 40)
+
+
+def test_a_tokenizer_that_knows_no_characters_of_its_tokens_is_refused(tmp_path: Path) -> None:
+    ByT5Tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="ByT5Tokenizer does not say which characters a token stands for"):
+        load_tokenizer(tmp_path, 400)
 
 
 def test_a_lone_tokenizer_json_gets_its_special_tokens(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ class TaskShape:
     metrics: tuple[str, ...] = ("accuracy",)
     top: float = 0.9
     """Invented score of a perfect student."""
+    type: str = "classification"
 
 
 GLUE = (
@@ -56,6 +57,7 @@ GLUE = (
     TaskShape("rte", "GLUE", top=0.71),
 )
 QUICK = (TaskShape("snli", "NLI", labels=3, top=0.82), TaskShape("vader-movies", "sentiment", top=0.84))
+WORDS = (TaskShape("pos", "words", labels=12, metrics=("word_accuracy",), type="token_classification"),)
 XNLI = (TaskShape("xnli", "XNLI", languages=XNLI15, labels=3, top=0.78),)
 
 
@@ -91,6 +93,7 @@ def task_of(shape: TaskShape) -> Task:
     return Task(
         name=shape.name,
         suite=shape.suite,
+        type=shape.type,
         assets={"data": asset_of(shape.name)},
         splits={part: {"files": f"{folder}{part}.parquet"} for part in ("train", "dev", "test")},
         columns={"text": "text", "label": "label"},
