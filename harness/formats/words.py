@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from harness.errors import InputError
@@ -89,6 +90,7 @@ def _brown(name: str, lines: Iterable[Line], header: Sequence[str] | None) -> It
             yield {WORDS: [word for word, _, _ in pairs], TAGS: [base_tag(tag) for _, _, tag in pairs]}
 
 
+@cache
 def base_tag(tag: str) -> str:
     """A tag of the Brown corpus without what is marked besides: -hl (headline), -tl (title), -nc (cited word) and a
     negation's *; of a contraction (`pps+bez`) the first part; `fw` for every foreign word."""

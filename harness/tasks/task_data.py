@@ -236,7 +236,7 @@ class _Reader:
         words, tags = data.values.get(text, []), data.values.get(label, [])
         require_words(words, tags, path.name, (text, label))
         for row, own in enumerate(words):
-            if not all(map(_is_unicode, own)):
+            if not _is_unicode("".join(own)):
                 raise InputError(f"{path.name}, row {row}: column {text!r} holds no text: {own!r}")
         self._read_labels(data, path.name)
 
