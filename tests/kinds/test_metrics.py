@@ -15,10 +15,12 @@ from scipy import stats
 from harness.errors import InputError
 from harness.kinds.metrics import METRICS, compute
 
-PERFECT: dict[str, list[float]] = {
+PERFECT: dict[str, list[object]] = {
     "classification": [0, 1, 1, 0],
     "regression": [0.5, 1.5, 0.0, 2.0],
     "retrieval": [2, 0, 3, 1],
+    "words": [[0, 1], [2]],
+    "entities": [[0, 1, 2], [1]],
 }
 
 
