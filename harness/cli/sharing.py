@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def verify(db: Database = None, runs_dir: RunsDir = RUNS, debug: Debug = False) -> None:
     """Check that ids, hashes, files and database rows agree."""
+    from harness.records.folder import trial_folders
     from harness.results.verify import verify as disagreements
 
     _require(runs_dir)
@@ -30,7 +31,8 @@ def verify(db: Database = None, runs_dir: RunsDir = RUNS, debug: Debug = False) 
         print(problem)
     if problems:
         raise typer.Exit(EXIT_TRIALS_FAILED)
-    print("everything agrees")
+    count = sum(1 for _ in trial_folders(runs_dir))
+    print(f"everything agrees ({counted(count, 'trial')})" if count else f"{runs_dir}: no trial is recorded here")
 
 
 def gc(
