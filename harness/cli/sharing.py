@@ -32,7 +32,11 @@ def verify(db: Database = None, runs_dir: RunsDir = RUNS, debug: Debug = False) 
     if problems:
         raise typer.Exit(EXIT_TRIALS_FAILED)
     count = sum(1 for _ in trial_folders(runs_dir))
-    print(f"everything agrees ({counted(count, 'trial')})" if count else f"{runs_dir}: no trial is recorded here")
+    print(
+        f"everything agrees ({counted(count, 'trial')})"
+        if count
+        else f"{runs_dir}: no trial is recorded here"
+    )
 
 
 def gc(
