@@ -16,8 +16,9 @@ MHA = ("minilmv2", "direct-minilm")
 SIMPLE, SOPHISTICATED = HS[:2], HS[2:]
 DISTILLED = ("od", "hs-uniform", *MHA)
 COPIED = "truncated-teacher"
+RANDOM = "scratch"
 UNTRAINED = ("init", "steps", "batch_size", "length", "input")
-"""What a copied start without distillation differs in from a student that is distilled."""
+"""What a start without distillation differs in from a student that is distilled."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,12 @@ def claims(parts: Mapping[str, Part]) -> list[Claim]:
             "distillation).",
             "the opposite is found in arXiv 2406.16524",
             tuple(_methods(parts, [(one, COPIED) for one in DISTILLED], (*WHOLE, "tokens"), UNTRAINED)),
+        ),
+        Claim(
+            "Distilling adds to no distillation at all (for: a method ahead of students of random weights that are only "
+            "fine-tuned).",
+            "a control of this study",
+            tuple(_methods(parts, [(one, RANDOM) for one in DISTILLED], WHOLE, UNTRAINED)),
         ),
         Claim(
             "Distilling adds to training without a teacher on the same tokens.",
