@@ -60,7 +60,7 @@ def counts(capsys: pytest.CaptureFixture[str], spec: Path) -> tuple[int, int]:
     return int(stated[1].replace(",", "")), len(json.loads(planned)["trials"])
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_spec(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     validated, planned = counts(capsys, SPECS / name)

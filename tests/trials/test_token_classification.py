@@ -195,7 +195,7 @@ def test_results_are_reported_and_passed_on(
         assert not left.value.code, capsys.readouterr()
     said = capsys.readouterr().out
     assert "tiny-teacher" in said
-    assert said.endswith("everything agrees\n")
+    assert said.endswith("everything agrees (1 trial)\n")
 
 
 @pytest.mark.parametrize("rows", [3, 1])
