@@ -17,6 +17,9 @@ import pytest
 
 from harness.records.folder import TrialFolder
 
+pytestmark = pytest.mark.timeout(600)
+"""Each starts a dozen processes, of which every one imports for seconds; on two busy cores that adds up to minutes."""
+
 DRIVER = """
 import sys
 from pathlib import Path
