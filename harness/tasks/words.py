@@ -15,9 +15,8 @@ NO_BREAK = "\u00a0"
 def text_of(words: Sequence[str]) -> str:
     """The words with one space between; space inside a word becomes a no-break space."""
     text = " ".join(words)
-    return (
-        text if len(text.split()) == len(words) else " ".join(NO_BREAK.join(word.split()) for word in words)
-    )
+    is_plain = text.split() == list(words)
+    return text if is_plain else " ".join(NO_BREAK.join(word.split()) for word in words)
 
 
 def require_words(rows: Sequence[Any], tags: Sequence[Any], name: str, columns: tuple[str, str]) -> None:

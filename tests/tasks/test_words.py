@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
@@ -310,3 +312,10 @@ def test_the_task_of_the_documentation_reads_three_languages(tmp_path: Path, sou
     frames = load_task(own, own.languages, sources).frames
     assert frames["test", "sw"]["text"].iloc[1] == "sw In London it rained ."
     assert {part for part in frames if part[0] == "train"} == {("train", "en")}
+
+
+@given(st.lists(st.text(st.sampled_from("ab.\t\u00a0\u2003 "), min_size=1).filter(str.strip), min_size=1))
+def test_each_word_is_one_stretch_of_the_text_whatever_space_it_holds(words: list[str]) -> None:
+    text = text_of(words)
+    assert ["".join(word.split()) for word in text.split(" ")] == ["".join(word.split()) for word in words]
+    assert len(first_pieces(text, [])) == len(words)
